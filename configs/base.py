@@ -1,0 +1,74 @@
+"""What every config has. A task's config changes only what differs."""
+
+from ml_collections import ConfigDict
+
+# The paper's three models; everything else is in the task's config.
+MODELS = {
+    "ntm-ff": {"kind": "ntm", "controller": "feedforward"},
+    "ntm-lstm": {"kind": "ntm", "controller": "lstm"},
+    "lstm": {"kind": "lstm"},
+}
+
+
+def get_config(model: str) -> ConfigDict:
+    """The fields and their usual values for the model called `model`."""
+    config = ConfigDict()
+    config.seed = 0
+    config.task = ConfigDict()
+    config.model = ConfigDict(MODELS[model])
+    config.model.controller_size = 100
+    if model == "lstm":
+        config.model.controller_layers = 3
+    else:
+        config.model.update(ntm())
+    config.optimizer = ConfigDict(
+        {
+            "name": "adam",  # graves_rmsprop, sgd, or any of optax that takes a learning_rate
+            "learning_rate": 1e-3,
+            "arguments": "",  # more for the optimiser: 'b1=0.9, nesterov=True'
+            "schedule": "constant",  # linear and cosine fall to 0 at train.updates
+            "warmup": 0,  # updates
+            "clip": "global_norm",  # value (each element, as in the paper), none
+            "clip_at": 10.0,
+        }
+    )
+    config.curriculum = ConfigDict(
+        {
+            "name": "none",  # growing: from the least difficulty to the task's range
+            "updates": 1000,  # until all of the range is open
+        }
+    )
+    config.train = ConfigDict(
+        {"updates": 10_000, "batch_size": 16, "log_every": 100, "checkpoint_every": 1000}
+    )
+    config.evaluate = ConfigDict(
+        {
+            "episodes": 1000,  # a case
+            "memory_size": 0,  # rows; 0: as many as trained with
+            "seed": 2014,  # of the test episodes, which no training run draws
+        }
+    )
+    return config
+
+
+def ntm() -> dict[str, object]:
+    """The paper's cell, as `NTMCell` takes it."""
+    return {
+        "controller_layers": 1,
+        "activation": "tanh",
+        "memory_size": 128,
+        "word_size": 20,
+        "read_heads": 1,
+        "write_heads": 1,
+        "shift_range": 1,
+        "key": "tanh",
+        "strength": "softplus",
+        "shift": "softmax",
+        "add": "tanh",
+        "shared_weighting": False,
+        "reads_from": "written",
+        "output_reads": True,
+        "initial_memory": "constant",
+        "initial_weighting": "first_row",
+        "initial_reads": "zeros",
+    }

@@ -1,0 +1,234 @@
+"""The Neural Turing Machine's cell: state in, state out, one step (paper, section 3 and figure 1)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+
+from ntm_jax.addressing import COSINE_EPSILON, address
+from ntm_jax.controllers import FeedForward, StackedLSTM
+from ntm_jax.errors import UserError, one_of
+from ntm_jax.heads import Controls, Heads
+from ntm_jax.initial_state import InitialState
+from ntm_jax.memory import read, write
+
+CONTROLLERS = ("feedforward", "lstm")
+READS_FROM = ("written", "previous")
+
+
+@struct.dataclass
+class NTMState:
+    """All that one step hands to the next; `...` stands for batch axes."""
+
+    memory: jax.Array  # [..., N, W] (M)
+    weightings: jax.Array  # [..., A, N] (w): read heads, then write heads
+    reads: jax.Array  # [..., R, W] (r)
+    controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
+
+
+@struct.dataclass
+class Step:
+    """What happened in one step: enough for the output, and to draw the heads."""
+
+    hidden: jax.Array  # [..., size], of the controller
+    reads: jax.Array  # [..., R, W]
+    weightings: jax.Array  # [..., A, N]
+    controls: Controls
+
+
+class NTMCell(nnx.Module):
+    """Controller, heads and memory; drops into `flax.nnx.RNN`.
+
+    The defaults are the paper's cell, with read and write heads that see the memory as this step leaves it
+    and an output that sees this step's reads.
+
+    Args:
+      input_size: width of the input.
+      output_size: width of the output (logits; no sigmoid is applied).
+      controller: `feedforward` or `lstm`.
+      controller_size: units in each layer.
+      controller_layers: layers of the LSTM; the feed-forward controller has one.
+      activation: of the feed-forward controller, `tanh`, `sigmoid` or `relu`.
+      memory_size: N, rows.
+      word_size: W, the width of a row.
+      read_heads: R.
+      write_heads: H.
+      shift_range: k, the furthest move of a `softmax` shift.
+      key, strength, shift, add: activations by name, see `heads`.
+      shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
+      reads_from: `written` reads the memory after this step's write, `previous` the one before it.
+      output_reads: whether the output sees this step's reads beside the controller.
+      initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
+      cosine_epsilon: inside the root of the cosine's denominator.
+      param_dtype: of parameters and of the state.
+      rngs: where the parameters' first values come from.
+
+    Raises:
+      UserError: an unknown name, or choices that exclude each other.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        controller: str = "feedforward",
+        controller_size: int = 100,
+        controller_layers: int = 1,
+        activation: str = "tanh",
+        memory_size: int = 128,
+        word_size: int = 20,
+        read_heads: int = 1,
+        write_heads: int = 1,
+        shift_range: int = 1,
+        key: str = "tanh",
+        strength: str = "softplus",
+        shift: str = "softmax",
+        add: str = "tanh",
+        shared_weighting: bool = False,
+        reads_from: str = "written",
+        output_reads: bool = True,
+        initial_memory: str = "constant",
+        initial_weighting: str = "first_row",
+        initial_reads: str = "zeros",
+        cosine_epsilon: float = COSINE_EPSILON,
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if reads_from not in READS_FROM:
+            raise one_of("model.reads_from", reads_from, READS_FROM)
+        self.input_size, self.output_size = input_size, output_size
+        self.reads_from, self.output_reads = reads_from, output_reads
+        self.cosine_epsilon = cosine_epsilon
+        self.heads = Heads(
+            read_heads=read_heads,
+            write_heads=write_heads,
+            word_size=word_size,
+            shift_range=shift_range,
+            key=key,
+            strength=strength,
+            shift=shift,
+            add=add,
+            shared_weighting=shared_weighting,
+        )
+        controller_input = input_size + read_heads * word_size
+        self.controller: FeedForward | StackedLSTM
+        if controller == "feedforward":
+            if controller_layers != 1:
+                raise UserError("model.controller_layers: a feedforward controller has 1")
+            self.controller = FeedForward(
+                controller_input,
+                controller_size,
+                activation=activation,
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+        elif controller == "lstm":
+            self.controller = StackedLSTM(
+                controller_input,
+                controller_size,
+                layers=controller_layers,
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+        else:
+            raise one_of("model.controller", controller, CONTROLLERS)
+        self.to_heads = nnx.Linear(
+            controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
+        )
+        output_input = controller_size + (read_heads * word_size if output_reads else 0)
+        self.to_output = nnx.Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.initial = InitialState(
+            memory=initial_memory,
+            weighting=initial_weighting,
+            reads=initial_reads,
+            memory_size=memory_size,
+            word_size=word_size,
+            addressings=self.heads.addressings,
+            read_heads=read_heads,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+
+    def initial_state(
+        self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
+    ) -> NTMState:
+        """The state before the first step, with leading axes `batch_shape`.
+
+        Args:
+          batch_shape: `()` for one example.
+          key: for a random initial state; `jax.random.key(0)` if not given.
+        """
+        key = jax.random.key(0) if key is None else key
+        initial = self.initial
+        if "random" in (initial.memory, initial.weighting):
+            keys = jax.random.split(key, batch_shape)
+            make = initial.__call__
+            for _ in batch_shape:
+                make = jax.vmap(make)
+            memory, weightings, reads = make(keys)
+        else:
+            memory, weightings, reads = (
+                jnp.broadcast_to(part, (*batch_shape, *part.shape)) for part in initial(key)
+            )
+        return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
+
+    def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
+        """One step without its output, `[..., input_size]`: controller, addressing, write, read."""
+        batch_shape = inputs.shape[:-1]
+        seen = jnp.concatenate(
+            [inputs.astype(state.reads.dtype), state.reads.reshape(*batch_shape, -1)], axis=-1
+        )
+        carry, hidden = self.controller(state.controller, seen)
+        controls = self.heads.controls(self.to_heads(hidden))
+        access = self._access
+        for _ in batch_shape:
+            access = jax.vmap(access)
+        memory, weightings, reads = access(state.memory, state.weightings, controls)
+        state = NTMState(memory, weightings, reads, carry)
+        return state, Step(hidden, reads, weightings, controls)
+
+    def _access(
+        self, memory: jax.Array, previous: jax.Array, controls: Controls
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Addresses, writes and reads, for one example: new memory, weightings and reads."""
+        weightings = jax.vmap(address, in_axes=(None, 0, 0, 0, 0, 0, 0, None))(
+            memory,
+            previous,
+            controls.key,
+            controls.strength,
+            controls.gate,
+            controls.shift,
+            controls.sharpening,
+            self.cosine_epsilon,
+        )
+        written = write(memory, weightings[-self.heads.write_heads :], controls.erase, controls.add)
+        source = written if self.reads_from == "written" else memory
+        return written, weightings, read(source, weightings[: self.heads.read_heads])
+
+    def output(self, step: Step) -> jax.Array:
+        """Logits `[..., output_size]` of one step, or of many at once."""
+        if not self.output_reads:
+            return self.to_output(step.hidden)
+        reads = step.reads.reshape(*step.reads.shape[:-2], -1)
+        return self.to_output(jnp.concatenate([step.hidden, reads], axis=-1))
+
+    # What flax.nnx.RNN asks of a cell.
+
+    def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
+        """One step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
+        carry, step = self.advance(carry, inputs)
+        return carry, self.output(step)
+
+    def initialize_carry(
+        self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None
+    ) -> NTMState:
+        """The state for inputs of shape `[..., input_size]`; `rngs` is used by a random initial state only."""
+        key = None if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
+        return self.initial_state(input_shape[:-1], key)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Inputs and outputs have one axis besides batch and time."""
+        return 1

@@ -1,0 +1,36 @@
+"""Reading and writing the memory (paper, sections 3.1 and 3.2). One example; all heads at once."""
+
+import jax
+import jax.numpy as jnp
+
+
+def read(memory: jax.Array, weightings: jax.Array) -> jax.Array:
+    """r_h = Σ_i w_h(i) M(i) (eq. 2).
+
+    Args:
+      memory: `[N, W]`.
+      weightings: `[R, N]`, one a read head.
+
+    Returns:
+      `[R, W]`, one read vector a head.
+    """
+    return weightings @ memory
+
+
+def write(memory: jax.Array, weightings: jax.Array, erase: jax.Array, add: jax.Array) -> jax.Array:
+    """M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ (eqs. 3 and 4).
+
+    With several heads every erase comes before every add, so that their order does not matter (the paper:
+    "the order in which the adds are performed is irrelevant").
+
+    Args:
+      memory: `[N, W]`.
+      weightings: `[H, N]`, one a write head (w).
+      erase: `[H, W]`, in [0, 1] (e).
+      add: `[H, W]` (a).
+
+    Returns:
+      The new memory, `[N, W]`.
+    """
+    kept = jnp.prod(1 - weightings[:, :, None] * erase[:, None, :], axis=0)
+    return memory * kept + weightings.T @ add

@@ -1,0 +1,105 @@
+"""Optimisers, clipping and learning-rate schedules, each chosen by name."""
+
+import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import optax
+from ml_collections import ConfigDict
+
+from ntm_jax.errors import UserError, one_of
+
+
+def graves_rmsprop(
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    """RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
+    return optax.rmsprop(learning_rate, decay=0.95, eps=1e-4, centered=True, momentum=momentum)
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum."""
+    return optax.sgd(learning_rate, momentum=momentum)
+
+
+# Any other name is looked up in optax.
+OURS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "graves_rmsprop": graves_rmsprop,
+    "sgd": sgd,
+}
+CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "none": lambda limit: optax.identity(),
+    "value": optax.clip,  # every element into [-limit, limit], as the paper does
+    "global_norm": optax.clip_by_global_norm,
+}
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
+    """Clipping, then the optimiser, that `config.optimizer` describes.
+
+    Args:
+      config: a whole config.
+      updates: how many there will be; a schedule ends there.
+
+    Raises:
+      UserError: an unknown name, or an argument that the optimiser does not take.
+    """
+    options = config.optimizer
+    if options.clip not in CLIPPINGS:
+        raise one_of("optimizer.clip", options.clip, CLIPPINGS)
+    try:
+        optimizer = _constructor(options.name)(
+            learning_rate=schedule(config, updates), **parse_arguments(options.arguments)
+        )
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"optimizer.arguments: {options.name!r} does not take {options.arguments!r} ({reason})"
+        ) from None
+    return optax.chain(CLIPPINGS[options.clip](options.clip_at), optimizer)
+
+
+def schedule(config: ConfigDict, updates: int) -> optax.Schedule:
+    """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end."""
+    options = config.optimizer
+    peak, rest = options.learning_rate, max(updates - options.warmup, 1)
+    if options.schedule == "constant":
+        main = optax.constant_schedule(peak)
+    elif options.schedule == "linear":
+        main = optax.linear_schedule(peak, 0.0, rest)
+    elif options.schedule == "cosine":
+        main = optax.cosine_decay_schedule(peak, rest)
+    else:
+        raise one_of("optimizer.schedule", options.schedule, SCHEDULES)
+    if options.warmup == 0:
+        return main
+    warmup = optax.linear_schedule(0.0, peak, options.warmup)
+    return optax.join_schedules([warmup, main], [options.warmup])
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
+    except (AssertionError, SyntaxError, ValueError):
+        raise UserError(
+            f"optimizer.arguments: {text!r} cannot be read; write it like 'b1=0.9, nesterov=True'"
+        ) from None
+
+
+def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:
+    found = OURS.get(name) or getattr(optax, name, None)
+    if not inspect.isfunction(found) or "learning_rate" not in inspect.signature(found).parameters:
+        raise UserError(
+            f"optimizer.name: {name!r} is unknown; choose one of {', '.join(sorted(OURS))}, "
+            "or an optimiser of optax that takes a learning_rate, such as adam"
+        )
+    return found

@@ -1,0 +1,38 @@
+"""The tasks, by name."""
+
+import dataclasses
+from typing import Any
+
+from ntm_jax.errors import UserError, one_of
+from ntm_jax.tasks.associative_recall import AssociativeRecall
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.copy import Copy
+from ntm_jax.tasks.ngram import NGram
+from ntm_jax.tasks.priority_sort import PrioritySort
+from ntm_jax.tasks.repeat_copy import RepeatCopy
+
+__all__ = ["TASKS", "Batch", "Case", "Task", "make"]
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort)
+}
+
+
+def make(name: str, **difficulty: Any) -> Task:
+    """The task called `name`, at a difficulty given by its fields.
+
+    Example: `make("copy", min_length=20, max_length=20).sample(jax.random.key(0), batch_size=16)`.
+
+    Raises:
+      UserError: an unknown task or field, or an impossible difficulty.
+    """
+    if name not in TASKS:
+        raise one_of("task", name, TASKS)
+    fields = {field.name for field in dataclasses.fields(TASKS[name])}
+    for field in difficulty:
+        if field not in fields:
+            raise one_of(f"task {name}, field", field, fields)
+    for field, value in difficulty.items():
+        if field not in ("count",) and value is not None and type(value) is not int:
+            raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
+    return TASKS[name](**difficulty)

@@ -1,0 +1,91 @@
+"""Associative recall (paper, section 4.3): shown one item of a list, answer with the next.
+
+    2 items, query a   step   0   1   2   3   4   5   6   7   8   9  10  11  12  13  14  15
+    input  vector (6)         .  a1  a2  a3   .  b1  b2  b3   .  a1  a2  a3   .   .   .   .
+           item               1   .   .   .   1   .   .   .   .   .   .   .   .   .   .   .
+           query              .   .   .   .   .   .   .   .   1   .   .   .   1   .   .   .
+    output vector (6)         .   .   .   .   .   .   .   .   .   .   .   .   .  b1  b2  b3
+    scored                    .   .   .   .   .   .   .   .   .   .   .   .   .   1   1   1
+
+The query is any item but the last.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.tasks.base import (
+    Batch,
+    Case,
+    Task,
+    draw_between,
+    flag,
+    random_bits,
+    require,
+    require_range,
+    rows_from,
+)
+
+
+@dataclass(frozen=True)
+class AssociativeRecall(Task):
+    """`min_items` to `max_items` items of `item_length` vectors of `bits` bits."""
+
+    name: ClassVar[str] = "associative_recall"
+    min_items: int = 2
+    max_items: int = 6
+    item_length: int = 3
+    bits: int = 6
+
+    def __post_init__(self) -> None:
+        require_range("items", self.min_items, self.max_items, least=2)
+        for field in ("item_length", "bits"):
+            given = getattr(self, field)
+            require(given >= 1, f"task.{field}: {given} is given, at least 1 is needed")
+
+    @property
+    def input_size(self) -> int:
+        return self.bits + 2
+
+    @property
+    def output_size(self) -> int:
+        return self.bits
+
+    @property
+    def steps(self) -> int:
+        return (self.max_items + 1) * (self.item_length + 1) + 1 + self.item_length
+
+    def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
+        items_key, query_key, bits_key = jax.random.split(key, 3)
+        items = draw_between(items_key, self.min_items, self.max_items, progress)
+        query = jax.random.randint(query_key, (), 0, items - 1)
+        vectors = random_bits(bits_key, (self.max_items * self.item_length, self.bits))
+        step = jnp.arange(self.steps)
+        block, place = jnp.divmod(step, self.item_length + 1)  # an item: its delimiter, its vectors
+
+        listing = (block < items) & (place > 0)
+        asking = (block == items) & (place > 0)
+        item = jnp.where(asking, query, block)
+        shown = rows_from(vectors, item * self.item_length + place - 1, listing | asking)
+        answer_start = (items + 1) * (self.item_length + 1) + 1
+        inputs = jnp.concatenate(
+            [
+                shown,
+                flag((block < items) & (place == 0)),
+                flag(((block == items) & (place == 0)) | (step == answer_start - 1)),
+            ],
+            axis=1,
+        )
+
+        since = step - answer_start
+        answered = (since >= 0) & (since < self.item_length)
+        targets = rows_from(vectors, (query + 1) * self.item_length + since, answered)
+        return Batch(inputs, targets, answered.astype(jnp.float32))
+
+    def cases(self) -> list[Case]:
+        return [
+            Case(f"items_{items}", {"items": items}, self.at(min_items=items, max_items=items))
+            for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
+        ]

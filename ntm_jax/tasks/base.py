@@ -1,0 +1,131 @@
+"""What every task is: a pure function from a random key to a batch of episodes, and its evaluation cases."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ntm_jax.errors import UserError
+
+
+@struct.dataclass
+class Batch:
+    """Episodes, time-major and padded to the task's longest; one episode alone has no `B` axis."""
+
+    inputs: jax.Array  # [T, B, in]
+    targets: jax.Array  # [T, B, out], 0 or 1
+    mask: jax.Array  # [T, B], 1 where the output is scored
+
+
+@dataclass(frozen=True)
+class Case:
+    """A named difficulty to evaluate at."""
+
+    name: str
+    difficulty: Mapping[str, int | str]
+    task: "Task"
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A kind of episode at some range of difficulties, the dataclass's fields.
+
+    Every subclass draws one episode with static shapes, so that `jit`, `vmap` and `scan` run over it.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """Width of the inputs."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Width of the outputs."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """T, the length of the longest episode."""
+
+    @abstractmethod
+    def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
+        """One episode, `[T, in]`, `[T, out]`, `[T]`, at a difficulty drawn from the range.
+
+        Args:
+          key: decides everything about the episode.
+          progress: `[]` in [0, 1], the share of the range that a curriculum has opened; 1 is all of it.
+        """
+
+    @abstractmethod
+    def cases(self) -> list[Case]:
+        """The evaluation's cases, in range and beyond it; the paper's, at least."""
+
+    def sample(self, key: jax.Array, batch_size: int, progress: jax.Array | float = 1.0) -> Batch:
+        """A batch of independent episodes.
+
+        Args:
+          key: decides everything.
+          batch_size: B.
+          progress: see `episode`.
+        """
+        keys = jax.random.split(key, batch_size)
+        return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
+
+    def optimal_nats(self, batch: Batch) -> jax.Array | None:
+        """`[B]`, the cost of the best possible predictor on these episodes, where one is known."""
+        return None
+
+    def at(self, **difficulty: int | str) -> Self:
+        """This task with other fields."""
+        return dataclasses.replace(self, **difficulty)
+
+
+def require(ok: bool, message: str) -> None:
+    """Raises `UserError` with `message` unless `ok`."""
+    if not ok:
+        raise UserError(message)
+
+
+def require_range(what: str, low: int, high: int, least: int = 1) -> None:
+    """Raises `UserError` unless `least <= low <= high`, for the fields `min_<what>` and `max_<what>`."""
+    require(low >= least, f"task.min_{what}: {low} is given, at least {least} is needed")
+    require(high >= low, f"task.max_{what}: {high} is given, below task.min_{what}, which is {low}")
+
+
+def draw_between(key: jax.Array, low: int, high: int, progress: jax.Array) -> jax.Array:
+    """A whole number `[]` from `low` to `high`, or to what a curriculum has opened of that range."""
+    opened = low + jnp.round((high - low) * jnp.clip(progress, 0, 1)).astype(jnp.int32)
+    return jax.random.randint(key, (), low, opened + 1)
+
+
+def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Fair bits as float32."""
+    return jax.random.bernoulli(key, shape=shape).astype(jnp.float32)
+
+
+def rows_from(source: jax.Array, positions: jax.Array, present: jax.Array) -> jax.Array:
+    """`source[positions]` where `present`, else zeros: how an episode places vectors in time.
+
+    Args:
+      source: `[L, width]`.
+      positions: `[T]`, which row stands at each step; any value where not present.
+      present: `[T]`, booleans.
+
+    Returns:
+      `[T, width]`.
+    """
+    rows = source[jnp.clip(positions, 0, source.shape[0] - 1)]
+    return jnp.where(present[:, None], rows, 0)
+
+
+def flag(present: jax.Array) -> jax.Array:
+    """A channel `[T, 1]` that is 1 where `present` `[T]`."""
+    return present.astype(jnp.float32)[:, None]

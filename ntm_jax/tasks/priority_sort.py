@@ -1,0 +1,76 @@
+"""Priority sort (paper, section 4.5): vectors come with priorities; give back the best, in order.
+
+4 items, 2 kept    step   0    1    2    3    4   5   6
+input  vector (8)         a    b    c    d    .   .   .
+       priority          -.3   .9   .1  -.8   .   .   .     from U[-1, 1]
+       delimiter          .    .    .    .    1   .   .
+output vector (8)         .    .    .    .    .   b   c
+scored                    .    .    .    .    .   1   1
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.tasks.base import Batch, Case, Task, flag, random_bits, require, rows_from
+
+
+@dataclass(frozen=True)
+class PrioritySort(Task):
+    """`items` vectors of `bits` bits, of which the `kept` with the highest priorities are answered."""
+
+    name: ClassVar[str] = "priority_sort"
+    items: int = 20
+    kept: int = 16
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        require(self.items >= 1, f"task.items: {self.items} is given, at least 1 is needed")
+        require(
+            1 <= self.kept <= self.items,
+            f"task.kept: {self.kept} is given, 1 to task.items ({self.items}) is allowed",
+        )
+        require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+
+    @property
+    def input_size(self) -> int:
+        return self.bits + 2
+
+    @property
+    def output_size(self) -> int:
+        return self.bits
+
+    @property
+    def steps(self) -> int:
+        return self.items + 1 + self.kept
+
+    def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
+        bits_key, priority_key = jax.random.split(key)
+        vectors = random_bits(bits_key, (self.items, self.bits))
+        priorities = jax.random.uniform(priority_key, (self.items,), minval=-1, maxval=1)
+        order = jnp.argsort(-priorities)
+        step = jnp.arange(self.steps)
+        listing = step < self.items
+        answered = step > self.items
+        inputs = jnp.concatenate(
+            [
+                rows_from(vectors, step, listing),
+                rows_from(priorities[:, None], step, listing),
+                flag(step == self.items),
+            ],
+            axis=1,
+        )
+        targets = rows_from(vectors[order], step - self.items - 1, answered)
+        return Batch(inputs, targets, answered.astype(jnp.float32))
+
+    def cases(self) -> list[Case]:
+        return [
+            Case(
+                f"items_{items}_kept_{kept}",
+                {"items": items, "kept": kept},
+                self.at(items=items, kept=kept),
+            )
+            for items, kept in ((10, 8), (20, 16), (30, 24))
+        ]

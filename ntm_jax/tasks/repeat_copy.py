@@ -1,0 +1,142 @@
+"""Repeat copy (paper, section 4.2): repeat a sequence as often as told, then say that it is over.
+
+    length 2, repeats 2, count `scalar`
+                       step   0   1   2   3   4   5   6   7
+    input  vector (8)         a   b   .   .   .   .   .   .
+           count              .   .   c   .   .   .   .   .     c = (repeats - 5.5) / 2.87
+    output vector (8)         .   .   .   a   b   a   b   .
+           end                .   .   .   .   .   .   .   1
+    scored                    .   .   .   1   1   1   1   1
+
+The scalar is normalised to mean 0 and variance 1 over 1 to 10 repeats, whatever range is drawn. The two
+other counts are those of `fumin/ntm`, on vectors of 6 bits, where flags open the sequence and close the count:
+
+    length 2, repeats 2       `binary`                          `linear`
+    input  vector (6)         .   a   b   .   .   .   .         .   a   b   .   .   .
+           start              1   .   .   .   .   .   .         1   .   .   .   .   .
+           sequence over      .   .   .   1   .   .   .         (not there)
+           count              .   .   .   .   0   1   .         .   .   .   1   1   .
+           count over         .   .   .   .   .   .   1         .   .   .   .   .   1
+
+`binary` gives the count's digits, least significant first; `linear` one 1 for each repeat.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.errors import one_of
+from ntm_jax.tasks.base import (
+    Batch,
+    Case,
+    Task,
+    draw_between,
+    flag,
+    random_bits,
+    require,
+    require_range,
+    rows_from,
+)
+
+CHANNELS = {"scalar": 1, "binary": 4, "linear": 3}  # of the input, beside the vector's
+SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 to 10
+
+
+@dataclass(frozen=True)
+class RepeatCopy(Task):
+    """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
+
+    `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
+    """
+
+    name: ClassVar[str] = "repeat_copy"
+    min_length: int = 1
+    max_length: int = 10
+    min_repeats: int = 1
+    max_repeats: int = 10
+    count: str = "scalar"
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        require_range("length", self.min_length, self.max_length)
+        require_range("repeats", self.min_repeats, self.max_repeats)
+        if self.count not in CHANNELS:
+            raise one_of("task.count", self.count, CHANNELS)
+        require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+
+    @property
+    def width(self) -> int:
+        """Bits in a vector."""
+        if self.bits is None:
+            return 8 if self.count == "scalar" else 6
+        return self.bits
+
+    @property
+    def input_size(self) -> int:
+        return self.width + CHANNELS[self.count]
+
+    @property
+    def output_size(self) -> int:
+        return self.width + 1
+
+    @property
+    def steps(self) -> int:
+        longest_count = {
+            "scalar": 1,
+            "binary": 3 + self.max_repeats.bit_length(),
+            "linear": 2 + self.max_repeats,
+        }
+        return self.max_length + longest_count[self.count] + self.max_length * self.max_repeats + 1
+
+    def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
+        length_key, repeats_key, bits_key = jax.random.split(key, 3)
+        length = draw_between(length_key, self.min_length, self.max_length, progress)
+        repeats = draw_between(repeats_key, self.min_repeats, self.max_repeats, progress)
+        vectors = random_bits(bits_key, (self.max_length, self.width))
+        step = jnp.arange(self.steps)
+
+        opening = 0 if self.count == "scalar" else 1  # the start flag
+        shown = (step >= opening) & (step < opening + length)
+        flags, answer_start = self._count(step, opening + length, repeats)
+        if opening:
+            flags = [flag(step == 0), *flags]
+        inputs = jnp.concatenate([rows_from(vectors, step - opening, shown), *flags], axis=1)
+
+        since = step - answer_start
+        repeated = (since >= 0) & (since < length * repeats)
+        ended = since == length * repeats
+        answer = rows_from(vectors, since % length, repeated)
+        targets = jnp.concatenate([answer, flag(ended)], axis=1)
+        return Batch(inputs, targets, (repeated | ended).astype(jnp.float32))
+
+    def _count(
+        self, step: jax.Array, start: jax.Array, repeats: jax.Array
+    ) -> tuple[list[jax.Array], jax.Array]:
+        """The channels `[T, 1]` that tell the count from step `start` on, and the first step of the answer."""
+        if self.count == "scalar":
+            value = (repeats - SCALAR_MEAN) / SCALAR_DEVIATION
+            return [flag(step == start) * value], start + 1
+        if self.count == "binary":
+            digits = jnp.sum(repeats >= 2 ** jnp.arange(self.max_repeats.bit_length()))
+            place = step - start - 1
+            one = ((repeats >> jnp.clip(place, 0, 30)) & 1) == 1
+            during = (place >= 0) & (place < digits)
+            return [flag(step == start), flag(during & one), flag(place == digits)], (
+                start + digits + 2
+            )
+        during = (step >= start) & (step < start + repeats)
+        return [flag(during), flag(step == start + repeats)], start + repeats + 1
+
+    def cases(self) -> list[Case]:
+        return [
+            Case(
+                f"length_{length}_repeats_{repeats}",
+                {"length": length, "repeats": repeats},
+                self.at(
+                    min_length=length, max_length=length, min_repeats=repeats, max_repeats=repeats
+                ),
+            )
+            for length, repeats in ((5, 5), (10, 10), (15, 10), (20, 10), (10, 15), (10, 20))
+        ]

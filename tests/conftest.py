@@ -1,0 +1,28 @@
+"""Strictness for every test, and what several of them share."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
+
+
+@pytest.fixture
+def float64():
+    """JAX with float64 for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def oracle_folder() -> Path:
+    """Recorded episodes of the Go implementation, which are not part of this repository."""
+    folder = Path(os.environ.get("NTM_JAX_ORACLE", ORACLE_FOLDER))
+    if not folder.is_dir():
+        pytest.skip(f"no recorded episodes of the Go implementation in {folder}")
+    return folder

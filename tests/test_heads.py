@@ -1,0 +1,91 @@
+"""From raw numbers to controls: the layout, every activation, and what is refused."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from models import normal
+
+from ntm_jax.addressing import shift_weighting
+from ntm_jax.errors import UserError
+from ntm_jax.heads import Heads, interpolated_shift
+
+SIZES = {"read_heads": 2, "write_heads": 2, "word_size": 4}
+CHOICES = [
+    {},
+    {"key": "identity", "add": "identity", "shift_range": 2},
+    {"strength": "exp", "shift": "interpolated", "add": "sigmoid"},
+    {"shared_weighting": True},
+    {"shared_weighting": True, "shift": "interpolated", "strength": "exp"},
+]
+
+
+def controls(heads, raw):
+    return jax.jit(heads.controls)(raw)
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+def test_controls_are_the_oracles(float64, choices):
+    heads = Heads(**SIZES, **choices)
+    raw = 2 * normal(sum(heads.widths))
+    actual = controls(heads, raw)
+    addressings, writes = oracle.controls(raw, oracle.DEFAULTS | SIZES | choices)
+    for field in dataclasses.fields(actual):
+        told = addressings if field.name in addressings[0] else writes
+        expected = np.array([head[field.name] for head in told])
+        np.testing.assert_allclose(getattr(actual, field.name), expected, rtol=1e-10)
+
+
+def test_leading_axes_are_kept(float64):
+    heads = Heads(**SIZES)
+    raw = normal(3, 5, sum(heads.widths))
+    one = controls(heads, raw[1, 2])
+    jax.tree.map(
+        lambda batch, alone: np.testing.assert_allclose(batch[1, 2], alone, rtol=1e-12),
+        controls(heads, raw),
+        one,
+    )
+
+
+@pytest.mark.parametrize("raw", [-5.0, -0.3, 0.0, 0.3, 5.0])
+def test_interpolated_shift_is_a_move_by_a_real_number(float64, raw):
+    """The move as `fumin/ntm` makes it: modulo, floor and fraction of one number."""
+    rows, weighting = 7, oracle.softmax(normal(7))
+    z = (2 * oracle.sigmoid(raw) - 1 + rows) % rows
+    floor = math.floor(z)
+    expected = [
+        weighting[(i + floor) % rows] * (1 - z + floor)
+        + weighting[(i + floor + 1) % rows] * (z - floor)
+        for i in range(rows)
+    ]
+    shift = interpolated_shift(jnp.array([raw]))
+    np.testing.assert_allclose(shift_weighting(weighting, shift), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("shift", ["softmax", "interpolated"])
+@pytest.mark.parametrize("raw", [-1e4, 0.0, 1e4])
+def test_saturated_controls_stay_in_range(dtype, shift, raw):
+    heads = Heads(**SIZES, shift=shift)
+    told = controls(heads, jnp.full(sum(heads.widths), raw, dtype))
+    assert all(jnp.isfinite(part).all() for part in jax.tree.leaves(told))
+    assert (told.strength >= 0).all()
+    assert (told.sharpening >= 1).all()
+    for fraction in (told.gate, told.erase, told.shift):
+        assert ((fraction >= 0) & (fraction <= 1)).all()
+    np.testing.assert_allclose(told.shift.astype(float).sum(-1), 1, rtol=1e-2)
+
+
+@pytest.mark.parametrize("field", ["key", "strength", "shift", "add"])
+def test_an_unknown_activation_is_refused(field):
+    with pytest.raises(UserError, match=f"^model.{field}: 'nonsense' is unknown; choose one of"):
+        Heads(**SIZES, **{field: "nonsense"})
+
+
+def test_a_shared_weighting_needs_as_many_write_heads_as_read_heads():
+    with pytest.raises(UserError, match=r"model\.shared_weighting.*model\.write_heads is 1"):
+        Heads(read_heads=2, write_heads=1, word_size=4, shared_weighting=True)
