@@ -86,7 +86,7 @@ def sharpen(weighting: jax.Array, sharpening: jax.Array) -> jax.Array:
     Returns:
       `[N]`, a weighting.
     """
-    tiny = jnp.finfo(weighting.dtype).tiny
+    tiny = jnp.finfo(weighting.dtype).tiny  # type: ignore[no-untyped-call]
     return jax.nn.softmax(sharpening * jnp.log(jnp.maximum(weighting, tiny)))
 
 

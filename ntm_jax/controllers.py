@@ -64,7 +64,8 @@ class StackedLSTM(nnx.Module):
 
         def layer(width: int) -> nnx.Linear:
             linear = nnx.Linear(width + size, 4 * size, param_dtype=param_dtype, rngs=rngs)
-            linear.bias[...] = linear.bias[...].at[size : 2 * size].set(1)
+            bias = jnp.zeros(4 * size, param_dtype).at[size : 2 * size].set(1)
+            linear.bias = nnx.Param(bias)
             return linear
 
         self.layers = nnx.List([layer(input_size if i == 0 else size) for i in range(layers)])

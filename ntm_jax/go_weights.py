@@ -13,8 +13,8 @@ One head's 3W + 4 rows are erase (W), add (W), key (W), strength, gate, shift, s
 import json
 import math
 from pathlib import Path
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -91,7 +91,7 @@ def load(
     ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
     parts = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
-    dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    dtype = jnp.asarray(0.0).dtype  # float64 or float32
     cell = NTMCell(
         input_size,
         output_size,
@@ -119,7 +119,7 @@ def set_parameters(
     heads, width = cell.heads.read_heads, cell.heads.word_size
     reads, bias = heads * width, -1
 
-    def assign(parameter: nnx.Param[jax.Array], values: np.ndarray) -> None:
+    def assign(parameter: Any, values: np.ndarray) -> None:
         parameter[...] = jnp.asarray(values, parameter[...].dtype)
 
     # This project's controller sees the input first, then the reads.

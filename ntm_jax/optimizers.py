@@ -87,12 +87,13 @@ def parse_arguments(text: str) -> dict[str, Any]:
     """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
-        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
-    except (AssertionError, SyntaxError, ValueError):
-        raise UserError(
-            f"optimizer.arguments: {text!r} cannot be read; write it like 'b1=0.9, nesterov=True'"
-        ) from None
+        if isinstance(call, ast.Call) and not call.args:
+            return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise UserError(
+        f"optimizer.arguments: {text!r} cannot be read; write it like 'b1=0.9, nesterov=True'"
+    )
 
 
 def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:

@@ -1,7 +1,10 @@
 """Training: many updates inside one jitted loop, episodes drawn on the device."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
@@ -9,10 +12,29 @@ import jax.numpy as jnp
 import optax
 from flax import nnx, struct
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
-from ntm_jax import losses, model, optimizers, tasks
+from ntm_jax import losses, optimizers, tasks
+from ntm_jax import model as models
+from ntm_jax.checkpoints import Checkpoints, claim
+from ntm_jax.metrics import Metrics, Row
 
-Parameters: TypeAlias = Any  # an nnx.State
+Parameters: TypeAlias = Any  # nested dicts of arrays
+
+
+@struct.dataclass
+class Sums:
+    """Sums over the updates since the last line of metrics."""
+
+    updates: jax.Array  # []
+    nats: jax.Array  # [], mean cross-entropy per sequence of each update
+    bit_errors: jax.Array  # [], mean wrong bits per sequence of each update
+    gradient_norm: jax.Array  # [], before clipping
+
+    @classmethod
+    def zero(cls) -> "Sums":
+        """Nothing added yet."""
+        return cls(jnp.zeros((), jnp.int32), *(jnp.zeros(()) for _ in range(3)))
 
 
 @struct.dataclass
@@ -22,20 +44,14 @@ class TrainState:
     update: jax.Array  # [], updates done
     parameters: Parameters
     optimizer: optax.OptState
-
-
-@struct.dataclass
-class Sums:
-    """Sums over the updates of one chunk; divide by `updates` for means."""
-
-    updates: jax.Array  # []
-    nats: jax.Array  # [], mean cross-entropy per sequence of each update
-    bit_errors: jax.Array  # [], mean wrong bits per sequence of each update
-    gradient_norm: jax.Array  # [], before clipping
+    sums: Sums
 
 
 class Trainer:
     """What a config means for training: the model's structure, its task, and one jitted `run`.
+
+    `run(state, updates)` does that many updates in one loop on the device and gives the new state; the old
+    one's buffers are reused. The number is traced, so another one compiles nothing.
 
     Args:
       config: a whole config, see `ntm_jax.config`.
@@ -46,61 +62,59 @@ class Trainer:
 
     def __init__(self, config: ConfigDict):
         self.config = config
-        self.task = tasks.make(config.task.name, **task_fields(config))
+        self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self.optimizer = optimizers.build(config, config.train.updates)
         self.learning_rate = optimizers.schedule(config, config.train.updates)
-        built = model.build(config, self.task.input_size, self.task.output_size)
-        self.structure, self._first_parameters = nnx.split(built)
-        self.run: Callable[[TrainState, jax.Array], tuple[TrainState, Sums]] = jax.jit(
+        built = models.build(config, self.task.input_size, self.task.output_size)
+        self.structure, first = nnx.split(built)
+        self._first_parameters = nnx.to_pure_dict(first)
+        self.run: Callable[[TrainState, jax.Array], TrainState] = jax.jit(
             self._run, donate_argnums=0
         )
 
     def initial_state(self) -> TrainState:
         """The state before the first update, decided by `config.seed` alone."""
         parameters = jax.tree.map(jnp.copy, self._first_parameters)
-        return TrainState(jnp.zeros((), jnp.int32), parameters, self.optimizer.init(parameters))
+        optimizer = self.optimizer.init(parameters)
+        return TrainState(jnp.zeros((), jnp.int32), parameters, optimizer, Sums.zero())
 
-    def model(self, state: TrainState) -> model.Model:
+    def model(self, state: TrainState) -> models.Model:
         """The model with this state's parameters."""
         return nnx.merge(self.structure, state.parameters)
 
-    def _run(self, state: TrainState, updates: jax.Array) -> tuple[TrainState, Sums]:
-        """`updates` updates in one loop on the device. Their number is traced: another one compiles nothing."""
-        zero = jnp.zeros(())
-        sums = Sums(jnp.zeros((), jnp.int32), zero, zero, zero)
-        return jax.lax.fori_loop(0, updates, lambda _, carry: self._update(*carry), (state, sums))
+    def _run(self, state: TrainState, updates: jax.Array) -> TrainState:
+        return jax.lax.fori_loop(0, updates, lambda _, state: self._update(state), state)
 
-    def _update(self, state: TrainState, sums: Sums) -> tuple[TrainState, Sums]:
+    def _update(self, state: TrainState) -> TrainState:
         key = jax.random.fold_in(jax.random.key(self.config.seed), state.update)
         batch_key, model_key = jax.random.split(key)
-        batch = self.task.sample(
-            batch_key, self.config.train.batch_size, curriculum(self.config, state.update)
-        )
+        progress = curriculum(self.config, state.update)
+        batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
+
         loss = partial(self._loss, batch=batch, key=model_key)
         (nats, bit_errors), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         steps, optimizer = self.optimizer.update(gradient, state.optimizer, state.parameters)
-        parameters = optax.apply_updates(state.parameters, steps)
-        norm = optax.global_norm(gradient)
-        return TrainState(state.update + 1, parameters, optimizer), Sums(
-            sums.updates + 1,
-            sums.nats + nats,
-            sums.bit_errors + bit_errors,
-            sums.gradient_norm + norm,
+        return TrainState(
+            update=state.update + 1,
+            parameters=optax.apply_updates(state.parameters, steps),
+            optimizer=optimizer,
+            sums=Sums(
+                updates=state.sums.updates + 1,
+                nats=state.sums.nats + nats,
+                bit_errors=state.sums.bit_errors + bit_errors,
+                gradient_norm=state.sums.gradient_norm + optax.global_norm(gradient),
+            ),
         )
 
     def _loss(
         self, parameters: Parameters, batch: tasks.Batch, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Mean nats and wrong bits per sequence."""
-        ntm = nnx.merge(self.structure, parameters)
-        logits, _ = model.unroll(ntm, batch.inputs, key=key)
+        """Mean nats and mean wrong bits per sequence."""
+        model = nnx.merge(self.structure, parameters)
+        logits, _ = models.unroll(model, batch.inputs, key=key)
         scored = logits, batch.targets, batch.mask
-        return jnp.mean(losses.sequence_nats(*scored)), jnp.mean(losses.sequence_bit_errors(*scored))
-
-
-def task_fields(config: ConfigDict) -> dict[str, Any]:
-    """The difficulty that `config.task` gives, for `tasks.make`."""
-    return {field: value for field, value in config.task.items() if field != "name"}
+        nats, errors = losses.sequence_nats(*scored), losses.sequence_bit_errors(*scored)
+        return jnp.mean(nats), jnp.mean(errors)
 
 
 def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:
@@ -108,3 +122,84 @@ def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:
     if config.curriculum.name == "none":
         return jnp.ones(())
     return jnp.minimum(update / config.curriculum.updates, 1.0)
+
+
+def train(config: ConfigDict, workdir: Path) -> TrainState:
+    """Trains to `config.train.updates`, going on from the newest checkpoint in `workdir`, if any.
+
+    Args:
+      config: a whole config.
+      workdir: the run's folder, made if it is not there.
+
+    Returns:
+      The last state, which is also the newest checkpoint.
+
+    Raises:
+      UserError: something in the config, or a folder that holds another run. Nothing is written then.
+    """
+    trainer = Trainer(config)
+    claim(workdir, config)
+    state, before = trainer.initial_state(), 0.0
+    with Checkpoints(workdir) as checkpoints:
+        newest = checkpoints.newest()
+        if newest is not None:
+            state, before = _restore(checkpoints, newest, state)
+        start, done = time.monotonic(), int(state.update)
+        with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
+            while done < config.train.updates:
+                stop = _next_stop(config, done)
+                state = trainer.run(state, jnp.int32(stop - done))
+                state.update.block_until_ready()
+                seconds = before + time.monotonic() - start
+                bar.update(stop - done)
+                done = stop
+                last = done == config.train.updates
+                if last or done % config.train.log_every == 0:
+                    row = _row(trainer, state, seconds)
+                    metrics.write(row)
+                    bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
+                    state = replace(state, sums=Sums.zero())
+                if last or done % config.train.checkpoint_every == 0:
+                    training = (state.update, state.optimizer, state.sums)
+                    checkpoints.save(done, state.parameters, training, seconds, config)
+    return state
+
+
+def _restore(checkpoints: Checkpoints, newest: int, state: TrainState) -> tuple[TrainState, float]:
+    training = (state.update, state.optimizer, state.sums)
+    parameters, (update, optimizer, sums), seconds = checkpoints.restore(
+        newest, state.parameters, training
+    )
+    return TrainState(update, parameters, optimizer, sums), seconds
+
+
+def _next_stop(config: ConfigDict, done: int) -> int:
+    """The update at which the loop next comes back from the device: to log, to save, or because it is the last."""
+    train = config.train
+    marks = [(done // every + 1) * every for every in (train.log_every, train.checkpoint_every)]
+    return int(min(*marks, train.updates))
+
+
+def _row(trainer: Trainer, state: TrainState, seconds: float) -> Row:
+    sums, update = jax.device_get(state.sums), int(state.update)
+    return Row(
+        update=update,
+        sequences=update * trainer.config.train.batch_size,
+        seconds=round(seconds, 3),
+        loss_bits_per_sequence=float(sums.nats / sums.updates) * losses.BITS_PER_NAT,
+        bit_errors_per_sequence=float(sums.bit_errors / sums.updates),
+        gradient_norm=float(sums.gradient_norm / sums.updates),
+        learning_rate=float(trainer.learning_rate(update - 1)),
+    )
+
+
+def _progress_bar(config: ConfigDict, done: int) -> tqdm:
+    batch_size = config.train.batch_size
+    return tqdm(
+        total=config.train.updates,
+        initial=done,
+        unit="seq",
+        unit_scale=batch_size,
+        desc="training",
+        dynamic_ncols=True,
+    )

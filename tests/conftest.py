@@ -20,6 +20,14 @@ def float64():
 
 
 @pytest.fixture
+def quick_compile():
+    """Few of the compiler's optimisations for one test, where compiling takes longer than running."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
 def oracle_folder() -> Path:
     """Recorded episodes of the Go implementation, which are not part of this repository."""
     folder = Path(os.environ.get("NTM_JAX_ORACLE", ORACLE_FOLDER))

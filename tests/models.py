@@ -1,5 +1,7 @@
 """Small models that several tests share: every choice of the cell is in one of the variants."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from flax import nnx
 
 from ntm_jax.cell import NTMCell
 from ntm_jax.lstm import LSTM
+from ntm_jax.model import unroll
 
 T, B, INPUTS, OUTPUTS = 5, 3, 3, 2
 
@@ -102,3 +105,26 @@ def parameters_of(module):
 def normal(*shape, seed=0):
     """Random numbers `[*shape]`, NumPy float64."""
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+# Compiled once for each model and shape, whichever tests ask.
+
+
+@partial(jax.jit, static_argnums=0)
+def run(graphdef, parameters, inputs, state=None):
+    """`unroll` with the memory in the trace."""
+    return unroll(nnx.merge(graphdef, parameters), inputs, state=state, memory=True)
+
+
+@partial(jax.jit, static_argnums=0)
+def advance(graphdef, parameters, state, x):
+    """One step: new state, what happened, logits."""
+    model = nnx.merge(graphdef, parameters)
+    state, record = model.advance(state, x)
+    return state, record, model.output(record)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def initial_state(graphdef, batch_shape, parameters, seed=0):
+    """The state before the first step."""
+    return nnx.merge(graphdef, parameters).initial_state(batch_shape, jax.random.key(seed))

@@ -1,6 +1,7 @@
 """The tasks, by name."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from ntm_jax.errors import UserError, one_of
@@ -11,7 +12,7 @@ from ntm_jax.tasks.ngram import NGram
 from ntm_jax.tasks.priority_sort import PrioritySort
 from ntm_jax.tasks.repeat_copy import RepeatCopy
 
-__all__ = ["TASKS", "Batch", "Case", "Task", "make"]
+__all__ = ["TASKS", "Batch", "Case", "Task", "difficulty", "make"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort)
@@ -36,3 +37,8 @@ def make(name: str, **difficulty: Any) -> Task:
         if field not in ("count",) and value is not None and type(value) is not int:
             raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
     return TASKS[name](**difficulty)
+
+
+def difficulty(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config's `task` gives beside the task's name: the arguments for `make`."""
+    return {field: value for field, value in config.items() if field != "name"}

@@ -1,0 +1,191 @@
+"""Configs: loaded from a file, overridden from the command line, checked field by field.
+
+Its errors are one line each, with the nearest name where one was mistyped; that is why the flags of
+ml_collections are not used here.
+"""
+
+import difflib
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ntm_jax.errors import UserError, one_of
+
+# Field -> least and most allowed. A field that a config does not have is not checked.
+LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "model.controller_size": (1, 100_000),
+    "model.controller_layers": (1, 100),
+    "model.memory_size": (1, 1_000_000),
+    "model.word_size": (1, 100_000),
+    "model.read_heads": (1, 64),
+    "model.write_heads": (1, 64),
+    "model.shift_range": (0, 64),
+    "optimizer.learning_rate": (1e-12, 1e3),
+    "optimizer.warmup": (0, 10**9),
+    "optimizer.clip_at": (1e-12, 1e12),
+    "curriculum.updates": (1, 10**9),
+    "train.updates": (1, 10**9),
+    "train.batch_size": (1, 65_536),
+    "train.log_every": (1, 10**9),
+    "train.checkpoint_every": (1, 10**9),
+    "evaluate.episodes": (1, 10**7),
+    "evaluate.memory_size": (0, 1_000_000),
+    "evaluate.seed": (0, 2**31 - 1),
+}
+CURRICULA = ("none", "growing")
+# What may change between two sessions of one run.
+MAY_CHANGE = ("train.updates", "train.log_every", "train.checkpoint_every", "evaluate.")
+
+
+def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """The config in a file, for one of its models, with fields overridden.
+
+    Args:
+      argument: `path/to/config.py` or `path/to/config.py:model`.
+      overrides: like `train.updates=500`.
+
+    Raises:
+      UserError: no such file, model, field or value.
+    """
+    path, _, model = argument.partition(":")
+    config = _get_config(Path(path), model)
+    for override in overrides:
+        field, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"--config.{override}: no value is given; write --config.{field}=VALUE")
+        _set(config, field, value)
+    check(config)
+    return config
+
+
+def check(config: ConfigDict) -> None:
+    """Raises `UserError` for a value outside `LIMITS`; names and combinations are checked where they are used."""
+    values = dict(flatten(config))
+    for field, (least, most) in LIMITS.items():
+        if field in values and not least <= values[field] <= most:
+            raise UserError(
+                f"{field}: {values[field]} is given, allowed is from {least:g} to {most:g}"
+            )
+    if config.curriculum.name not in CURRICULA:
+        raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
+    if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
+        raise UserError(
+            f"model.shift_range: {config.model.shift_range} reaches around "
+            f"model.memory_size={config.model.memory_size} rows; make it smaller"
+        )
+
+
+def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field as `("train.updates", 500)`."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def model_name(config: ConfigDict) -> str:
+    """`ntm-ff`, `ntm-lstm` or `lstm`."""
+    if config.model.kind == "lstm":
+        return "lstm"
+    return {"feedforward": "ntm-ff", "lstm": "ntm-lstm"}[config.model.controller]
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> str | None:
+    """The first field in which two configs of one run may not differ, but do; None if there is none."""
+    before, after = dict(flatten(old)), dict(flatten(new))
+    for field in sorted(before.keys() | after.keys()):
+        if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE):
+            return field
+    return None
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as JSON text."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
+
+
+def from_json(path: Path) -> ConfigDict:
+    """The config in a run's `config.json`.
+
+    Raises:
+      UserError: the file is not there or not a config.
+    """
+    try:
+        config = ConfigDict(json.loads(path.read_text(encoding="utf-8")))
+        check(config)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is not the config of a run ({error})") from None
+    return config
+
+
+def _get_config(path: Path, model: str) -> ConfigDict:
+    if not path.is_file():
+        others = sorted(
+            p.name for p in path.parent.glob("*.py") if p.stem not in ("base", "__init__")
+        )
+        hint = f"; there are {', '.join(others)}" if others else ""
+        raise UserError(f"--config: there is no file {path}{hint}")
+    spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--config: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent.parent))  # for `from configs import base`
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(model) if model else module.get_config()
+    except UserError:
+        raise
+    except Exception as error:  # whatever the file does wrong is for its author to see
+        raise UserError(
+            f"--config: {path} does not load ({type(error).__name__}: {error})"
+        ) from None
+    finally:
+        sys.path.pop(0)
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config: {path}: get_config returns no ConfigDict")
+    return config
+
+
+def _set(config: ConfigDict, field: str, text: str) -> None:
+    known = dict(flatten(config))
+    if field not in known:
+        near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+        hint = f"; do you mean {near[0]}?" if near else ""
+        raise UserError(f"{field}: there is no such field{hint}")
+    *path, name = field.split(".")
+    holder = config
+    for part in path:
+        holder = holder[part]
+    holder[name] = _parse(field, text, known[field])
+
+
+def _parse(field: str, text: str, old: Any) -> Any:
+    """`text` as a value of the same type as `old`."""
+    if isinstance(old, bool):
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{field}: {text!r} is given, true or false is needed")
+        return text.lower() == "true"
+    if isinstance(old, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise UserError(f"{field}: {text!r} is given, a whole number is needed") from None
+    if isinstance(old, float):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise UserError(f"{field}: {text!r} is given, a finite number is needed")
+        return value
+    return text

@@ -1,0 +1,169 @@
+"""Evaluation: a run's model on its task's named cases, to evaluation.json and figures."""
+
+import json
+import math
+import zlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx, struct
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ntm_jax import config as configs
+from ntm_jax import losses, plots, tasks
+from ntm_jax import model as models
+from ntm_jax.checkpoints import load_as, same_run
+
+EPISODES_AT_ONCE = 100
+
+
+@struct.dataclass
+class Scores:
+    """What each of E episodes cost."""
+
+    nats: jax.Array  # [E]
+    bit_errors: jax.Array  # [E]
+    optimal_nats: jax.Array | None  # [E], where the task knows a best predictor
+
+
+@struct.dataclass
+class Example:
+    """One episode as `plots.episode` draws it."""
+
+    inputs: jax.Array  # [T, in]
+    targets: jax.Array  # [T, out]
+    mask: jax.Array  # [T]
+    probabilities: jax.Array  # [T, out]
+    read_weightings: jax.Array  # [T, R, N]
+    write_weightings: jax.Array  # [T, H, N]
+
+
+def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
+
+    Args:
+      config: a whole config, of the same run; its `evaluate` fields may differ.
+      workdir: the run's folder.
+
+    Returns:
+      What `evaluation.json` holds.
+
+    Raises:
+      UserError: another run's folder, nothing to restore, or a memory that cannot change its size.
+    """
+    same_run(workdir, config)
+    model, update = load_as(workdir, config, config.evaluate.memory_size or None)
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    figures = workdir / "figures"
+    figures.mkdir(exist_ok=True)
+
+    cases = []
+    for case in tqdm(task.cases(), desc="evaluating", unit="case", dynamic_ncols=True):
+        key = case_key(config, case.name)
+        scores, example = score(model, case.task, key, config.evaluate.episodes)
+        cases.append({"name": case.name, "difficulty": dict(case.difficulty), **summary(scores)})
+        title = f"{config.task.name}, {case.name.replace('_', ' ')}"
+        figure = plots.episode(title=title, **vars(jax.device_get(example)))
+        plots.save(figure, figures / f"{case.name}.png")
+    if (workdir / "metrics.csv").exists():
+        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
+
+    result = {
+        "task": config.task.name,
+        "model": configs.model_name(config),
+        "update": update,
+        "parameters": models.parameter_count(model),
+        **({"memory_size": config.evaluate.memory_size} if config.evaluate.memory_size else {}),
+        "cases": cases,
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
+    return result
+
+
+def case_key(config: ConfigDict, name: str) -> jax.Array:
+    """Where a case's test episodes come from: `evaluate.seed` and the case's name, never a training key."""
+    key, _ = jax.random.split(jax.random.key(config.evaluate.seed))
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def score(
+    model: models.Model, task: tasks.Task, key: jax.Array, episodes: int
+) -> tuple[Scores, Example]:
+    """Costs of `episodes` episodes, of which `min(episodes, 100)` run at once, and the first of them."""
+    at_once = min(episodes, EPISODES_AT_ONCE)
+    keys = jax.random.split(key, math.ceil(episodes / at_once))
+    structure, parameters = nnx.split(model)
+    scores, example = _score(structure, task, at_once, parameters, keys)
+    return (
+        jax.tree.map(lambda values: values.reshape(-1)[:episodes], scores),
+        example,
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _score(
+    structure: Any, task: tasks.Task, at_once: int, parameters: Any, keys: jax.Array
+) -> tuple[Scores, Example]:
+    def one_batch(key: jax.Array) -> tuple[Scores, Example]:
+        batch_key, model_key = jax.random.split(key)
+        batch = task.sample(batch_key, at_once)
+        model = nnx.merge(structure, parameters)
+        logits, trace = models.unroll(model, batch.inputs, key=model_key)
+        scored = logits, batch.targets, batch.mask
+        scores = Scores(
+            losses.sequence_nats(*scored),
+            losses.sequence_bit_errors(*scored),
+            task.optimal_nats(batch),
+        )
+        example = Example(
+            *(batch.inputs[:, 0], batch.targets[:, 0], batch.mask[:, 0]),
+            jax.nn.sigmoid(logits[:, 0]),
+            trace.read_weightings[:, 0],
+            trace.write_weightings[:, 0],
+        )
+        return scores, example
+
+    scores, examples = jax.lax.map(one_batch, keys)
+    return scores, jax.tree.map(lambda values: values[0], examples)
+
+
+def summary(scores: Scores) -> dict[str, float | int]:
+    """Means over episodes, in bits, with standard errors."""
+    bits = np.asarray(scores.nats) * losses.BITS_PER_NAT
+    errors = np.asarray(scores.bit_errors)
+    result: dict[str, float | int] = {
+        "episodes": len(bits),
+        "bits_per_sequence": float(bits.mean()),
+        "bits_per_sequence_standard_error": _standard_error(bits),
+        "bit_errors_per_sequence": float(errors.mean()),
+        "perfect_fraction": float((errors == 0).mean()),
+    }
+    if scores.optimal_nats is not None:
+        optimal = np.asarray(scores.optimal_nats) * losses.BITS_PER_NAT
+        gap = bits - optimal  # on the same episodes, which differ far more than the gap does
+        result["optimal_bits_per_sequence"] = float(optimal.mean())
+        result["gap_bits_per_sequence"] = float(gap.mean())
+        result["gap_bits_per_sequence_standard_error"] = _standard_error(gap)
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """What `evaluation.json` holds, for people."""
+    lines = [f"{'case':<24}{'bits/sequence':>14}{'wrong bits':>12}{'perfect':>9}"]
+    for case in result["cases"]:
+        line = f"{case['name']:<24}{case['bits_per_sequence']:>14.4f}"
+        line += f"{case['bit_errors_per_sequence']:>12.3f}{case['perfect_fraction']:>9.1%}"
+        if "gap_bits_per_sequence" in case:
+            error = case["gap_bits_per_sequence_standard_error"]
+            line += f"   {case['gap_bits_per_sequence']:.2f} ± {error:.2f} above the optimum"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -1,0 +1,73 @@
+"""Numbers of a training run: metrics.csv and TensorBoard events."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tensorboardX import SummaryWriter
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of metrics.csv: means over the updates since the line before."""
+
+    update: int  # done when the line was written
+    sequences: int  # seen by then
+    seconds: float  # trained by then, stops left out
+    loss_bits_per_sequence: float
+    bit_errors_per_sequence: float
+    gradient_norm: float  # nats, before clipping
+    learning_rate: float
+
+
+class Metrics:
+    """Appends rows to a run's `metrics.csv` and TensorBoard events.
+
+    Args:
+      workdir: the run's folder.
+      update: what the run goes on from; rows after it, of a session that did not save them, are dropped.
+    """
+
+    def __init__(self, workdir: Path, update: int):
+        path = workdir / "metrics.csv"
+        names = [field.name for field in fields(Row)]
+        old = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+        whole = [line for line in old if line.count(",") == len(names) - 1]
+        kept = [line for line in whole if int(line.split(",")[0]) <= update]
+        partial = path.with_suffix(".partial")
+        partial.write_text("\n".join([",".join(names), *kept, ""]), encoding="utf-8")
+        partial.replace(path)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._csv = csv.DictWriter(self._file, names, lineterminator="\n")
+        self._events = SummaryWriter(str(workdir), purge_step=update + 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._events.close()
+
+    def write(self, row: Row) -> None:
+        """Adds one row, on disk when this returns."""
+        values = asdict(row)
+        self._csv.writerow(values)
+        self._file.flush()
+        for name in ("loss_bits_per_sequence", "bit_errors_per_sequence"):
+            self._events.add_scalar(f"train/{name}", values[name], row.update)
+        for name in ("gradient_norm", "learning_rate"):
+            self._events.add_scalar(f"optimizer/{name}", values[name], row.update)
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.csv as numbers, oldest first; a line cut short is left out."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    return [{name: float(value) for name, value in row.items()} for row in rows]

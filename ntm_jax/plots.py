@@ -1,0 +1,114 @@
+"""Figures: arrays in, pictures out."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntm_jax import metrics
+
+INK = "#20639b"
+
+
+def learning_curve(path: Path) -> Figure:
+    """Cost per sequence against sequences seen, from a run's `metrics.csv`."""
+    rows = metrics.read(path)
+    sequences = [row["sequences"] for row in rows]
+    figure, left = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for field, label, style in (
+        ("loss_bits_per_sequence", "cost (bits)", {"color": INK}),
+        ("bit_errors_per_sequence", "wrong bits", {"color": "#d1495b", "linewidth": 0.8}),
+    ):
+        left.plot(sequences, [row[field] for row in rows], label=label, **style)
+    left.set(xlabel="sequences", ylabel="per sequence", yscale="symlog", title="Training")
+    left.set_yscale("symlog", linthresh=0.01)
+    left.set_ylim(bottom=0)
+    left.grid(alpha=0.3)
+    left.legend()
+    return figure
+
+
+def episode(
+    *,
+    title: str,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    probabilities: np.ndarray,
+    read_weightings: np.ndarray,
+    write_weightings: np.ndarray,
+) -> Figure:
+    """One episode: what went in, what should and did come out, and where the heads were.
+
+    Args:
+      title: above it all.
+      inputs: `[T, in]`.
+      targets: `[T, out]`.
+      mask: `[T]`, 1 where the output is scored; other steps are left blank.
+      probabilities: `[T, out]`.
+      read_weightings: `[T, R, N]`.
+      write_weightings: `[T, H, N]`.
+    """
+    scored = mask[:, None] > 0
+    shown = np.where(scored, probabilities, np.nan)
+    panels = [
+        ("input", inputs, "channel", "value", "viridis", (None, None)),
+        ("target", np.where(scored, targets, np.nan), "bit", "value", "viridis", (0, 1)),
+        ("prediction", shown, "bit", "probability", "viridis", (0, 1)),
+        ("error", np.abs(shown - targets), "bit", "|p - target|", "magma", (0, 1)),
+    ]
+    for kind, weightings in (("write", write_weightings), ("read", read_weightings)):
+        heads = weightings.shape[1]
+        for head in range(heads):
+            name = f"{kind} weighting" + (f", head {head + 1}" if heads > 1 else "")
+            panels.append((name, weightings[:, head], "row", "weight", "magma", (0, 1)))
+
+    heights = [2.6 if kind == "row" else 1.0 for _, _, kind, _, _, _ in panels]
+    figure, axes = plt.subplots(
+        len(panels),
+        figsize=(8, 0.9 * sum(heights) + 0.8),
+        height_ratios=heights,
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (name, values, ylabel, unit, colours, limits) in zip(axes[:, 0], panels, strict=True):
+        _image(ax, values.T, name, ylabel, unit, colours, limits)
+    axes[-1, 0].set_xlabel("step")
+    figure.suptitle(title)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure and forgets it."""
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _image(
+    ax: Axes,
+    values: np.ndarray,
+    title: str,
+    ylabel: str,
+    unit: str,
+    colours: str,
+    limits: tuple[float | None, float | None],
+) -> None:
+    image = ax.imshow(
+        values,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+    )
+    ax.set_facecolor("0.9")  # not scored
+    ax.set_title(title, fontsize="small", loc="left")
+    ax.set_ylabel(ylabel)
+    ax.figure.colorbar(image, ax=ax, label=unit, pad=0.01)

@@ -1,0 +1,176 @@
+"""One step of the cell, and the state it starts from."""
+
+import jax
+import jax.numpy as jnp
+import models
+import numpy as np
+import oracle
+import pytest
+from flax import nnx
+from jax.test_util import check_grads
+from models import INPUTS, OUTPUTS, VARIANTS, make_cell, normal, options_of, parameters_of
+
+from ntm_jax.cell import NTMCell, NTMState
+from ntm_jax.errors import UserError
+from ntm_jax.model import unroll
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def some_state(variant):
+    """A state of one example that no initial state resembles, for the oracle and for the cell."""
+    options = options_of(variant)
+    heads = oracle.addressing_count(options)
+    weightings = [oracle.softmax(row) for row in normal(heads, options["memory_size"], seed=2)]
+    memory = normal(options["memory_size"], options["word_size"], seed=1)
+    reads = normal(options["read_heads"], options["word_size"], seed=3)
+    layers = options.get("controller_layers", 1) if options["controller"] == "lstm" else 0
+    carry = [(hidden, cell) for hidden, cell in normal(layers, 2, 6, seed=4)]
+    return (
+        oracle.State(memory, weightings, list(reads), carry),
+        NTMState(memory, np.array(weightings), reads, tuple(carry)),
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_step_is_the_oracles(float64, variant):
+    cell, x = make_cell(variant), normal(INPUTS)
+    before, state = some_state(variant)
+    new, _, logits = models.advance(*nnx.split(cell), state, x)
+    expected, expected_logits = oracle.step(parameters_of(cell), options_of(variant), before, x)
+    np.testing.assert_allclose(logits, expected_logits, rtol=1e-10)
+    for part in ("memory", "weightings", "reads", "controller"):
+        ours = jax.tree.leaves(getattr(new, part))
+        theirs = getattr(expected, "carry" if part == "controller" else part)
+        theirs = [theirs] if part == "memory" else jax.tree.leaves(theirs)
+        np.testing.assert_allclose(
+            np.concatenate([np.ravel(a) for a in [*ours, 0.0]]),
+            np.concatenate([np.ravel(a) for a in [*theirs, 0.0]]),
+            rtol=1e-9,
+        )
+
+
+@pytest.mark.parametrize("variant", ["paper", "shared_weighting"])
+def test_gradients(float64, variant):
+    graphdef, parameters = nnx.split(make_cell(variant))
+
+    def step(parameters, state, x):
+        state, _, logits = models.advance(graphdef, parameters, state, x)
+        return state, logits
+
+    told = (parameters, some_state(variant)[1], normal(INPUTS))
+    check_grads(step, told, order=1, modes=("fwd", "rev"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("batch_shape", [(), (3,), (2, 3)])
+def test_the_initial_state_and_a_step_keep_the_batch_axes(variant, batch_shape):
+    def start_and_step():
+        cell = make_cell(variant)
+        state = cell.initial_state(batch_shape)
+        return state, cell(state, jnp.zeros((*batch_shape, INPUTS)))
+
+    state, (new, logits) = jax.eval_shape(start_and_step)
+    options = options_of(variant)
+    assert state == new
+    assert state.memory.shape == (*batch_shape, 7, 4)
+    assert state.weightings.shape == (*batch_shape, oracle.addressing_count(options), 7)
+    assert state.reads.shape == (*batch_shape, options["read_heads"], 4)
+    assert logits.shape == (*batch_shape, OUTPUTS)
+
+
+def test_every_example_has_its_own_random_start(float64):
+    graphdef, parameters = nnx.split(make_cell("random_start"))
+    state = models.initial_state(graphdef, (models.B,), parameters)
+    for part in (state.memory, state.weightings, state.reads):
+        assert len(np.unique(part)) == part.size
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_initialize_carry_takes_its_key_from_the_rngs(monkeypatch, stream):
+    """`flax.nnx.RNN` hands over either all generators or the stream for carries."""
+    monkeypatch.setattr(NTMCell, "initial_state", lambda self, shape, key: (shape, key))
+    rngs = nnx.Rngs(7)
+    shape, key = make_cell().initialize_carry((2, 3, INPUTS), rngs.carry if stream else rngs)
+    assert shape == (2, 3)
+    assert key == nnx.Rngs(7).carry()
+
+
+def edge(parameters, name):
+    """All parameters zero, or the heads' raw numbers driven to their ends."""
+    if name == "zero":
+        return jax.tree.map(jnp.zeros_like, parameters)
+    parameters = jax.tree.map(lambda leaf: leaf, parameters)
+    bias = parameters["to_heads"]["bias"]
+    signs = {"high": 1, "low": -1, "mixed": np.where(normal(bias.size) > 0, 1, -1)}[name]
+    bias[...] = jnp.full(bias.shape, 1e4 * signs, bias.dtype)
+    return parameters
+
+
+@jax.jit(static_argnums=0)
+def value_and_gradients(graphdef, parameters, inputs):
+    def total(parameters, inputs):
+        logits, trace = unroll(nnx.merge(graphdef, parameters), inputs)
+        seen = (logits, trace.reads, trace.read_weightings, trace.write_weightings)
+        return sum(part.astype(float).sum() for part in seen), seen
+
+    return jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(parameters, inputs)
+
+
+@pytest.mark.parametrize("name", ["zero", "high", "low", "mixed"])
+@pytest.mark.parametrize(
+    ("controller", "strength", "param_dtype", "input_dtype"),
+    [
+        ("lstm", "softplus", jnp.float32, jnp.bfloat16),
+        ("feedforward", "softplus", jnp.bfloat16, jnp.float32),
+        ("feedforward", "exp", jnp.float32, jnp.float32),
+    ],
+)
+def test_values_and_gradients_are_finite(controller, strength, param_dtype, input_dtype, name):
+    cell = make_cell(
+        controller=controller,
+        strength=strength,
+        read_heads=2,
+        initial_memory="learned",
+        param_dtype=param_dtype,
+    )
+    graphdef, parameters = nnx.split(cell)
+    inputs = jnp.asarray(normal(50, 1, INPUTS), input_dtype) * (name != "zero")
+    results = value_and_gradients(graphdef, edge(parameters, name), inputs)
+    assert all(jnp.isfinite(part).all() for part in jax.tree.leaves(results))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "controller",
+        "activation",
+        "key",
+        "strength",
+        "shift",
+        "add",
+        "reads_from",
+        "initial_memory",
+        "initial_weighting",
+        "initial_reads",
+    ],
+)
+def test_an_unknown_name_is_refused(field):
+    with pytest.raises(UserError, match=f"^model.{field}: 'nonsense' is unknown; choose one of"):
+        make_cell(**{field: "nonsense"})
+
+
+def test_a_feedforward_controller_with_layers_is_refused():
+    with pytest.raises(UserError, match="^model.controller_layers: "):
+        make_cell(controller_layers=2)
+
+
+@pytest.mark.xfail(strict=True, reason="NTMCell does not check its sizes yet")
+@pytest.mark.parametrize(
+    "field",
+    ["controller_size", "controller_layers", "memory_size", "word_size", "write_heads"],
+)
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_1_is_refused(field, size):
+    with pytest.raises(UserError, match=f"^model.{field}: "):
+        make_cell("stacked_lstm", **{field: size})
