@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from ntm_jax.errors import one_of
+
 # The paper's three models; everything else is in the task's config.
 MODELS = {
     "ntm-ff": {"kind": "ntm", "controller": "feedforward"},
@@ -12,6 +14,8 @@ MODELS = {
 
 def get_config(model: str) -> ConfigDict:
     """The fields and their usual values for the model called `model`."""
+    if model not in MODELS:
+        raise one_of("model", model, MODELS)
     config = ConfigDict()
     config.seed = 0
     config.task = ConfigDict()
@@ -24,12 +28,12 @@ def get_config(model: str) -> ConfigDict:
     config.optimizer = ConfigDict(
         {
             "name": "adam",  # graves_rmsprop, sgd, or any of optax that takes a learning_rate
-            "learning_rate": 1e-3,
+            "learning_rate": 3e-3,
             "arguments": "",  # more for the optimiser: 'b1=0.9, nesterov=True'
-            "schedule": "constant",  # linear and cosine fall to 0 at train.updates
+            "schedule": "cosine",  # constant; linear and cosine fall to 0 at train.updates
             "warmup": 0,  # updates
             "clip": "global_norm",  # value (each element, as in the paper), none
-            "clip_at": 10.0,
+            "clip_at": 1.0,
         }
     )
     config.curriculum = ConfigDict(
@@ -39,7 +43,7 @@ def get_config(model: str) -> ConfigDict:
         }
     )
     config.train = ConfigDict(
-        {"updates": 10_000, "batch_size": 16, "log_every": 100, "checkpoint_every": 1000}
+        {"updates": 10_000, "batch_size": 8, "log_every": 100, "checkpoint_every": 1000}
     )
     config.evaluate = ConfigDict(
         {
@@ -68,7 +72,9 @@ def ntm() -> dict[str, object]:
         "shared_weighting": False,
         "reads_from": "written",
         "output_reads": True,
-        "initial_memory": "constant",
+        "initial_memory": "learned_row",
         "initial_weighting": "first_row",
-        "initial_reads": "zeros",
+        "initial_reads": "learned",
+        "gate_bias": 0.0,  # below 0, heads begin by location rather than content
+        "stay_bias": 0.0,  # above 0, heads begin by staying where they are
     }

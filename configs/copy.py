@@ -11,5 +11,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.task.update({"name": "copy", "min_length": 1, "max_length": 20})
     if model == "lstm":
         config.model.controller_size = 256
-    config.train.updates = 5_000
+    config.train.updates = 2_500
     return config

@@ -60,6 +60,8 @@ class NTMCell(nnx.Module):
       reads_from: `written` reads the memory after this step's write, `previous` the one before it.
       output_reads: whether the output sees this step's reads beside the controller.
       initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
+      gate_bias: what the gates' biases start at; below 0, heads begin by location rather than content.
+      stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
       cosine_epsilon: inside the root of the cosine's denominator.
       param_dtype: of parameters and of the state.
       rngs: where the parameters' first values come from.
@@ -92,6 +94,8 @@ class NTMCell(nnx.Module):
         initial_memory: str = "constant",
         initial_weighting: str = "first_row",
         initial_reads: str = "zeros",
+        gate_bias: float = 0.0,
+        stay_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
@@ -137,6 +141,7 @@ class NTMCell(nnx.Module):
         self.to_heads = nnx.Linear(
             controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
         )
+        self.to_heads.bias = nnx.Param(self.heads.first_bias(gate_bias, stay_bias, param_dtype))
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
         self.to_output = nnx.Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
         self.initial = InitialState(

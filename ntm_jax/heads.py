@@ -5,6 +5,7 @@ The only place where those activations are applied. Every choice is a name in on
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,16 @@ class Heads:
         a, h, w = self.addressings, self.write_heads, self.word_size
         moves = 2 * self.shift_range + 1 if self.shift == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
+
+    def first_bias(self, gate: float, stay: float, dtype: Any) -> jax.Array:
+        """The raw vector's first bias `[sum(widths)]`: zero but for the gates and the shift by 0 rows."""
+        a, moves = self.addressings, self.widths[3] // self.addressings
+        shift = jnp.zeros((a, moves), dtype)
+        if self.shift == "softmax":
+            shift = shift.at[:, self.shift_range].set(stay)
+        parts = [jnp.zeros(width, dtype) for width in self.widths]
+        parts[2], parts[3] = jnp.full(a, gate, dtype), shift.reshape(-1)
+        return jnp.concatenate(parts)
 
     def controls(self, raw: jax.Array) -> Controls:
         """Splits and activates `[..., sum(widths)]`."""

@@ -97,9 +97,9 @@ def make_lstm():
     )
 
 
-def parameters_of(module):
-    """The parameters as nested dicts of NumPy arrays, for the oracle."""
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(module, nnx.Param)))
+def numbers(parameters):
+    """Parameters as nested dicts of NumPy arrays, for the oracle."""
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(parameters))
 
 
 def normal(*shape, seed=0):

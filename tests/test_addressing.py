@@ -87,9 +87,7 @@ def test_gate_0_ignores_content(float64):
 
 def test_gate_1_ignores_previous(float64):
     told = (KEY, STRENGTH, 1.0, SHIFT, SHARPENING)
-    np.testing.assert_array_equal(
-        address(MEMORY, PREVIOUS, *told), address(MEMORY, CONTENT, *told)
-    )
+    np.testing.assert_array_equal(address(MEMORY, PREVIOUS, *told), address(MEMORY, CONTENT, *told))
 
 
 def test_permuted_rows_permute_the_content_weighting(float64):

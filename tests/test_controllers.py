@@ -6,10 +6,12 @@ import oracle
 import pytest
 from flax import nnx
 from jax.test_util import check_grads
-from models import normal, parameters_of, randomise
+from models import normal, numbers, randomise
 
 from ntm_jax.controllers import ACTIVATIONS, FeedForward, StackedLSTM
 from ntm_jax.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 INPUTS, SIZE = 3, 5
 
@@ -46,7 +48,7 @@ def assert_trees_close(actual, expected):
 def test_feed_forward_is_the_oracles(float64, activation):
     controller, x = feed_forward(activation), normal(INPUTS)
     carry, hidden = apply(controller, (), x)
-    expected = oracle.feed_forward(parameters_of(controller)["linear"], activation, x)
+    expected = oracle.feed_forward(numbers(nnx.state(controller))["linear"], activation, x)
     assert carry == ()
     assert_trees_close(hidden, expected)
 
@@ -55,7 +57,9 @@ def test_feed_forward_is_the_oracles(float64, activation):
 def test_stacked_lstm_is_the_oracles(float64, layers):
     controller, carry, x = stacked_lstm(layers), carry_of(layers), normal(INPUTS)
     new_carry, hidden = apply(controller, carry, x)
-    expected_carry, expected = oracle.stacked_lstm(parameters_of(controller)["layers"], x, carry)
+    expected_carry, expected = oracle.stacked_lstm(
+        numbers(nnx.state(controller))["layers"], x, carry
+    )
     assert_trees_close((new_carry, hidden), (tuple(expected_carry), expected))
 
 
@@ -95,5 +99,5 @@ def test_only_the_forget_gates_begin_open():
 
 
 def test_an_unknown_activation_is_refused():
-    with pytest.raises(UserError, match="^model.activation: 'nonsense' is unknown"):
+    with pytest.raises(UserError, match=r"^model\.activation: 'nonsense' is unknown"):
         FeedForward(INPUTS, SIZE, activation="nonsense", rngs=nnx.Rngs(0))

@@ -7,10 +7,12 @@ import numpy as np
 import oracle
 import pytest
 from flax import nnx
-from models import parameters_of, randomise
+from models import numbers, randomise
 
 from ntm_jax.errors import UserError
 from ntm_jax.initial_state import MEMORIES, READS, WEIGHTINGS, InitialState
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 N, W, ADDRESSINGS, READ_HEADS = 7, 4, 3, 2
 DETERMINISTIC = [
@@ -51,7 +53,7 @@ def test_every_choice_is_the_oracles(float64, memory, weighting, reads):
         "initial_weighting": weighting,
         "initial_reads": reads,
     }
-    expected = oracle.initial_state({"initial": parameters_of(initial)}, options)
+    expected = oracle.initial_state({"initial": numbers(nnx.state(initial))}, options)
     for actual, part in zip(start(initial, 0), vars(expected).values(), strict=False):
         np.testing.assert_allclose(actual, np.array(part), rtol=1e-12)
 
@@ -100,11 +102,11 @@ def test_fixed_to_memory_size_names_the_field(memory, weighting, field):
 
 @pytest.mark.parametrize("field", ["memory", "weighting", "reads"])
 def test_an_unknown_name_is_refused(field):
-    with pytest.raises(UserError, match=f"^model.initial_{field}: 'nonsense' is unknown"):
+    with pytest.raises(UserError, match=rf"^model\.initial_{field}: 'nonsense' is unknown"):
         make(**{field: "nonsense"})
 
 
 @pytest.mark.parametrize("memory", ["constant", "learned_row"])
 def test_rows_that_could_never_differ_are_refused(memory):
-    with pytest.raises(UserError, match="model.initial_weighting: 'uniform'"):
+    with pytest.raises(UserError, match=r"^model\.initial_weighting: 'uniform'"):
         make(memory, "uniform")
