@@ -77,4 +77,5 @@ def ntm() -> dict[str, object]:
         "initial_reads": "learned",
         "gate_bias": 0.0,  # below 0, heads begin by location rather than content
         "stay_bias": 0.0,  # above 0, heads begin by staying where they are
+        "sharpening_bias": 0.0,  # above 0, weightings begin sharper
     }

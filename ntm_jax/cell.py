@@ -62,6 +62,7 @@ class NTMCell(nnx.Module):
       initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
       gate_bias: what the gates' biases start at; below 0, heads begin by location rather than content.
       stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
+      sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
       cosine_epsilon: inside the root of the cosine's denominator.
       param_dtype: of parameters and of the state.
       rngs: where the parameters' first values come from.
@@ -96,6 +97,7 @@ class NTMCell(nnx.Module):
         initial_reads: str = "zeros",
         gate_bias: float = 0.0,
         stay_bias: float = 0.0,
+        sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
@@ -141,7 +143,9 @@ class NTMCell(nnx.Module):
         self.to_heads = nnx.Linear(
             controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
         )
-        self.to_heads.bias = nnx.Param(self.heads.first_bias(gate_bias, stay_bias, param_dtype))
+        self.to_heads.bias = nnx.Param(
+            self.heads.first_bias(gate_bias, stay_bias, sharpening_bias, param_dtype)
+        )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
         self.to_output = nnx.Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
         self.initial = InitialState(
@@ -212,19 +216,19 @@ class NTMCell(nnx.Module):
         source = written if self.reads_from == "written" else memory
         return written, weightings, read(source, weightings[: self.heads.read_heads])
 
-    def output(self, step: Step) -> jax.Array:
-        """Logits `[..., output_size]` of one step, or of many at once."""
+    def output(self, hidden: jax.Array, reads: jax.Array) -> jax.Array:
+        """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
         if not self.output_reads:
-            return self.to_output(step.hidden)
-        reads = step.reads.reshape(*step.reads.shape[:-2], -1)
-        return self.to_output(jnp.concatenate([step.hidden, reads], axis=-1))
+            return self.to_output(hidden)
+        reads = reads.reshape(*reads.shape[:-2], -1)
+        return self.to_output(jnp.concatenate([hidden, reads], axis=-1))
 
     # What flax.nnx.RNN asks of a cell.
 
     def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
         """One step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
         carry, step = self.advance(carry, inputs)
-        return carry, self.output(step)
+        return carry, self.output(step.hidden, step.reads)
 
     def initialize_carry(
         self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None

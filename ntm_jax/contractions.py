@@ -52,6 +52,32 @@ def sum_last(values: jax.Array) -> jax.Array:
     return flat.reshape(values.shape[:-1])
 
 
+def max_last(values: jax.Array) -> jax.Array:
+    """Greatest along the last axis `[..., N]` -> `[...]`; not differentiated."""
+    rows = values.shape[-1]
+    values = jax.lax.stop_gradient(values)
+    if rows % LANES or rows // LANES > MOST_TERMS:
+        return jnp.max(values, axis=-1)
+    partial = values[..., :LANES]
+    for start in range(LANES, rows, LANES):
+        partial = jnp.maximum(partial, values[..., start : start + LANES])
+    return jnp.max(partial, axis=-1)
+
+
+@jax.custom_vjp
+def squared_norm(memory: jax.Array) -> jax.Array:
+    """Σ_w memory(w, n)²: `[B, W, N]` -> `[B, N]`."""
+    width = memory.shape[1]
+    if width > MOST_TERMS:
+        return jnp.sum(memory**2, axis=1)
+    terms = [memory[:, w] ** 2 for w in range(width)]
+    return sum(terms[1:], start=terms[0])
+
+
+squared_norm.defvjp(
+    lambda memory: (squared_norm(memory), memory),
+    lambda memory, d: (2 * memory * d[:, None, :],),
+)
 over_words.defvjp(
     lambda words, memory: (over_words(words, memory), (words, memory)),
     lambda kept, d: (over_rows(d, kept[1]), outer(kept[0], d)),

@@ -98,14 +98,15 @@ class Heads:
         moves = 2 * self.shift_range + 1 if self.shift == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
 
-    def first_bias(self, gate: float, stay: float, dtype: Any) -> jax.Array:
-        """The raw vector's first bias `[sum(widths)]`: zero but for the gates and the shift by 0 rows."""
+    def first_bias(self, gate: float, stay: float, sharpening: float, dtype: Any) -> jax.Array:
+        """The raw vector's first bias `[sum(widths)]`: zero but for gates, shifts by 0 rows and sharpenings."""
         a, moves = self.addressings, self.widths[3] // self.addressings
         shift = jnp.zeros((a, moves), dtype)
         if self.shift == "softmax":
             shift = shift.at[:, self.shift_range].set(stay)
         parts = [jnp.zeros(width, dtype) for width in self.widths]
         parts[2], parts[3] = jnp.full(a, gate, dtype), shift.reshape(-1)
+        parts[4] = jnp.full(a, sharpening, dtype)
         return jnp.concatenate(parts)
 
     def controls(self, raw: jax.Array) -> Controls:

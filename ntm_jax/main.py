@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ntm_jax.errors import UserError
@@ -71,10 +71,10 @@ def run(arguments: Sequence[str]) -> None:
     print(f"{workdir}: evaluation.json, figures/")
 
 
-def main() -> None:
-    """Runs the program; what the user got wrong is one line and exit status 2."""
+def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
+    """Runs a program on this process's flags; what the user got wrong is one line and exit status 2."""
     try:
-        run(sys.argv[1:])
+        program(sys.argv[1:])
     except UserError as error:
         print(f"ntm_jax: {error}", file=sys.stderr)
         sys.exit(2)
@@ -84,6 +84,11 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def main() -> None:
+    """The program."""
+    exit_clearly(run)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Models as a whole: built from a config, and unrolled over time."""
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -7,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 from ml_collections import ConfigDict
 
+from ntm_jax import rows_last
 from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.errors import UserError
@@ -15,6 +19,7 @@ from ntm_jax.lstm import LSTM
 
 Model: TypeAlias = NTMCell | LSTM
 State: TypeAlias = NTMState | LSTMCarry
+SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
 @struct.dataclass
@@ -77,31 +82,72 @@ def unroll(
     Raises:
       UserError: inputs of another shape.
     """
+    _check(model, inputs)
+    if isinstance(model, LSTM):
+        hidden = _scan_lstm(model, inputs, state, key)
+        empty = jnp.zeros((*hidden.shape[:2], 0, 0), hidden.dtype)
+        return model.output(hidden), Trace(empty, empty, empty, None, None)
+
+    def record(state: NTMState, step: Step) -> tuple[Step, jax.Array | None]:
+        return step, jnp.swapaxes(state.memory, -1, -2) if memory else None
+
+    steps, memories = _scan_ntm(model, inputs, state, key, record)
+    return model.output(steps.hidden, steps.reads), Trace(
+        read_weightings=steps.weightings[:, :, : model.heads.read_heads],
+        write_weightings=steps.weightings[:, :, -model.heads.write_heads :],
+        reads=steps.reads,
+        controls=steps.controls,
+        memory=memories,
+    )
+
+
+def logits(model: Model, inputs: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+    """The logits of `unroll` alone, for training: nothing else is kept along the way."""
+    _check(model, inputs)
+    if isinstance(model, LSTM):
+        return model.output(_scan_lstm(model, inputs, None, key))
+
+    steps = _scan_ntm(model, inputs, None, key, lambda _, step: (step.hidden, step.reads))
+    return model.output(*steps)
+
+
+def _check(model: Model, inputs: jax.Array) -> None:
     if inputs.ndim != 3 or inputs.shape[-1] != model.input_size:
         raise UserError(
             f"inputs: expected shape [T, B, {model.input_size}], got {list(inputs.shape)}"
         )
-    if state is None:
-        state = model.initial_state((inputs.shape[1],), key)
-
-    def step(state: Any, x: jax.Array) -> tuple[Any, Any]:
-        state, record = model.advance(state, x)
-        return state, (record, state.memory if memory and isinstance(state, NTMState) else None)
-
-    _, (record, memories) = jax.lax.scan(step, state, inputs)
-    return model.output(record), _trace(model, record, memories)
 
 
-def _trace(model: Model, record: Step | jax.Array, memories: jax.Array | None) -> Trace:
-    if isinstance(model, LSTM):
-        empty = jnp.zeros((*record.shape[:2], 0, 0), record.dtype)  # type: ignore[union-attr]
-        return Trace(empty, empty, empty, None, None)
-    assert isinstance(record, Step)
-    heads = model.heads
-    return Trace(
-        read_weightings=record.weightings[:, :, : heads.read_heads],
-        write_weightings=record.weightings[:, :, -heads.write_heads :],
-        reads=record.reads,
-        controls=record.controls,
-        memory=memories,
-    )
+def _scan_lstm(model: LSTM, inputs: jax.Array, state: Any, key: jax.Array | None) -> jax.Array:
+    state = model.initial_state((inputs.shape[1],), key) if state is None else state
+    return jax.lax.scan(model.advance, state, inputs)[1]
+
+
+def _scan_ntm(
+    model: NTMCell,
+    inputs: jax.Array,
+    state: Any,
+    key: jax.Array | None,
+    record: Callable[[NTMState, Step], Any],
+) -> Any:
+    """What `record` makes of every step and the state after it, stacked along time."""
+    state = model.initial_state((inputs.shape[1],), key) if state is None else state
+
+    def step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
+        state, happened = rows_last.advance(model, state, x)
+        return state, record(state, happened)
+
+    # Recomputing a step in the backward pass is faster than storing what it made: memory is slower than arithmetic.
+    step = jax.checkpoint(step, prevent_cse=False)
+    state = rows_last.turn(state)
+    length, longest = inputs.shape[0], SEGMENT
+    if length <= longest:
+        return jax.lax.scan(step, state, inputs)[1]
+    # A long sequence goes by segments of about √T steps: memories are kept at their ends only, and within one
+    # while it is differentiated. Steps added to fill the last one come after all others, and are dropped.
+    size = math.isqrt(length - 1) + 1
+    count = -(-length // size)
+    padded = jnp.pad(inputs, ((0, count * size - length), (0, 0), (0, 0)))
+    segment = jax.checkpoint(partial(jax.lax.scan, step), prevent_cse=False)
+    _, records = jax.lax.scan(segment, state, padded.reshape(count, size, *inputs.shape[1:]))
+    return jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:])[:length], records)

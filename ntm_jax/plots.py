@@ -1,5 +1,6 @@
 """Figures: arrays in, pictures out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -17,21 +18,40 @@ INK = "#20639b"
 
 
 def learning_curve(path: Path) -> Figure:
-    """Cost per sequence against sequences seen, from a run's `metrics.csv`."""
+    """Cost and wrong bits per sequence against sequences seen, from a run's `metrics.csv`."""
     rows = metrics.read(path)
-    sequences = [row["sequences"] for row in rows]
-    figure, left = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for field, label, style in (
-        ("loss_bits_per_sequence", "cost (bits)", {"color": INK}),
-        ("bit_errors_per_sequence", "wrong bits", {"color": "#d1495b", "linewidth": 0.8}),
+    figure, axes = _curve_axes("Training")
+    for name, label, colour in (
+        ("loss_bits_per_sequence", "cost (bits)", INK),
+        ("bit_errors_per_sequence", "wrong bits", "#d1495b"),
     ):
-        left.plot(sequences, [row[field] for row in rows], label=label, **style)
-    left.set(xlabel="sequences", ylabel="per sequence", yscale="symlog", title="Training")
-    left.set_yscale("symlog", linthresh=0.01)
-    left.set_ylim(bottom=0)
-    left.grid(alpha=0.3)
-    left.legend()
+        sequences = [row["sequences"] for row in rows]
+        axes.plot(sequences, [row[name] for row in rows], label=label, color=colour)
+    axes.legend()
     return figure
+
+
+def learning_curves(paths: Mapping[str, Path]) -> Figure:
+    """Cost per sequence of several runs, one line each, from their `metrics.csv` by name."""
+    figure, axes = _curve_axes(f"Training, {len(paths)} runs")
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(paths)))
+    for (name, path), colour in zip(paths.items(), colours, strict=True):
+        rows = metrics.read(path)
+        sequences = [row["sequences"] for row in rows]
+        bits = [row["loss_bits_per_sequence"] for row in rows]
+        axes.plot(sequences, bits, label=name.replace("_", " "), color=colour)
+    axes.set_ylabel("cost per sequence (bits)")
+    axes.legend(ncols=2, fontsize="small")
+    return figure
+
+
+def _curve_axes(title: str) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    axes.set(xlabel="sequences", ylabel="per sequence", title=title)
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    return figure, axes
 
 
 def episode(

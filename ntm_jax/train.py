@@ -102,7 +102,7 @@ class Trainer:
                 updates=state.sums.updates + 1,
                 nats=state.sums.nats + nats,
                 bit_errors=state.sums.bit_errors + bit_errors,
-                gradient_norm=state.sums.gradient_norm + optax.global_norm(gradient),
+                gradient_norm=state.sums.gradient_norm + optax.tree.norm(gradient),
             ),
         )
 
@@ -111,7 +111,7 @@ class Trainer:
     ) -> tuple[jax.Array, jax.Array]:
         """Mean nats and mean wrong bits per sequence."""
         model = nnx.merge(self.structure, parameters)
-        logits, _ = models.unroll(model, batch.inputs, key=key)
+        logits = models.logits(model, batch.inputs, key=key)
         scored = logits, batch.targets, batch.mask
         nats, errors = losses.sequence_nats(*scored), losses.sequence_bit_errors(*scored)
         return jnp.mean(nats), jnp.mean(errors)

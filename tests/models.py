@@ -118,10 +118,8 @@ def run(graphdef, parameters, inputs, state=None):
 
 @partial(jax.jit, static_argnums=0)
 def advance(graphdef, parameters, state, x):
-    """One step: new state, what happened, logits."""
-    model = nnx.merge(graphdef, parameters)
-    state, record = model.advance(state, x)
-    return state, record, model.output(record)
+    """One step: new state and logits."""
+    return nnx.merge(graphdef, parameters)(state, x)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

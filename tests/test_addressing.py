@@ -137,10 +137,10 @@ def test_values_and_gradients_are_finite_at_the_edges(dtype):
     (_, weightings), gradients = jax.jit(jax.vmap(take))(*edges(dtype))
     for values in (weightings, *gradients):
         assert values.dtype == dtype
-        assert jnp.isfinite(values).all()
+        assert np.isfinite(np.float32(values)).all()
 
 
 def test_weightings_stay_on_the_simplex_at_the_edges():
-    weightings = jax.jit(jax.vmap(addressing.address))(*edges(jnp.float32))
+    weightings = np.asarray(jax.jit(jax.vmap(addressing.address))(*edges(jnp.float32)))
     assert (weightings >= 0).all()
     np.testing.assert_allclose(weightings.sum(axis=-1), 1, rtol=1e-5)

@@ -67,8 +67,8 @@ def test_predictions_and_weightings_are_the_go_cells(float64, tmp_path):
     cell = nnx.split(load(saved(tmp_path, flat)))
     _, _, predictions, weightings = episode(*cell, INPUTS, TARGETS, np.ones(T))
     expected, expected_weightings = go_oracle.episode(flat, SIZES, INPUTS)
-    np.testing.assert_allclose(predictions, expected, rtol=1e-10)
-    np.testing.assert_allclose(weightings, expected_weightings, rtol=1e-10)
+    np.testing.assert_allclose(predictions, expected, rtol=1e-12)
+    np.testing.assert_allclose(weightings, expected_weightings, rtol=1e-12)
 
 
 def test_the_gradient_is_the_slope_of_the_go_cells_loss(float64, tmp_path):

@@ -1,6 +1,7 @@
 """From raw numbers to controls: the layout, every activation, and what is refused."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -26,8 +27,9 @@ CHOICES = [
 ]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def controls(heads, raw):
-    return jax.jit(heads.controls)(raw)
+    return heads.controls(raw)
 
 
 @pytest.mark.parametrize("choices", CHOICES)
@@ -53,6 +55,25 @@ def test_leading_axes_are_kept(float64):
     )
 
 
+@pytest.mark.parametrize("choices", CHOICES)
+def test_the_first_bias_is_for_gates_staying_and_sharpening(float64, choices):
+    heads = Heads(**SIZES, **choices)
+    addressings, writes = oracle.controls(
+        heads.first_bias(gate=-2.0, stay=3.0, sharpening=1.5, dtype=float),
+        oracle.DEFAULTS | SIZES | choices,
+    )
+    moves = np.zeros(2 * heads.shift_range + 1)
+    moves[heads.shift_range] = 3.0
+    stay = [0, 1, 0] if heads.shift == "interpolated" else oracle.softmax(moves)
+    for told in addressings:
+        np.testing.assert_allclose(told["gate"], oracle.sigmoid(-2.0), rtol=1e-12)
+        np.testing.assert_allclose(told["shift"], stay, rtol=1e-12)
+        np.testing.assert_allclose(told["sharpening"], 1 + oracle.softplus(1.5), rtol=1e-12)
+        assert not told["key"].any()
+    for told in writes:
+        np.testing.assert_allclose(told["erase"], 0.5)
+
+
 @pytest.mark.parametrize("raw", [-5.0, -0.3, 0.0, 0.3, 5.0])
 def test_interpolated_shift_is_a_move_by_a_real_number(float64, raw):
     """The move as `fumin/ntm` makes it: modulo, floor and fraction of one number."""
@@ -73,19 +94,20 @@ def test_interpolated_shift_is_a_move_by_a_real_number(float64, raw):
 @pytest.mark.parametrize("raw", [-1e4, 0.0, 1e4])
 def test_saturated_controls_stay_in_range(dtype, choices, raw):
     heads = Heads(**SIZES, **choices)
-    told = controls(heads, jnp.full(sum(heads.widths), raw, dtype))
-    assert all(jnp.isfinite(part).all() for part in jax.tree.leaves(told))
+    told = controls(heads, np.full(sum(heads.widths), raw, dtype))
+    told = jax.tree.map(lambda part: np.asarray(part, float), told)
+    assert all(np.isfinite(part).all() for part in jax.tree.leaves(told))
     assert (told.strength >= 0).all()
     assert (told.sharpening >= 1).all()
     for fraction in (told.gate, told.erase, told.shift):
         assert ((fraction >= 0) & (fraction <= 1)).all()
-    np.testing.assert_allclose(told.shift.astype(float).sum(-1), 1, rtol=1e-2)
+    np.testing.assert_allclose(told.shift.sum(-1), 1, rtol=1e-2)
 
 
 @pytest.mark.xfail(strict=True, reason="exp overflows, and infinity times a similarity of 0 is NaN")
 def test_a_saturated_exponential_strength_is_finite():
     heads = Heads(**SIZES, strength="exp")
-    assert jnp.isfinite(controls(heads, jnp.full(sum(heads.widths), 1e4)).strength).all()
+    assert np.isfinite(controls(heads, np.full(sum(heads.widths), np.float32(1e4))).strength).all()
 
 
 @pytest.mark.parametrize("field", ["key", "strength", "shift", "add"])

@@ -70,7 +70,7 @@ def test_a_random_start_is_the_same_for_the_same_key():
 
 
 def test_random_weightings_are_on_the_simplex_and_differ_between_heads():
-    weightings = start(make("random", "random", "memory"), 0)[1]
+    weightings = np.asarray(start(make("random", "random", "memory"), 0)[1])
     assert (weightings >= 0).all()
     np.testing.assert_allclose(weightings.sum(-1), 1, rtol=1e-6)
     assert not np.isclose(weightings[0], weightings[1]).any()

@@ -43,21 +43,23 @@ def test_saturated_logits_cost_their_size_where_wrong_and_nothing_where_right(lo
     np.testing.assert_allclose(nats(logits, targets, np.ones((1, 2), np.float32)), expected)
 
 
+@jax.jit
+def nats_gradient_and_errors(logits, targets, mask):
+    total, gradient = jax.value_and_grad(lambda x: sequence_nats(x, targets, mask).sum())(logits)
+    return total, gradient, sequence_bit_errors(logits, targets, mask)
+
+
 @pytest.mark.parametrize("rubbish", [np.nan, np.inf, -np.inf, 1e38])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_what_is_said_outside_the_mask_counts_for_nothing(dtype, rubbish):
     mask = np.float32([[1, 0], [0, 1]])
-    clean = jnp.asarray(LOGITS, dtype)
-    spoilt = jnp.where(jnp.asarray(mask)[:, :, None] > 0, clean, rubbish)
-
-    @jax.jit
-    def measure(logits):
-        targets = jnp.asarray(TARGETS, dtype)
-        total, gradient = jax.value_and_grad(lambda x: nats(x, targets, mask).sum())(logits)
-        return total, gradient, bit_errors(logits, targets, mask)
-
-    jax.tree.map(np.testing.assert_array_equal, measure(spoilt), measure(clean))
-    assert not measure(spoilt)[1][mask == 0].any()
+    spoilt = np.where(mask[:, :, None] > 0, LOGITS, rubbish)
+    clean, spoilt = (
+        nats_gradient_and_errors(logits.astype(dtype), TARGETS.astype(dtype), mask)
+        for logits in (LOGITS, spoilt)
+    )
+    jax.tree.map(np.testing.assert_array_equal, spoilt, clean)
+    assert not np.asarray(spoilt[1])[mask == 0].any()
 
 
 def test_a_step_outside_the_mask_does_not_change_the_loss_whatever_its_target():

@@ -70,4 +70,4 @@ def test_gradients_are_finite_where_all_is_erased(dtype):
     told = [jnp.asarray(a, dtype) for a in (0 * MEMORY, np.eye(N)[:H] * 0 + 1, 0 * ERASE + 1, ADD)]
     gradients = jax.jit(jax.grad(lambda *told: memory.write(*told).sum(), argnums=range(4)))(*told)
     assert all(gradient.dtype == dtype for gradient in gradients)
-    assert all(jnp.isfinite(gradient).all() for gradient in gradients)
+    assert all(np.isfinite(np.float32(gradient)).all() for gradient in gradients)

@@ -23,6 +23,7 @@ from models import (
     options_of,
 )
 
+from ntm_jax import model
 from ntm_jax.cell import NTMCell
 from ntm_jax.errors import UserError
 from ntm_jax.lstm import LSTM
@@ -50,7 +51,7 @@ def steps(graphdef, parameters, inputs, state=None):
         state = models.initial_state(graphdef, (inputs.shape[1],), parameters)
     logits = []
     for x in inputs:
-        state, _, y = models.advance(graphdef, parameters, state, x)
+        state, y = models.advance(graphdef, parameters, state, x)
         logits.append(y)
     return state, np.array(logits)
 
@@ -132,6 +133,39 @@ def test_the_second_half_goes_on_from_the_first(float64, name):
     assert_close(np.concatenate([first, second]), whole)
 
 
+@pytest.mark.parametrize("rows", [32])
+def test_gradients_are_those_of_a_loop_over_steps(float64, rows):
+    """`unroll` has its own way through a step and its own derivatives; the cell has JAX's."""
+    graphdef, parameters = nnx.split(make_cell("many_heads", memory_size=rows))
+
+    def loop(parameters, inputs):
+        cell = nnx.merge(graphdef, parameters)
+        return jax.lax.scan(cell, cell.initial_state((B,)), inputs)[1]
+
+    def unrolled(parameters, inputs):
+        return unroll(nnx.merge(graphdef, parameters), inputs)[0]
+
+    def gradients(run):
+        cotangent = normal(T, B, OUTPUTS, seed=5)
+        return jax.jit(lambda *told: jax.vjp(run, *told)[1](cotangent))(parameters, X)
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10),
+        gradients(unrolled),
+        gradients(loop),
+    )
+
+
+@pytest.mark.parametrize("longest", [1, 3, 4])
+def test_segments_change_nothing(float64, monkeypatch, longest):
+    """A sequence longer than `SEGMENT` is unrolled in parts."""
+    graphdef, parameters = split("many_heads")
+    whole = models.run(graphdef, parameters, X)
+    monkeypatch.setattr(model, "SEGMENT", longest)
+    run = jax.jit(lambda parameters: unroll(nnx.merge(graphdef, parameters), X, memory=True))
+    assert_close(run(parameters), whole)
+
+
 def test_jit_changes_nothing(float64):
     graphdef, parameters = split("many_heads")
     plain = unroll(nnx.merge(graphdef, parameters), jnp.asarray(X), memory=True)
@@ -196,9 +230,9 @@ def built(kind, seed=0):
     return nnx.jit(lambda: build(config, INPUTS, OUTPUTS))()
 
 
-@pytest.mark.parametrize(("kind", "model"), [("ntm", NTMCell), ("lstm", LSTM)])
-def test_build_makes_what_the_config_says(kind, model):
-    assert isinstance(built(kind), model)
+@pytest.mark.parametrize(("kind", "expected"), [("ntm", NTMCell), ("lstm", LSTM)])
+def test_build_makes_what_the_config_says(kind, expected):
+    assert isinstance(built(kind), expected)
 
 
 def test_the_seed_decides_the_first_parameters():

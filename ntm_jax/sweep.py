@@ -1,0 +1,252 @@
+"""Several seeds at once: `python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9`.
+
+Every seed is an ordinary run of `ntm_jax.main` in a process of its own, on cores of its own. An interrupted
+sweep goes on where it stopped: finished seeds are kept, the others resume from their checkpoints.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ntm_jax.errors import UserError
+
+DESCRIPTION = """\
+Trains and evaluates one config under several seeds, side by side.
+
+  python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9
+  python -m ntm_jax.sweep --config configs/ngram.py:ntm-lstm --seeds 0,1,5 --jobs 2
+"""
+
+
+@dataclass
+class Job:
+    """One seed's run."""
+
+    seed: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    cores: frozenset[int] = field(default_factory=frozenset)
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.folder.with_suffix(".log")
+
+    def updates_done(self) -> int:
+        """From the last whole line of its metrics."""
+        try:
+            lines = (self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
+            return int(lines[-1].split(",")[0]) if len(lines) > 1 else 0
+        except (OSError, ValueError):
+            return 0
+
+
+def sweep(
+    config: str, overrides: Sequence[str], seeds: Sequence[int], jobs: int, workdir: Path
+) -> dict[str, Any]:
+    """Runs every seed, at most `jobs` at a time.
+
+    Args:
+      config: as `--config` of `ntm_jax.main`.
+      overrides: like `train.updates=500`.
+      seeds: each in `workdir/seed_<seed>`.
+      jobs: processes at a time; the cores are shared out between them.
+      workdir: of the sweep.
+
+    Returns:
+      The summary, which is also in `workdir/summary.json`, with a chart beside it in `learning_curves.png`.
+
+    Raises:
+      UserError: something in the config, before any run starts.
+    """
+    from ntm_jax import config as configs
+    from ntm_jax import train
+    from ntm_jax.checkpoints import same_run
+
+    todo = []
+    for seed in seeds:
+        checked = configs.load(config, [*overrides, f"seed={seed}"])
+        job = Job(seed, workdir / f"seed_{seed}")
+        if (job.folder / "config.json").exists():
+            same_run(job.folder, checked)
+        todo.append(job)
+    train.Trainer(checked)  # names and combinations, before any process starts
+    updates = checked.train.updates
+
+    workdir.mkdir(parents=True, exist_ok=True)
+    every = list(todo)
+    waiting = [job for job in todo if not _finished(job, updates)]
+    free = _share_cores(min(jobs, max(len(waiting), 1)))
+    running: list[Job] = []
+    failed: list[int] = []
+    with tqdm(total=updates * len(every), unit="update", desc="sweep", dynamic_ncols=True) as bar:
+        try:
+            while waiting or running:
+                while waiting and free:
+                    job = waiting.pop(0)
+                    job.cores = free.pop()
+                    _start(job, config, overrides)
+                    running.append(job)
+                time.sleep(0.3)
+                for job in list(running):
+                    assert job.process is not None
+                    if job.process.poll() is not None:
+                        running.remove(job)
+                        free.append(job.cores)
+                        if job.process.returncode:
+                            failed.append(job.seed)
+                            tqdm.write(f"seed {job.seed} failed; see {job.log}", file=sys.stderr)
+                bar.n = sum(job.updates_done() for job in every)
+                bar.set_postfix_str(f"{len(running)} running, {len(waiting)} waiting")
+                bar.refresh()
+        finally:
+            for job in running:
+                assert job.process is not None
+                job.process.terminate()
+                job.process.wait()
+    result = summary([job.folder for job in every if job.seed not in failed], failed)
+    text = json.dumps(result, indent=2) + "\n"
+    (workdir / "summary.json").write_text(text, encoding="utf-8")
+    if len(failed) < len(every):
+        from ntm_jax import plots
+
+        curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
+        done = {name: path for name, path in curves.items() if path.exists()}
+        plots.save(plots.learning_curves(done), workdir / "learning_curves.png")
+    return result
+
+
+def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
+    """Median, quartiles and best over the runs in `folders`, case by case.
+
+    Quartiles need two runs; with one they are that run's value.
+    """
+    results = [json.loads((f / "evaluation.json").read_text(encoding="utf-8")) for f in folders]
+    cases = []
+    for number, case in enumerate(results[0]["cases"] if results else []):
+        same = [result["cases"][number] for result in results]
+        entry: dict[str, Any] = {"name": case["name"], "difficulty": case["difficulty"]}
+        for name, value in case.items():
+            if isinstance(value, float) and not name.endswith("standard_error"):
+                entry[name] = _spread([one[name] for one in same], name == "perfect_fraction")
+        cases.append(entry)
+    return {"runs": [folder.name for folder in folders], "failed": list(failed), "cases": cases}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The summary for people."""
+    lines = [f"{'bits/sequence':<26}{'median':>10}{'quartiles':>22}{'best':>10}{'perfect':>9}"]
+    for case in result["cases"]:
+        bits, perfect = case["bits_per_sequence"], case["perfect_fraction"]["median"]
+        quartiles = f"{bits['lower_quartile']:.4f} - {bits['upper_quartile']:.4f}"
+        lines.append(
+            f"{case['name']:<26}{bits['median']:>10.4f}{quartiles:>22}{bits['best']:>10.4f}{perfect:>9.1%}"
+        )
+    runs, failed = len(result["runs"]), result["failed"]
+    lines.append(f"{runs} runs" + (f"; failed: seeds {failed}" if failed else ""))
+    return "\n".join(lines)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`"0-3,7"` -> `[0, 1, 2, 3, 7]`.
+
+    Raises:
+      UserError: anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UserError(f"--seeds: {text!r} cannot be read; write it like 0-9 or 0,3,5")
+        seeds.extend(range(int(first), int(last if dash else first) + 1))
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"--seeds: {text!r} names no seed, or one twice")
+    return seeds
+
+
+def _spread(values: list[float], most_is_best: bool) -> dict[str, float]:
+    lower, _, upper = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    )
+    return {
+        "median": statistics.median(values),
+        "lower_quartile": lower,
+        "upper_quartile": upper,
+        "best": max(values) if most_is_best else min(values),
+    }
+
+
+def _finished(job: Job, updates: int) -> bool:
+    try:
+        result = json.loads((job.folder / "evaluation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(result.get("update") == updates)
+
+
+def _share_cores(jobs: int) -> list[frozenset[int]]:
+    """One set of cores for each job; all of them where the system cannot tell, or has fewer than jobs."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [frozenset()] * jobs
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < jobs:
+        return [frozenset(cores)] * jobs
+    return [frozenset(cores[i::jobs]) for i in range(jobs)]
+
+
+def _start(job: Job, config: str, overrides: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "ntm_jax.main", "--config", config]
+    command += ["--workdir", str(job.folder), f"--config.seed={job.seed}"]
+    command += [f"--config.{override}" for override in overrides]
+    with job.log.open("ab") as log:
+        job.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    if job.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(job.process.pid, job.cores)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Does what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ntm_jax.sweep",
+        description=DESCRIPTION,
+        epilog="--config.<field>=<value> sets any field, as in ntm_jax.main.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
+    parser.add_argument("--seeds", required=True, help="like 0-9 or 0,3,5")
+    parser.add_argument(
+        "--jobs", type=int, help="processes at a time; as many as cores if not given"
+    )
+    parser.add_argument("--workdir", type=Path, help="runs/sweep-<config>-<model> if not given")
+    options, others = parser.parse_known_args(arguments)
+    for other in others:
+        if not other.startswith("--config."):
+            raise UserError(f"{other}: there is no such flag; see --help")
+    overrides = [other.removeprefix("--config.") for other in others]
+    jobs = options.jobs if options.jobs is not None else os.cpu_count() or 1
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs} is given, at least 1 is needed")
+    path, _, model = options.config.partition(":")
+    workdir = options.workdir or Path("runs") / f"sweep-{Path(path).stem}-{model or 'ntm-ff'}"
+    result = sweep(options.config, overrides, parse_seeds(options.seeds), jobs, workdir)
+    print(table(result))
+    print(f"{workdir}: summary.json, learning_curves.png, seed_*/")
+    if result["failed"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    from ntm_jax.main import exit_clearly
+
+    exit_clearly(run)

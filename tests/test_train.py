@@ -1,0 +1,360 @@
+"""Training: everything trains, a run that stopped ends as if it had not, and every update is what it should be."""
+
+import csv
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from test_config import MODELS, TASKS, quick_compile, tiny
+
+import ntm_jax
+from ntm_jax import losses, metrics, train
+from ntm_jax.checkpoints import Checkpoints
+
+UPDATES = 8
+OPTIMIZERS = (
+    {"name": "adam", "schedule": "cosine", "clip": "global_norm"},
+    {"name": "graves_rmsprop", "learning_rate": 1e-4, "schedule": "constant", "clip": "value"},
+    {"name": "sgd", "schedule": "linear", "warmup": 3, "clip": "none"},
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with quick_compile(tmp_path_factory.getbasetemp()):
+        yield
+
+
+def config_of(task="copy", model="ntm-ff", **fields):
+    return tiny(task, model, **({"train__updates": UPDATES} | fields))
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    """Of the usual run."""
+    return train.Trainer(config_of())
+
+
+def after(trainer, *numbers):
+    """The state after so many updates, and so many more."""
+    state = trainer.initial_state()
+    for number in numbers:
+        state = trainer.run(state, jnp.int32(number))
+    return state
+
+
+def assert_same(one, other):
+    """Two states are equal, bit for bit."""
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def differ(one, other):
+    """Whether any number in two trees differs."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return any(not np.array_equal(a, b) for a, b in pairs)
+
+
+# ---- Everything trains
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_and_model_trains_with_every_optimiser(task, model):
+    """Every pair of a task, a model and an optimiser is among these, every optimiser with its own schedule."""
+    place = TASKS.index(task) + MODELS.index(model)
+    options = OPTIMIZERS[place % len(OPTIMIZERS)]
+    fields = {f"optimizer__{field}": value for field, value in options.items()}
+    curriculum = ("growing", "none")[place % 2]
+    trainer = train.Trainer(config_of(task, model, curriculum__name=curriculum, **fields))
+    first = jax.tree.map(np.asarray, trainer.initial_state().parameters)
+
+    state = trainer.run(trainer.initial_state(), jnp.int32(2))
+    assert int(state.update) == int(state.sums.updates) == 2
+    for leaf in jax.tree.leaves(state):
+        assert bool(jnp.isfinite(leaf).all())
+    assert float(state.sums.nats) > 0
+    assert float(state.sums.gradient_norm) > 0
+    assert differ(first, state.parameters)
+
+    state = trainer.run(state, jnp.int32(3))
+    assert int(state.update) == 5
+    assert trainer.run._cache_size() == 1  # another number of updates compiles nothing
+
+
+# ---- One update
+
+
+def test_the_numbers_of_the_first_update(trainer):
+    """Its batch drawn, loss and gradient computed, without the loop."""
+    key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))
+    batch = trainer.task.sample(key, 2)
+    first = trainer.initial_state()
+
+    @jax.jit
+    def by_hand(parameters):
+        def loss(parameters):
+            model = nnx.merge(trainer.structure, parameters)
+            logits, _ = ntm_jax.unroll(model, batch.inputs, key=model_key)
+            errors = losses.sequence_bit_errors(logits, batch.targets, batch.mask)
+            return losses.sequence_nats(logits, batch.targets, batch.mask).mean(), errors.mean()
+
+        return jax.value_and_grad(loss, has_aux=True)(parameters)
+
+    (nats, errors), gradient = by_hand(first.parameters)
+    norm = math.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(gradient)))
+    steps, _ = jax.jit(trainer.optimizer.update)(gradient, first.optimizer, first.parameters)
+    expected = jax.tree.map(jnp.add, first.parameters, steps)
+
+    state = after(trainer, 1)
+    np.testing.assert_allclose(state.sums.nats, nats, rtol=1e-5)
+    np.testing.assert_allclose(state.sums.bit_errors, errors, rtol=1e-6)
+    np.testing.assert_allclose(state.sums.gradient_norm, norm, rtol=1e-4)
+    assert norm > 0
+    # Adam's first step is the gradient's sign, so gradients near 0 are left out.
+    for found, wanted, slope in zip(
+        *map(jax.tree.leaves, (state.parameters, expected, gradient)), strict=True
+    ):
+        clear = np.abs(slope) > 1e-5
+        np.testing.assert_allclose(found[clear], wanted[clear], rtol=1e-4, atol=1e-5)
+
+
+def test_sums_are_over_all_updates_of_a_run(trainer):
+    alone = [after(trainer, done).sums for done in (1, 2, 3)]
+    for field in ("nats", "bit_errors", "gradient_norm"):
+        values = [float(getattr(sums, field)) for sums in alone]
+        assert values[0] <= values[1] <= values[2]
+        assert values[2] > values[0]
+
+
+def test_a_batch_follows_from_the_seed_and_the_update_alone(trainer):
+    """Other parameters and sums, the same update: the same loss for parameters that are the same."""
+    straight = after(trainer, 3)
+    other = trainer.initial_state().replace(update=jnp.int32(3))
+    parameters = jax.tree.map(jnp.copy, straight.parameters)
+    one = trainer.run(straight.replace(sums=train.Sums.zero()), jnp.int32(1))
+    other = trainer.run(other.replace(parameters=parameters), jnp.int32(1))
+    np.testing.assert_array_equal(one.sums.nats, other.sums.nats)
+
+    # At another update, other episodes.
+    fourth = other.replace(parameters=trainer.initial_state().parameters, sums=train.Sums.zero())
+    first = after(trainer, 1)
+    assert float(trainer.run(fourth, jnp.int32(1)).sums.nats) != float(first.sums.nats)
+
+
+def test_another_seed_draws_other_episodes_and_parameters(trainer):
+    other = train.Trainer(config_of(seed=1))
+    assert differ(trainer.initial_state().parameters, other.initial_state().parameters)
+    state = trainer.initial_state()  # the same parameters for both
+    theirs = other.run(jax.tree.map(jnp.copy, state), jnp.int32(1))
+    ours = trainer.run(state, jnp.int32(1))
+    assert float(ours.sums.nats) != float(theirs.sums.nats)
+
+
+def test_a_random_memory_is_drawn_anew_in_every_update():
+    trainer = train.Trainer(
+        config_of(
+            model__initial_memory="random",
+            task__min_length=3,
+            optimizer__name="sgd",
+            optimizer__learning_rate=1e-12,
+        )
+    )
+    losses = [float(after(trainer, n).sums.nats) / n for n in (1, 2)]
+    assert losses[0] != losses[1]
+
+
+def test_the_old_states_buffers_are_reused(trainer):
+    old = trainer.initial_state()
+    trainer.run(old, jnp.int32(1))
+    deleted = [leaf.is_deleted() for leaf in jax.tree.leaves((old.parameters, old.optimizer))]
+    assert all(deleted)
+    with pytest.raises(RuntimeError, match="deleted"):
+        np.asarray(jax.tree.leaves(old.parameters)[0])
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(trainer.initial_state()))
+
+
+# ---- Curriculum
+
+
+@pytest.mark.parametrize(("name", "shares"), [("none", [1, 1, 1, 1]), ("growing", [0, 0.25, 1, 1])])
+def test_the_curriculums_share(name, shares):
+    config = config_of(curriculum__name=name, curriculum__updates=4)
+    found = [float(train.curriculum(config, jnp.int32(update))) for update in (0, 1, 4, 9)]
+    assert found == shares
+
+
+def test_a_growing_curriculum_starts_at_the_least_difficulty():
+    """Length 1: the cost of the first update is about one bit for each of its 8 bits, not of 8 to 24."""
+    config = config_of(curriculum__name="growing", curriculum__updates=1000, train__batch_size=64)
+    growing = after(train.Trainer(config), 1)
+    nats = float(growing.sums.nats)
+    assert nats == pytest.approx(8 * math.log(2), rel=0.1)
+    config.curriculum.name = "none"
+    whole = after(train.Trainer(config), 1)
+    assert float(whole.sums.nats) == pytest.approx(16 * math.log(2), rel=0.15)
+
+
+# ---- Stopping and going on
+
+
+class Stopped(Exception):
+    """A session's end in a test."""
+
+
+def stop_at(monkeypatch, update):
+    """Makes `train` stop as if killed once it has logged and saved what there is at `update`."""
+    next_stop = train._next_stop
+
+    def patched(config, done):
+        if done >= update:
+            raise Stopped
+        return next_stop(config, done)
+
+    monkeypatch.setattr(train, "_next_stop", patched)
+
+
+def rows(workdir):
+    """metrics.csv as text, without its seconds."""
+    with (workdir / "metrics.csv").open(newline="") as file:
+        return [
+            {name: text for name, text in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def saved(workdir, config):
+    """The newest checkpoint's number and state."""
+    state = train.Trainer(config).initial_state()
+    with Checkpoints(workdir) as checkpoints:
+        newest = checkpoints.newest()
+        return newest, train._restore(checkpoints, newest, state)[0]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Runs without a stop, by (log_every, checkpoint_every): folder, config, last state."""
+    runs = {}
+
+    def get(log_every, checkpoint_every):
+        every = log_every, checkpoint_every
+        if every not in runs:
+            config = config_of(train__log_every=log_every, train__checkpoint_every=checkpoint_every)
+            workdir = tmp_path_factory.mktemp("straight") / "run"
+            runs[every] = workdir, config, train.train(config, workdir)
+        return runs[every]
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("every", "stops"),
+    [
+        ((2, 4), [4]),  # at a checkpoint that was logged
+        ((4, 3), [3]),  # at a checkpoint between two lines: its sums go on
+        ((4, 3), [4]),  # after a line that no checkpoint holds
+        ((3, 5), [3]),  # before the first checkpoint
+        ((1, 3), [5, 7]),  # twice
+        ((100, 100), [8]),  # at the end: only the evaluation was missing
+    ],
+    ids=str,
+)
+def test_a_run_that_stopped_ends_as_if_it_had_not(
+    monkeypatch, tmp_path, straight, trainer, every, stops
+):
+    workdir, config, expected = straight(*every)
+    assert_same(expected.replace(sums=None), after(trainer, UPDATES).replace(sums=None))
+    for stop in stops:
+        with monkeypatch.context() as patch:
+            stop_at(patch, stop)
+            if stop < UPDATES:
+                with pytest.raises(Stopped):
+                    train.train(config, tmp_path / "run")
+            else:
+                train.train(config, tmp_path / "run")
+    state = train.train(config, tmp_path / "run")
+
+    assert_same(state, expected)
+    assert rows(tmp_path / "run") == rows(workdir)
+    newest, again = saved(tmp_path / "run", config)
+    assert newest == UPDATES
+    assert_same(again, saved(workdir, config)[1])
+    assert_same(again, state)
+
+
+@pytest.mark.parametrize("every", [(2, 4), (4, 3), (1, 3), (100, 100)], ids=str)
+def test_what_metrics_csv_says(straight, trainer, every):
+    """A line every `log_every` updates and at the end: means since the line before."""
+    workdir, config, _ = straight(*every)
+    lines = metrics.read(workdir / "metrics.csv")
+    logged = sorted({*range(every[0], UPDATES + 1, every[0]), UPDATES})
+    assert [line["update"] for line in lines] == logged
+    assert [line["sequences"] for line in lines] == [2 * update for update in logged]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+
+    before, sums = 0, np.zeros(3)
+    for line in lines:
+        update = int(line["update"])
+        total = after(trainer, update).sums
+        total = np.array([total.nats, total.bit_errors, total.gradient_norm])
+        nats, errors, norm = (total - sums) / (update - before)
+        np.testing.assert_allclose(line["loss_bits_per_sequence"], nats / math.log(2), rtol=1e-5)
+        np.testing.assert_allclose(line["bit_errors_per_sequence"], errors, rtol=1e-5)
+        np.testing.assert_allclose(line["gradient_norm"], norm, rtol=1e-4)
+        rate = 0.5 * config.optimizer.learning_rate * (1 + math.cos(math.pi * (update - 1) / 8))
+        np.testing.assert_allclose(line["learning_rate"], rate, rtol=1e-4)
+        before, sums = update, total
+
+
+def test_seconds_go_on_after_a_stop(monkeypatch, tmp_path):
+    config = config_of(train__log_every=4, train__checkpoint_every=4)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Stopped):
+            train.train(config, tmp_path)
+    train.train(config, tmp_path)
+    first, second = (line["seconds"] for line in metrics.read(tmp_path / "metrics.csv"))
+    assert 0 < first < second
+
+
+def test_a_finished_run_is_left_as_it_is(straight):
+    """TensorBoard's events aside: every session has a file of its own."""
+    workdir, config, state = straight(2, 4)
+
+    def files():
+        return {
+            path.relative_to(workdir): path.read_bytes()
+            for path in workdir.rglob("*")
+            if path.is_file() and not path.name.startswith("events")
+        }
+
+    before = files()
+    assert_same(train.train(config, workdir), state)
+    assert files() == before
+
+
+def test_a_higher_number_of_updates_goes_on(tmp_path):
+    """With a constant rate the end is the same as that of one longer run."""
+    options = {"optimizer__schedule": "constant", "train__log_every": 2}
+    train.train(config_of(train__updates=4, **options), tmp_path / "two")
+    two = train.train(config_of(train__updates=8, **options), tmp_path / "two")
+    one = train.train(config_of(train__updates=8, **options), tmp_path / "one")
+    assert int(two.update) == 8
+    assert_same(two, one)
+    assert rows(tmp_path / "two") == rows(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("done", "log", "checkpoint", "expected"),
+    [(0, 2, 3, 2), (2, 2, 3, 3), (3, 2, 3, 4), (4, 2, 3, 6), (6, 9, 9, 8), (7, 1, 1, 8)],
+)
+def test_where_the_loop_stops_next(done, log, checkpoint, expected):
+    config = config_of(train__log_every=log, train__checkpoint_every=checkpoint)
+    assert train._next_stop(config, done) == expected
