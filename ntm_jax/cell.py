@@ -104,6 +104,16 @@ class NTMCell(nnx.Module):
     ):
         if reads_from not in READS_FROM:
             raise one_of("model.reads_from", reads_from, READS_FROM)
+        for field, size in (
+            ("controller_size", controller_size),
+            ("controller_layers", controller_layers),
+            ("memory_size", memory_size),
+            ("word_size", word_size),
+            ("read_heads", read_heads),
+            ("write_heads", write_heads),
+        ):
+            if size < 1:
+                raise UserError(f"model.{field}: {size} is given, at least 1 is needed")
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
         self.cosine_epsilon = cosine_epsilon

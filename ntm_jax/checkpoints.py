@@ -142,7 +142,7 @@ def load_as(
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"--workdir: {workdir} holds no checkpoint; train first")
     task = tasks.make(config.task.name, **tasks.difficulty(config.task))
-    if memory_size:
+    if memory_size is not None:
         config = resized(config, memory_size)
     shapes = nnx.eval_shape(lambda: models.build(config, task.input_size, task.output_size))
     structure, parameters = nnx.split(shapes)
@@ -170,6 +170,7 @@ def resized(config: ConfigDict, memory_size: int) -> ConfigDict:
             )
     config = ConfigDict(json.loads(configs.to_json(config)))
     config.model.memory_size = memory_size
+    configs.check(config)
     return config
 
 

@@ -11,7 +11,6 @@ One head's 3W + 4 rows are erase (W), add (W), key (W), strength, gate, shift, s
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,8 @@ def load(
         (heads, memory_size),
         (memory_size, word_size),
     ]
-    flat = _numbers(Path(path))
+    dtype = jnp.asarray(0.0).dtype  # float64 or float32
+    flat = _numbers(Path(path), float(jnp.finfo(dtype).max))  # type: ignore[no-untyped-call]
     expected = sum(rows * columns for rows, columns in shapes)
     if flat.size != expected:
         described = ", ".join(f"{name}={size}" for name, size in sizes.items())
@@ -91,7 +91,6 @@ def load(
     ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
     parts = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
-    dtype = jnp.asarray(0.0).dtype  # float64 or float32
     cell = NTMCell(
         input_size,
         output_size,
@@ -140,7 +139,7 @@ def set_parameters(
     assign(cell.initial.memory_values, memory)
 
 
-def _numbers(path: Path) -> np.ndarray:
+def _numbers(path: Path, largest: float) -> np.ndarray:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -154,6 +153,6 @@ def _numbers(path: Path) -> np.ndarray:
     for i, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{path}: entry {i} is {str(value)[:40]!r}, not a number")
-        if abs(value) > 1e300 or not math.isfinite(value):
-            raise UserError(f"{path}: entry {i} is {value}, not a finite number")
+        if not abs(value) <= largest:  # nor NaN
+            raise UserError(f"{path}: entry {i} is {value:.3g}, not a finite number")
     return np.asarray(values, np.float64)

@@ -32,6 +32,11 @@ def identity(raw: jax.Array) -> jax.Array:
     return raw
 
 
+def bounded_exp(raw: jax.Array) -> jax.Array:
+    """exp, held below infinity: at e^40 a softmax has long been one-hot."""
+    return jnp.exp(jnp.minimum(raw, 40))
+
+
 def interpolated_shift(raw: jax.Array) -> jax.Array:
     """One real move z in (-1, 1) spread over the two rows it falls between: `[..., 1]` -> `[..., 3]`.
 
@@ -44,7 +49,7 @@ def interpolated_shift(raw: jax.Array) -> jax.Array:
 
 Activation = Callable[[jax.Array], jax.Array]
 KEYS: dict[str, Activation] = {"identity": identity, "tanh": jnp.tanh}
-STRENGTHS: dict[str, Activation] = {"softplus": jax.nn.softplus, "exp": jnp.exp}
+STRENGTHS: dict[str, Activation] = {"softplus": jax.nn.softplus, "exp": bounded_exp}
 SHIFTS: dict[str, Activation] = {"softmax": jax.nn.softmax, "interpolated": interpolated_shift}
 ADDS: dict[str, Activation] = {
     "identity": identity,

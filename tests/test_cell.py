@@ -117,7 +117,11 @@ def value_and_gradients(graphdef, parameters, inputs):
 
 def fifty_steps(controller, param_dtype, input_dtype, name):
     cell = make_cell(
-        controller=controller, read_heads=2, initial_memory="learned", param_dtype=param_dtype
+        controller=controller,
+        memory_size=32,
+        read_heads=2,
+        initial_memory="learned",
+        param_dtype=param_dtype,
     )
     graphdef, parameters = nnx.split(cell)
     inputs = jnp.asarray((name != "zero") * normal(50, 1, INPUTS), input_dtype)
@@ -167,7 +171,6 @@ def test_a_feedforward_controller_with_layers_is_refused():
         make_cell(controller_layers=2)
 
 
-@pytest.mark.xfail(strict=True, reason="NTMCell does not check its sizes yet")
 @pytest.mark.parametrize(
     "field",
     ["controller_size", "controller_layers", "memory_size", "word_size", "write_heads"],

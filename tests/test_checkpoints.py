@@ -194,8 +194,8 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
         ({"task__max_length": 4}, ["task.max_length=3", "4 is asked"]),
         ({"model__memory_size": 9}, ["model.memory_size=8", "9 is asked"]),
         ({"optimizer__name": "sgd"}, ["optimizer.name='adam'", "'sgd' is asked"]),
-        ({"model": "lstm"}, ["model.", " is asked"]),
-        ({"task": "ngram"}, ["task.", " is asked"]),
+        ({"model": "lstm"}, ["model.", " where ", " is asked"]),
+        ({"task": "ngram"}, [" where ", " is asked"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -41,6 +41,7 @@ def tiny_overrides(task="copy", model="ntm-ff", **fields):
         *(f"model.{size}" for size in sizes),
         "train.batch_size=2",
         "evaluate.episodes=2",
+        "evaluate.memory_size=0",
         *(f"{field.replace('__', '.')}={value}" for field, value in fields.items()),
     ]
 

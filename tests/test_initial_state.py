@@ -76,6 +76,18 @@ def test_random_weightings_are_on_the_simplex_and_differ_between_heads():
     assert not np.isclose(weightings[0], weightings[1]).any()
 
 
+def test_random_memory_has_the_deviation_of_its_constant():
+    memory = np.asarray(start(make("random", "random", "memory"), 0)[0])
+    np.testing.assert_allclose(memory.std(), 0.5, rtol=0.3)
+    np.testing.assert_allclose(memory.mean(), 0, atol=0.3)
+
+
+def test_random_weightings_owe_nothing_to_the_random_memory():
+    memory, weightings, _ = start(make("random", "random", "memory"), 0)
+    logits = np.log(weightings).ravel()
+    assert abs(np.corrcoef(logits, np.ravel(memory)[: logits.size])[0, 1]) < 0.5
+
+
 def test_random_memory_is_what_the_first_reads_read():
     memory, weightings, reads = start(make("random", "random", "memory"), 0)
     np.testing.assert_allclose(reads, weightings[:READ_HEADS] @ memory, rtol=1e-5, atol=1e-6)

@@ -9,6 +9,7 @@ import pytest
 from test_config import quick_compile, tiny_overrides
 
 from ntm_jax import main, tasks
+from ntm_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 COPY = str(ROOT / "configs" / "copy.py")
@@ -32,7 +33,8 @@ def small_cases(monkeypatch):
 
 def flags(**fields):
     """A tiny copy run on a command line."""
-    overrides = tiny_overrides(**({"train__updates": 2} | fields))
+    usual = {"train__updates": 2, "optimizer__schedule": "constant"}
+    overrides = tiny_overrides(**(usual | fields))
     return ["--config", COPY, *(f"--config.{override}" for override in overrides)]
 
 
@@ -91,13 +93,27 @@ def test_the_workdir_that_is_asked_for(monkeypatch, tmp_path, small_cases):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [{"model__initial_memory": "learned"}, {"model__initial_weighting": "learned"}],
+    ids=str,
+)
+def test_a_memory_that_cannot_grow_is_refused_before_it_is_trained(
+    monkeypatch, tmp_path, small_cases, fields
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="memory_size"):
+        main.run(flags(evaluate__memory_size=16, **fields))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "part"),
     [
         (["--config", "nowhere.py"], "nowhere.py"),
         (["--config", COPY + ":gru"], "'gru'"),
         (["--config", COPY, "--config.seed=-1"], "seed: -1"),
         (["--config", COPY, "--config.seed"], "--config.seed"),
-        (["--config", COPY, "--config.seed", "3"], "--config.seed"),
+        (["--config", COPY, "--config.seed", "3"], "no such flag"),
         (["--config", COPY, "--config.sed=1"], "sed: "),
         (["--config", COPY, "--config.train.updates=x"], "train.updates: 'x'"),
         (["--config", COPY, "--config.optimizer.name=addam"], "'addam'"),
