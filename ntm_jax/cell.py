@@ -114,6 +114,8 @@ class NTMCell(nnx.Module):
         ):
             if size < 1:
                 raise UserError(f"model.{field}: {size} is given, at least 1 is needed")
+        if shift_range < 0:
+            raise UserError(f"model.shift_range: {shift_range} is given, at least 0 is needed")
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
         self.cosine_epsilon = cosine_epsilon

@@ -37,8 +37,11 @@ def claim(workdir: Path, config: ConfigDict) -> None:
         raise UserError(
             f"--workdir: {workdir} is not empty and holds no run; choose another folder"
         )
-    workdir.mkdir(parents=True, exist_ok=True)
-    path.write_text(configs.to_json(config), encoding="utf-8")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        path.write_text(configs.to_json(config), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
 
 
 def same_run(workdir: Path, config: ConfigDict) -> None:

@@ -39,6 +39,13 @@ LIMITS: dict[str, tuple[float, float]] = {
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
 }
+NEEDED = (
+    "task.name",
+    "model.kind",
+    "optimizer.name",
+    "curriculum.name",
+    *(field for field in LIMITS if not field.startswith("model.")),
+)
 CURRICULA = ("none", "growing")
 # What may change between two sessions of one run.
 MAY_CHANGE = ("train.updates", "train.log_every", "train.checkpoint_every", "evaluate.")
@@ -68,6 +75,11 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
 def check(config: ConfigDict) -> None:
     """Raises `UserError` for a value outside `LIMITS`; names and combinations are checked where they are used."""
     values = dict(flatten(config))
+    for field in NEEDED:
+        if field not in values:
+            raise UserError(
+                f"{field}: the config does not have it; begin with base.get_config(model)"
+            )
     for field, (least, most) in LIMITS.items():
         if field in values and not least <= values[field] <= most:
             raise UserError(
@@ -146,9 +158,8 @@ def _get_config(path: Path, model: str) -> ConfigDict:
     except UserError:
         raise
     except Exception as error:  # whatever the file does wrong is for its author to see
-        raise UserError(
-            f"--config: {path} does not load ({type(error).__name__}: {error})"
-        ) from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"--config: {path} does not load ({reason})") from None
     finally:
         sys.path.pop(0)
     if not isinstance(config, ConfigDict):

@@ -154,5 +154,5 @@ def _numbers(path: Path, largest: float) -> np.ndarray:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{path}: entry {i} is {str(value)[:40]!r}, not a number")
         if not abs(value) <= largest:  # nor NaN
-            raise UserError(f"{path}: entry {i} is {value:.3g}, not a finite number")
+            raise UserError(f"{path}: entry {i} is {str(value)[:40]}, not a finite number")
     return np.asarray(values, np.float64)

@@ -57,6 +57,8 @@ def run(arguments: Sequence[str]) -> None:
     for other in others:
         if not other.startswith("--config."):
             raise UserError(f"{other}: there is no such flag; see --help")
+        if "=" not in other:
+            raise UserError(f"{other}: no value is given; write {other}=VALUE")
 
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs

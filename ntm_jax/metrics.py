@@ -33,8 +33,8 @@ class Metrics:
     def __init__(self, workdir: Path, update: int):
         path = workdir / "metrics.csv"
         names = [field.name for field in fields(Row)]
-        old = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
-        whole = [line for line in old if line.count(",") == len(names) - 1]
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = old.split("\n")[1:-1]  # the last ends with a newline, or was cut short
         kept = [line for line in whole if int(line.split(",")[0]) <= update]
         partial = path.with_suffix(".partial")
         partial.write_text("\n".join([",".join(names), *kept, ""]), encoding="utf-8")

@@ -3,8 +3,11 @@
 import ast
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -55,10 +58,11 @@ def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
         optimizer = _constructor(options.name)(
             learning_rate=schedule(config, updates), **parse_arguments(options.arguments)
         )
+        jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
     except UserError:
         raise
     except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"optimizer.arguments: {options.name!r} does not take {options.arguments!r} ({reason})"
         ) from None
@@ -87,8 +91,10 @@ def parse_arguments(text: str) -> dict[str, Any]:
     """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        if isinstance(call, ast.Call) and not call.args:
-            return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
+            values = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+            if len(values) == len(call.keywords):  # none twice
+                return values
     except (SyntaxError, ValueError):
         pass
     raise UserError(
@@ -96,9 +102,15 @@ def parse_arguments(text: str) -> dict[str, Any]:
     )
 
 
+def _rehearse(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
+    """One update of a little parameter: an argument of the wrong kind shows only here."""
+    parameters = {"w": values}
+    return optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
+
+
 def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:
     found = OURS.get(name) or getattr(optax, name, None)
-    if not inspect.isfunction(found) or "learning_rate" not in inspect.signature(found).parameters:
+    if not callable(found) or "learning_rate" not in inspect.signature(found).parameters:
         raise UserError(
             f"optimizer.name: {name!r} is unknown; choose one of {', '.join(sorted(OURS))}, "
             "or an optimiser of optax that takes a learning_rate, such as adam"

@@ -1,6 +1,6 @@
 """The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
 
-It computes what `NTMCell.advance` computes, from the same parameters; `tests/test_rows_last.py` holds the two
+It computes what `NTMCell.advance` computes, from the same parameters; `tests/test_model.py` holds the two
 together. The rows are the longest axis and a multiple of the SIMD width, so every loop over them is one over
 whole registers; sums over them go first by registers, then within one (see `contractions`).
 """

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ntm_jax import losses, optimizers, tasks
 from ntm_jax import model as models
-from ntm_jax.checkpoints import Checkpoints, claim
+from ntm_jax.checkpoints import Checkpoints, claim, resized
 from ntm_jax.metrics import Metrics, Row
 
 Parameters: TypeAlias = Any  # nested dicts of arrays
@@ -138,6 +138,8 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
       UserError: something in the config, or a folder that holds another run. Nothing is written then.
     """
     trainer = Trainer(config)
+    if config.evaluate.memory_size:
+        resized(config, config.evaluate.memory_size)  # may not be possible: better said now
     claim(workdir, config)
     state, before = trainer.initial_state(), 0.0
     with Checkpoints(workdir) as checkpoints:

@@ -171,7 +171,6 @@ def test_learning_rates(name, warmup, rates):
         "apply_updates",  # no optimiser
         "clip_by_global_norm",
         "OptState",
-        "lbfgs",  # needs more than a gradient
         "polyak_sgd",
     ],
 )
@@ -245,3 +244,9 @@ def test_arguments_that_cannot_be_read(text):
 )
 def test_arguments_that_can_be_read(text, expected):
     assert optimizers.parse_arguments(text) == expected
+
+
+def test_an_optimiser_that_needs_more_than_a_gradient():
+    assert refused(name="lbfgs", arguments="").startswith(
+        "optimizer.arguments: 'lbfgs' does not take "
+    )

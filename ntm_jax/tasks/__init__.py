@@ -17,9 +17,10 @@ __all__ = ["TASKS", "Batch", "Case", "Task", "difficulty", "make"]
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort)
 }
+OPTIONAL = ("repeat_copy", "bits")  # the only field that may be None
 
 
-def make(name: str, **difficulty: Any) -> Task:
+def make(name: str, /, **difficulty: Any) -> Task:
     """The task called `name`, at a difficulty given by its fields.
 
     Example: `make("copy", min_length=20, max_length=20).sample(jax.random.key(0), batch_size=16)`.
@@ -27,14 +28,17 @@ def make(name: str, **difficulty: Any) -> Task:
     Raises:
       UserError: an unknown task or field, or an impossible difficulty.
     """
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise one_of("task", name, TASKS)
     fields = {field.name for field in dataclasses.fields(TASKS[name])}
     for field in difficulty:
         if field not in fields:
             raise one_of(f"task {name}, field", field, fields)
     for field, value in difficulty.items():
-        if field not in ("count",) and value is not None and type(value) is not int:
+        if field == "count":
+            if not isinstance(value, str):
+                raise UserError(f"task.count: {value!r} is given, a name is needed")
+        elif type(value) is not int and not (value is None and (name, field) == OPTIONAL):
             raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
     return TASKS[name](**difficulty)
 

@@ -49,7 +49,7 @@ class PrioritySort(Task):
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
         bits_key, priority_key = jax.random.split(key)
         vectors = random_bits(bits_key, (self.items, self.bits))
-        priorities = jax.random.uniform(priority_key, (self.items,), minval=-1, maxval=1)
+        priorities = jax.random.uniform(priority_key, (self.items,), jnp.float32, -1, 1)
         order = jnp.argsort(-priorities)
         step = jnp.arange(self.steps)
         listing = step < self.items

@@ -116,7 +116,7 @@ class RepeatCopy(Task):
     ) -> tuple[list[jax.Array], jax.Array]:
         """The channels `[T, 1]` that tell the count from step `start` on, and the first step of the answer."""
         if self.count == "scalar":
-            value = (repeats - SCALAR_MEAN) / SCALAR_DEVIATION
+            value = (repeats.astype(jnp.float32) - SCALAR_MEAN) / SCALAR_DEVIATION
             return [flag(step == start) * value], start + 1
         if self.count == "binary":
             digits = jnp.sum(repeats >= 2 ** jnp.arange(self.max_repeats.bit_length()))
