@@ -1,0 +1,53 @@
+"""The benchmark counts and measures what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_config import FOLDER
+
+from ntm_jax import benchmark
+from ntm_jax import config as configs
+from ntm_jax.train import Trainer
+
+TINY = ["model.memory_size=8", "model.word_size=4", "model.controller_size=5"]
+
+
+def test_operations_counted_by_hand():
+    config = configs.load(str(FOLDER / "copy.py"), TINY)
+    controller = 5 * (9 + 4)
+    heads = 5 * (2 * (4 + 1 + 1 + 3 + 1) + 2 * 4)  # two addressings, erase and add
+    output = (5 + 4) * 8
+    memory = 8 * 4 * 7  # key and read or write of two heads, erase, add, norms
+    expected = 6 * (controller + heads + output + memory)
+    assert benchmark.flops_per_step(config, 9, 8) == expected
+
+
+def test_the_plain_path_trains_the_same_model(tmp_path):
+    """On one batch, its gradient is that of the trainer's own loss."""
+    config = configs.load(
+        str(FOLDER / "copy.py"), [*TINY, "task.max_length=2", "optimizer.name=sgd"]
+    )
+    config.optimizer.update({"clip": "none", "arguments": "momentum=0.0", "schedule": "constant"})
+    trainer = Trainer(config)
+    state = trainer.initial_state()
+    batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), 8)
+    gradient = jax.jit(jax.grad(lambda p: trainer._loss(p, batch, jax.random.key(0))[0]))(
+        state.parameters
+    )
+    after = benchmark.plain_update(trainer)(state).parameters
+    rate = config.optimizer.learning_rate
+    for old, new, d in zip(*map(jax.tree.leaves, (state.parameters, after, gradient)), strict=True):
+        np.testing.assert_allclose(old - new, rate * d, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_short_benchmark(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmark, "BATCHES", (1,))
+    monkeypatch.setattr(benchmark, "memory_of_gradient", lambda *_, plain: 2**20)
+    out = tmp_path / "benchmark.json"
+    arguments = ["--only", "copy ntm-ff", "--rounds", "1", "--seconds", "0.1", "--out", str(out)]
+    benchmark.run(arguments)
+    assert "copy ntm-ff" in capsys.readouterr().out
+    assert out.stat().st_size > 0
+    assert jnp.isfinite(benchmark.matrix_product_gflops())
