@@ -91,7 +91,7 @@ def test_a_task_is_learned_with_a_stop_between(monkeypatch, tmp_path, name, mode
     lines = metrics.read(tmp_path / "metrics.csv")
     assert [line["update"] for line in lines] == [*range(50, config.train.updates + 1, 50)]
     chance = chance_bits(train.Trainer(config).task)
-    assert 0.8 * chance < lines[0]["loss_bits_per_sequence"] < 1.2 * chance
+    assert 0.5 * chance < lines[0]["loss_bits_per_sequence"] < 1.2 * chance
 
     (case,) = evaluate.evaluate(config, tmp_path)["cases"]
     print(f"{name} {model}: {case['bits_per_sequence']:.2f} of {chance:.1f} bits; {case}")
