@@ -11,6 +11,7 @@ from ntm_jax.controllers import FeedForward, StackedLSTM
 from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls, Heads
 from ntm_jax.initial_state import InitialState
+from ntm_jax.linear import Linear
 from ntm_jax.memory import read, write
 
 CONTROLLERS = ("feedforward", "lstm")
@@ -152,7 +153,7 @@ class NTMCell(nnx.Module):
             )
         else:
             raise one_of("model.controller", controller, CONTROLLERS)
-        self.to_heads = nnx.Linear(
+        self.to_heads = Linear(
             controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
         )
         self.to_heads.bias = nnx.Param(

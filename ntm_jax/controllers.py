@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ntm_jax.errors import one_of
+from ntm_jax.linear import Linear
 
 ACTIVATIONS = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
 
@@ -33,7 +34,7 @@ class FeedForward(nnx.Module):
             raise one_of("model.activation", activation, ACTIVATIONS)
         self.size = size
         self.activation = activation
-        self.linear = nnx.Linear(input_size, size, param_dtype=param_dtype, rngs=rngs)
+        self.linear = Linear(input_size, size, param_dtype=param_dtype, rngs=rngs)
 
     def initial_carry(self, batch_shape: tuple[int, ...]) -> tuple[()]:
         """Nothing is carried."""
@@ -62,8 +63,8 @@ class StackedLSTM(nnx.Module):
         self.size = size
         self.param_dtype = param_dtype
 
-        def layer(width: int) -> nnx.Linear:
-            linear = nnx.Linear(width + size, 4 * size, param_dtype=param_dtype, rngs=rngs)
+        def layer(width: int) -> Linear:
+            linear = Linear(width + size, 4 * size, param_dtype=param_dtype, rngs=rngs)
             bias = jnp.zeros(4 * size, param_dtype).at[size : 2 * size].set(1)
             linear.bias = nnx.Param(bias)
             return linear

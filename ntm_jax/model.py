@@ -15,6 +15,7 @@ from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.errors import UserError
 from ntm_jax.heads import Controls
+from ntm_jax.linear import scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
 
 Model: TypeAlias = NTMCell | LSTM
@@ -133,21 +134,35 @@ def _scan_ntm(
     """What `record` makes of every step and the state after it, stacked along time."""
     state = model.initial_state((inputs.shape[1],), key) if state is None else state
 
-    def step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
-        state, happened = rows_last.advance(model, state, x)
-        return state, record(state, happened)
+    def scan(model: Any, taps: Any, state: NTMState, inputs: jax.Array) -> Any:
+        def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
+            x, taps = now
+            state, happened = rows_last.advance(tapped(model, taps), state, x)
+            return state, record(state, happened)
 
-    # Recomputing a step in the backward pass is faster than storing what it made: memory is slower than arithmetic.
-    step = jax.checkpoint(step, prevent_cse=False)
-    state = rows_last.turn(state)
-    length, longest = inputs.shape[0], SEGMENT
-    if length <= longest:
+        # Recomputing a step in the backward pass is faster than storing what it made: memory is
+        # slower than arithmetic.
+        return _scan(jax.checkpoint(step, prevent_cse=False), state, (inputs, taps))
+
+    return scan_with_taps(scan, model, rows_last.turn(state), inputs)
+
+
+def _scan(step: Callable[..., Any], state: Any, inputs: Any) -> Any:
+    """`lax.scan(step, state, inputs)[1]`; a long sequence goes by segments of about √T steps.
+
+    Then memories are kept at the segments' ends only, and within one while it is differentiated. Steps
+    added to fill the last segment come after all others, and are dropped.
+    """
+    length = jax.tree.leaves(inputs)[0].shape[0]
+    if length <= SEGMENT:
         return jax.lax.scan(step, state, inputs)[1]
-    # A long sequence goes by segments of about √T steps: memories are kept at their ends only, and within one
-    # while it is differentiated. Steps added to fill the last one come after all others, and are dropped.
     size = math.isqrt(length - 1) + 1
     count = -(-length // size)
-    padded = jnp.pad(inputs, ((0, count * size - length), (0, 0), (0, 0)))
+
+    def fill(values: jax.Array) -> jax.Array:
+        padding = ((0, count * size - length), *((0, 0),) * (values.ndim - 1))
+        return jnp.pad(values, padding).reshape(count, size, *values.shape[1:])
+
     segment = jax.checkpoint(partial(jax.lax.scan, step), prevent_cse=False)
-    _, records = jax.lax.scan(segment, state, padded.reshape(count, size, *inputs.shape[1:]))
+    _, records = jax.lax.scan(segment, state, jax.tree.map(fill, inputs))
     return jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:])[:length], records)

@@ -58,7 +58,8 @@ def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
         optimizer = _constructor(options.name)(
             learning_rate=schedule(config, updates), **parse_arguments(options.arguments)
         )
-        jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
     except UserError:
         raise
     except (TypeError, ValueError) as error:

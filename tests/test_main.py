@@ -113,7 +113,7 @@ def test_a_memory_that_cannot_grow_is_refused_before_it_is_trained(
         (["--config", COPY + ":gru"], "'gru'"),
         (["--config", COPY, "--config.seed=-1"], "seed: -1"),
         (["--config", COPY, "--config.seed"], "--config.seed"),
-        (["--config", COPY, "--config.seed", "3"], "no such flag"),
+        (["--config", COPY, "--config.seed", "3"], "write --config.seed=VALUE"),
         (["--config", COPY, "--config.sed=1"], "sed: "),
         (["--config", COPY, "--config.train.updates=x"], "train.updates: 'x'"),
         (["--config", COPY, "--config.optimizer.name=addam"], "'addam'"),

@@ -133,9 +133,22 @@ def test_the_second_half_goes_on_from_the_first(float64, name):
     assert_close(np.concatenate([first, second]), whole)
 
 
-def test_logits_and_their_gradients_are_those_of_a_loop_over_steps(float64):
+@pytest.mark.parametrize(
+    ("variant", "segment"),
+    [
+        ("paper", 512),
+        ("paper", T - 1),
+        ("stacked_lstm", 512),
+        ("many_heads", 512),
+        ("shared_weighting", 512),
+    ],
+)
+def test_logits_and_their_gradients_are_those_of_a_loop_over_steps(
+    float64, monkeypatch, variant, segment
+):
     """A model has its own way through a step and its own derivatives; the cell has JAX's."""
-    graphdef, parameters = nnx.split(make_cell("paper", memory_size=32))
+    monkeypatch.setattr(model, "SEGMENT", segment)
+    graphdef, parameters = nnx.split(make_cell(variant, memory_size=32))
 
     def loop(parameters, inputs):
         cell = nnx.merge(graphdef, parameters)

@@ -18,7 +18,6 @@ from ntm_jax.tasks.copy import Copy
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TO_COME = {"docs/copy_length_120.png"}  # drawn by the first long run
 LINKS = sorted(
     {link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")}
 )
@@ -80,10 +79,7 @@ def test_a_task_of_your_own():
 
 @pytest.mark.parametrize("link", LINKS)
 def test_a_link_leads_somewhere(link):
-    path = ROOT / link.replace("\\_", "_")
-    if link in TO_COME and not path.exists():
-        pytest.skip(f"{link} is yet to come")
-    assert path.exists()
+    assert (ROOT / link.replace("\\_", "_")).exists()
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(configs/\w+\.py)`", README))))

@@ -10,7 +10,7 @@ from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.tasks.priority_sort import PrioritySort
-from ntm_jax.tasks.repeat_copy import RepeatCopy
+from ntm_jax.tasks.repeat_copy import CHANNELS, RepeatCopy
 
 __all__ = ["TASKS", "Batch", "Case", "Task", "difficulty", "make"]
 
@@ -37,7 +37,7 @@ def make(name: str, /, **difficulty: Any) -> Task:
     for field, value in difficulty.items():
         if field == "count":
             if not isinstance(value, str):
-                raise UserError(f"task.count: {value!r} is given, a name is needed")
+                raise one_of("task.count", value, CHANNELS)
         elif type(value) is not int and not (value is None and (name, field) == OPTIONAL):
             raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
     return TASKS[name](**difficulty)

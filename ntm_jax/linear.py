@@ -1,0 +1,111 @@
+"""The layers inside the scan, and their weights' gradients as one product over all steps.
+
+Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, a
+[in, out] outer product each time. A tap takes the layer's input and its output's cotangent out of the scan
+instead, and one matrix product over all steps and sequences makes the same sum.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+Module = TypeVar("Module", bound=nnx.Module)
+
+
+class Linear(nnx.Linear):
+    """`nnx.Linear` that can be tapped."""
+
+    tap: tuple[jax.Array, jax.Array] | None = (
+        None  # zeros [B, in] and [B, out]; the inputs are [B, in] then
+    )
+
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        """`[..., in]` -> `[..., out]`."""
+        if self.tap is None:
+            return super().__call__(inputs, out_sharding)
+        assert self.bias is not None
+        return _tapped(inputs, self.kernel[...], self.bias[...], self.tap)
+
+
+@jax.custom_vjp
+def _tapped(x: jax.Array, kernel: jax.Array, bias: jax.Array, tap: Any) -> jax.Array:
+    return x @ kernel + bias[None, :]
+
+
+def _tapped_forward(x: jax.Array, kernel: jax.Array, bias: jax.Array, tap: Any) -> Any:
+    return _tapped(x, kernel, bias, tap), (x, kernel, bias)
+
+
+def _tapped_backward(kept: Any, d: jax.Array) -> Any:
+    """What the tap's 'gradient' carries out is (input, cotangent); the weights get none here."""
+    x, kernel, bias = kept
+    return d @ kernel.T, jnp.zeros_like(kernel), jnp.zeros_like(bias), (x, d)
+
+
+_tapped.defvjp(_tapped_forward, _tapped_backward)
+
+
+def layers(module: nnx.Module) -> dict[tuple[Any, ...], Linear]:
+    """Every `Linear` in a module by its path."""
+    return {path: node for path, node in nnx.iter_graph(module) if isinstance(node, Linear)}
+
+
+def scan_with_taps(
+    scan: Callable[[nnx.Module, Any, Any, Any], Any], module: nnx.Module, state: Any, inputs: Any
+) -> Any:
+    """`scan(module, None, state, inputs)`, differentiated through taps.
+
+    Args:
+      scan: of a module, taps, a state and inputs `[T, B, ...]`. The taps are None, or of every `Linear` of
+        the module by its path arrays `[T, B, in]` and `[T, B, out]`; at each step it gives every layer its
+        step's with `tapped`.
+      module: whose layers to tap.
+      state: before the first step.
+      inputs: `[T, B, ...]`.
+    """
+    structure, parameters = nnx.split(module)
+    sizes = {path: (x.in_features, x.out_features) for path, x in layers(module).items()}
+    length_and_batch = inputs.shape[:2]
+
+    def run(parameters: Any, taps: Any, state: Any, inputs: Any) -> Any:
+        return scan(nnx.merge(structure, parameters), taps, state, inputs)
+
+    @jax.custom_vjp
+    def deferred(parameters: Any, state: Any, inputs: Any) -> Any:
+        return run(parameters, None, state, inputs)
+
+    def forward(parameters: Any, state: Any, inputs: Any) -> Any:
+        taps = {
+            path: tuple(jnp.zeros((*length_and_batch, size), inputs.dtype) for size in both)
+            for path, both in sizes.items()
+        }
+        return jax.vjp(run, parameters, taps, state, inputs)
+
+    def backward(vjp: Any, d: Any) -> Any:
+        d_parameters, d_taps, d_state, d_inputs = vjp(d)
+        for path, (x, dy) in d_taps.items():
+            layer = d_parameters
+            for part in path:
+                layer = layer[part]
+            layer["kernel"] = layer["kernel"] + jnp.einsum("tbi,tbo->io", x, dy)
+            layer["bias"] = layer["bias"] + jnp.sum(dy, axis=(0, 1))
+        return d_parameters, d_state, d_inputs
+
+    deferred.defvjp(forward, backward)
+    return deferred(nnx.to_pure_dict(parameters), state, inputs)
+
+
+def tapped(module: Module, taps: Any) -> Module:
+    """A copy of the module whose layers have these taps, and weights that the scan need not differentiate."""
+    if taps is None:
+        return module
+    module = nnx.merge(*nnx.split(module))
+    for path, layer in layers(module).items():
+        assert layer.bias is not None
+        layer.kernel = nnx.Param(jax.lax.stop_gradient(layer.kernel[...]))
+        layer.bias = nnx.Param(jax.lax.stop_gradient(layer.bias[...]))
+        layer.tap = nnx.data(taps[path])
+    return module
