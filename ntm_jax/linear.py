@@ -18,9 +18,8 @@ Module = TypeVar("Module", bound=nnx.Module)
 class Linear(nnx.Linear):
     """`nnx.Linear` that can be tapped."""
 
-    tap: tuple[jax.Array, jax.Array] | None = (
-        None  # zeros [B, in] and [B, out]; the inputs are [B, in] then
-    )
+    # Zeros [B, in] and [B, out]; a tapped layer takes inputs [B, in].
+    tap: tuple[jax.Array, jax.Array] | None = None
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """`[..., in]` -> `[..., out]`."""
@@ -67,8 +66,15 @@ def scan_with_taps(
       inputs: `[T, B, ...]`.
     """
     structure, parameters = nnx.split(module)
-    sizes = {path: (x.in_features, x.out_features) for path, x in layers(module).items()}
     length_and_batch = inputs.shape[:2]
+
+    def tap(layer: Linear) -> tuple[jax.Array, jax.Array]:
+        dtype = layer.kernel[...].dtype
+        sizes = layer.in_features, layer.out_features
+        enter, leave = (jnp.zeros((*length_and_batch, size), dtype) for size in sizes)
+        return enter, leave
+
+    taps = {path: tap(layer) for path, layer in layers(module).items()}
 
     def run(parameters: Any, taps: Any, state: Any, inputs: Any) -> Any:
         return scan(nnx.merge(structure, parameters), taps, state, inputs)
@@ -78,10 +84,6 @@ def scan_with_taps(
         return run(parameters, None, state, inputs)
 
     def forward(parameters: Any, state: Any, inputs: Any) -> Any:
-        taps = {
-            path: tuple(jnp.zeros((*length_and_batch, size), inputs.dtype) for size in both)
-            for path, both in sizes.items()
-        }
         return jax.vjp(run, parameters, taps, state, inputs)
 
     def backward(vjp: Any, d: Any) -> Any:

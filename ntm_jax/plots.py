@@ -27,6 +27,7 @@ def learning_curve(path: Path) -> Figure:
     ):
         sequences = [row["sequences"] for row in rows]
         axes.plot(sequences, [row[name] for row in rows], label=label, color=colour)
+    axes.set_ylim(bottom=0)  # after plotting: the top is found from the lines
     axes.legend()
     return figure
 
@@ -40,6 +41,7 @@ def learning_curves(paths: Mapping[str, Path]) -> Figure:
         sequences = [row["sequences"] for row in rows]
         bits = [row["loss_bits_per_sequence"] for row in rows]
         axes.plot(sequences, bits, label=name.replace("_", " "), color=colour)
+    axes.set_ylim(bottom=0)
     axes.set_ylabel("cost per sequence (bits)")
     axes.legend(ncols=2, fontsize="small")
     return figure
@@ -49,7 +51,6 @@ def _curve_axes(title: str) -> tuple[Figure, Axes]:
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     axes.set(xlabel="sequences", ylabel="per sequence", title=title)
     axes.set_yscale("symlog", linthresh=0.01)
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     return figure, axes
 
