@@ -46,6 +46,20 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def config_overrides(flags: Sequence[str]) -> list[str]:
+    """`--config.seed=3` -> `seed=3`, for each flag.
+
+    Raises:
+      UserError: a flag of another form.
+    """
+    for flag in flags:
+        if not flag.startswith("--config."):
+            raise UserError(f"{flag}: there is no such flag; see --help")
+        if "=" not in flag:
+            raise UserError(f"{flag}: no value is given; write {flag}=VALUE")
+    return [flag.removeprefix("--config.") for flag in flags]
+
+
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says.
 
@@ -53,12 +67,7 @@ def run(arguments: Sequence[str]) -> None:
       UserError: something in it is not allowed.
     """
     options, others = parser().parse_known_args(arguments)
-    overrides = [other.removeprefix("--config.") for other in others]
-    for other in others:
-        if not other.startswith("--config."):
-            raise UserError(f"{other}: there is no such flag; see --help")
-        if "=" not in other:
-            raise UserError(f"{other}: no value is given; write {other}=VALUE")
+    overrides = config_overrides(others)
 
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs

@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ntm_jax.errors import UserError
+from ntm_jax.main import config_overrides, exit_clearly
 
 DESCRIPTION = """\
 Trains and evaluates one config under several seeds, side by side.
@@ -73,19 +74,18 @@ def sweep(
     from ntm_jax import train
     from ntm_jax.checkpoints import same_run
 
-    todo = []
+    every = []
     for seed in seeds:
         checked = configs.load(config, [*overrides, f"seed={seed}"])
         job = Job(seed, workdir / f"seed_{seed}")
         if (job.folder / "config.json").exists():
             same_run(job.folder, checked)
-        todo.append(job)
+        every.append(job)
     train.Trainer(checked)  # names and combinations, before any process starts
     updates = checked.train.updates
 
     workdir.mkdir(parents=True, exist_ok=True)
-    every = list(todo)
-    waiting = [job for job in todo if not _finished(job, updates)]
+    waiting = [job for job in every if not _finished(job, updates)]
     free = _share_cores(min(jobs, max(len(waiting), 1)))
     running: list[Job] = []
     failed: list[int] = []
@@ -230,10 +230,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--workdir", type=Path, help="runs/sweep-<config>-<model> if not given")
     options, others = parser.parse_known_args(arguments)
-    for other in others:
-        if not other.startswith("--config."):
-            raise UserError(f"{other}: there is no such flag; see --help")
-    overrides = [other.removeprefix("--config.") for other in others]
+    overrides = config_overrides(others)
     jobs = options.jobs if options.jobs is not None else os.cpu_count() or 1
     if jobs < 1:
         raise UserError(f"--jobs: {jobs} is given, at least 1 is needed")
@@ -247,6 +244,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from ntm_jax.main import exit_clearly
-
     exit_clearly(run)
