@@ -18,30 +18,34 @@ Module = TypeVar("Module", bound=nnx.Module)
 class Linear(nnx.Linear):
     """`nnx.Linear` that can be tapped."""
 
-    # Zeros [B, in] and [B, out]; a tapped layer takes inputs [B, in].
+    # Zeros [B, in] and [B, out], and the kernel's transpose [out, in]; a tapped layer takes inputs [B, in].
     tap: tuple[jax.Array, jax.Array] | None = None
+    transposed: jax.Array | None = None
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """`[..., in]` -> `[..., out]`."""
         if self.tap is None:
             return super().__call__(inputs, out_sharding)
         assert self.bias is not None
-        return _tapped(inputs, self.kernel[...], self.bias[...], self.tap)
+        assert self.transposed is not None
+        weights = self.kernel[...], self.bias[...], self.transposed
+        return _tapped(inputs, weights, self.tap)
 
 
 @jax.custom_vjp
-def _tapped(x: jax.Array, kernel: jax.Array, bias: jax.Array, tap: Any) -> jax.Array:
+def _tapped(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> jax.Array:
+    kernel, bias, _ = weights
     return x @ kernel + bias[None, :]
 
 
-def _tapped_forward(x: jax.Array, kernel: jax.Array, bias: jax.Array, tap: Any) -> Any:
-    return _tapped(x, kernel, bias, tap), (x, kernel, bias)
+def _tapped_forward(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> Any:
+    return _tapped(x, weights, tap), (x, weights)
 
 
 def _tapped_backward(kept: Any, d: jax.Array) -> Any:
     """What the tap's 'gradient' carries out is (input, cotangent); the weights get none here."""
-    x, kernel, bias = kept
-    return d @ kernel.T, jnp.zeros_like(kernel), jnp.zeros_like(bias), (x, d)
+    x, weights = kept
+    return d @ weights[2], jax.tree.map(jnp.zeros_like, weights), (x, d)
 
 
 _tapped.defvjp(_tapped_forward, _tapped_backward)
@@ -100,14 +104,24 @@ def scan_with_taps(
     return deferred(nnx.to_pure_dict(parameters), state, inputs)
 
 
-def tapped(module: Module, taps: Any) -> Module:
-    """A copy of the module whose layers have these taps, and weights that the scan need not differentiate."""
-    if taps is None:
-        return module
+def frozen(module: Module) -> Module:
+    """A copy of the module whose layers' weights the scan need not differentiate, ready to be tapped.
+
+    The transposed kernels are made here, once: a product with the transpose of a row-major matrix is several
+    times slower, and a backward pass would make it at every step.
+    """
     module = nnx.merge(*nnx.split(module))
-    for path, layer in layers(module).items():
+    for layer in layers(module).values():
         assert layer.bias is not None
         layer.kernel = nnx.Param(jax.lax.stop_gradient(layer.kernel[...]))
         layer.bias = nnx.Param(jax.lax.stop_gradient(layer.bias[...]))
+        layer.transposed = nnx.data(layer.kernel[...].T)
+    return module
+
+
+def tapped(module: Module, taps: Any) -> Module:
+    """A copy of a `frozen` module whose layers have these taps."""
+    module = nnx.merge(*nnx.split(module))
+    for path, layer in layers(module).items():
         layer.tap = nnx.data(taps[path])
     return module

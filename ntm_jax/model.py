@@ -15,7 +15,7 @@ from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.errors import UserError
 from ntm_jax.heads import Controls
-from ntm_jax.linear import scan_with_taps, tapped
+from ntm_jax.linear import frozen, scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
 
 Model: TypeAlias = NTMCell | LSTM
@@ -134,15 +134,17 @@ def _scan_ntm(
     """What `record` makes of every step and the state after it, stacked along time."""
     state = model.initial_state((inputs.shape[1],), key) if state is None else state
 
-    def scan(model: Any, taps: Any, state: NTMState, inputs: jax.Array) -> Any:
+    def scan(model: Any, taps: Any, state: NTMState, inputs: Any) -> Any:
+        cell = model if taps is None else frozen(model)
+        one = rows_last.opaque_one(state.memory.dtype)
+
         def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
             x, taps = now
-            state, happened = rows_last.advance(tapped(model, taps), state, x)
+            this = cell if taps is None else tapped(cell, taps)
+            state, happened = rows_last.advance(this, state, x, one)
             return state, record(state, happened)
 
-        # Recomputing a step in the backward pass is faster than storing what it made: memory is
-        # slower than arithmetic.
-        return _scan(jax.checkpoint(step, prevent_cse=False), state, (inputs, taps))
+        return _scan(step, state, (inputs, taps))
 
     return scan_with_taps(scan, model, rows_last.turn(state), inputs)
 
