@@ -3,6 +3,7 @@
 import json
 import math
 import zlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import jax
 import numpy as np
 from flax import nnx, struct
 from ml_collections import ConfigDict
+from PIL import Image
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from ntm_jax import config as configs
@@ -57,22 +60,48 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
-    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     figures = workdir / "figures"
     figures.mkdir(exist_ok=True)
 
+    def draw(name: str, example: Example) -> None:
+        title = f"{config.task.name}, {name.replace('_', ' ')}"
+        figure = plots.episode(title=title, **vars(jax.device_get(example)))
+        plots.save(figure, figures / f"{name}.png")
+
+    result = evaluate_model(config, model, update, draw)
+    pictures(workdir, result)
+    if (workdir / "metrics.csv").exists():
+        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
+    text = json.dumps(result, indent=2) + "\n"
+    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
+    return result
+
+
+def evaluate_model(
+    config: ConfigDict,
+    model: models.Model,
+    update: int,
+    draw: Callable[[str, Example], None] = lambda name, example: None,
+) -> dict[str, Any]:
+    """A model on the named cases of its task; writes nothing.
+
+    Args:
+      config: with `task`, `model` and `evaluate`.
+      model: with the rows to evaluate with.
+      update: that its parameters are of.
+      draw: called with every case's name and first episode.
+
+    Returns:
+      What `evaluation.json` holds.
+    """
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     cases = []
     for case in tqdm(task.cases(), desc="evaluating", unit="case", dynamic_ncols=True):
         key = case_key(config, case.name)
         scores, example = score(model, case.task, key, config.evaluate.episodes)
         cases.append({"name": case.name, "difficulty": dict(case.difficulty), **summary(scores)})
-        title = f"{config.task.name}, {case.name.replace('_', ' ')}"
-        figure = plots.episode(title=title, **vars(jax.device_get(example)))
-        plots.save(figure, figures / f"{case.name}.png")
-    if (workdir / "metrics.csv").exists():
-        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
-
-    result = {
+        draw(case.name, example)
+    return {
         "task": config.task.name,
         "model": configs.model_name(config),
         "update": update,
@@ -80,9 +109,17 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         **({"memory_size": config.evaluate.memory_size} if config.evaluate.memory_size else {}),
         "cases": cases,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
-    return result
+
+
+def pictures(workdir: Path, result: Mapping[str, Any]) -> None:
+    """Adds an evaluation's numbers and figures to the run's TensorBoard events."""
+    with SummaryWriter(str(workdir), filename_suffix=".evaluation") as events:
+        for case in result["cases"]:
+            for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
+                events.add_scalar(f"{case['name']}/{name}", case[name], result["update"])
+            with Image.open(workdir / "figures" / f"{case['name']}.png") as image:
+                pixels = np.asarray(image.convert("RGB"))
+            events.add_image(case["name"], pixels, result["update"], dataformats="HWC")
 
 
 def case_key(config: ConfigDict, name: str) -> jax.Array:
