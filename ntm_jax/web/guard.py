@@ -39,6 +39,8 @@ def listen(host: str, port: int, field: str) -> socket.socket:
     Raises:
       UserError: the port is in use or not allowed, or the host is not this machine's.
     """
+    if not 0 <= port <= 65_535:
+        raise UserError(f"{field}: {port} is given, 0 to 65535 is allowed")
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -54,13 +54,13 @@
     return form;
   }
 
-  // Of all that is asked, what a run knows of: runs side by side may be of different tasks.
+  // Of all that is asked, what the run beside is asked too: with another task, its own difficulty stays.
   function askedOf(index, all) {
-    const known = new Set(["seed", ...(runs[index].fields || []).map((field) => field.name)]);
-    if (!runs[index].fixed_rows) known.add("rows");
-    if (runs[index].keeps_table) known.add("table");
-    const first = index === Number($("run").value); // whose unknown names are the visitor's mistake
-    return Object.fromEntries(Object.entries(all).filter(([name]) => first || known.has(name)));
+    if (index === Number($("run").value)) return all;
+    const same = runs[index].task === run().task;
+    const left = new Set(runs[index].fixed_rows ? ["rows"] : []);
+    const asks = (name) => (same ? !left.has(name) : name === "seed");
+    return Object.fromEntries(Object.entries(all).filter(([name]) => asks(name)));
   }
 
   function link() {
