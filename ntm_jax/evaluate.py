@@ -3,7 +3,7 @@
 import json
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from flax import nnx, struct
 from ml_collections import ConfigDict
-from PIL import Image
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
@@ -48,6 +47,8 @@ class Example:
 def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
+    TensorBoard gets the same numbers and figures.
+
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
       workdir: the run's folder.
@@ -63,13 +64,18 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     figures = workdir / "figures"
     figures.mkdir(exist_ok=True)
 
-    def draw(name: str, example: Example) -> None:
-        title = f"{config.task.name}, {name.replace('_', ' ')}"
-        figure = plots.episode(title=title, **vars(jax.device_get(example)))
-        plots.save(figure, figures / f"{name}.png")
+    with SummaryWriter(str(workdir), filename_suffix=".evaluation") as events:
 
-    result = evaluate_model(config, model, update, draw)
-    pictures(workdir, result)
+        def draw(name: str, example: Example) -> None:
+            title = f"{config.task.name}, {name.replace('_', ' ')}"
+            figure = plots.episode(title=title, **vars(jax.device_get(example)))
+            events.add_figure(name, figure, update, close=False)
+            plots.save(figure, figures / f"{name}.png")
+
+        result = evaluate_model(config, model, update, draw)
+        for case in result["cases"]:
+            for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
+                events.add_scalar(f"{case['name']}/{name}", case[name], update)
     if (workdir / "metrics.csv").exists():
         plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
     text = json.dumps(result, indent=2) + "\n"
@@ -109,17 +115,6 @@ def evaluate_model(
         **({"memory_size": config.evaluate.memory_size} if config.evaluate.memory_size else {}),
         "cases": cases,
     }
-
-
-def pictures(workdir: Path, result: Mapping[str, Any]) -> None:
-    """Adds an evaluation's numbers and figures to the run's TensorBoard events."""
-    with SummaryWriter(str(workdir), filename_suffix=".evaluation") as events:
-        for case in result["cases"]:
-            for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
-                events.add_scalar(f"{case['name']}/{name}", case[name], result["update"])
-            with Image.open(workdir / "figures" / f"{case['name']}.png") as image:
-                pixels = np.asarray(image.convert("RGB"))
-            events.add_image(case["name"], pixels, result["update"], dataformats="HWC")
 
 
 def case_key(config: ConfigDict, name: str) -> jax.Array:

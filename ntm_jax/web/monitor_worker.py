@@ -24,7 +24,7 @@ from ntm_jax.web.monitor_process import end_with_parent
 from ntm_jax.web.packing import to_json
 
 HELD_OUT = 32  # episodes of an evaluation
-REST = 15  # times as long as was computed
+REST = 40  # times as long as was computed
 POLL_SECONDS = 0.25
 PICTURE_SECONDS = 60.0  # between two in TensorBoard, at least
 
