@@ -23,7 +23,7 @@ from ntm_jax import train, weights
 from ntm_jax.errors import UserError
 from ntm_jax.web import monitor, monitor_server
 from ntm_jax.web.monitor_process import Tail
-from ntm_jax.web.monitor_worker import Worker, latest_episode, text
+from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
 
 UPDATES = 10**7  # of a run that is interrupted when all was seen
 
@@ -178,7 +178,7 @@ def test_the_latest_episode_is_of_the_latest_batch(trained):
 def test_the_latest_episode_can_be_drawn_again():
     config = tiny("associative_recall", train__batch_size=4)
     trainer = train.Trainer(config)
-    batch, _ = latest_episode(trainer.task, config, 6)
+    batch, _ = latest_episodes(trainer.task, config)(6)
     key, _ = jax.random.split(jax.random.fold_in(jax.random.key(0), 5))
     whole = trainer.task.sample(key, 4)
     steps = len(batch.mask)
@@ -348,7 +348,7 @@ def test_the_worker_on_other_tasks(tmp_path, task):
 def test_a_model_without_heads_is_printed_too():
     config = tiny(model="lstm")
     trainer = train.Trainer(config)
-    batch, key = latest_episode(trainer.task, config, 0)
+    batch, key = latest_episodes(trainer.task, config)(0)
     from ntm_jax.web import episodes
 
     episode = episodes.run(trainer.model(trainer.initial_state()), batch, key)

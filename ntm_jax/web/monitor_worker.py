@@ -6,6 +6,7 @@ training episode, then rests much longer than that took.
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -42,6 +43,7 @@ class Worker:
         config = configs.from_json(folder / monitor.CONFIG)
         self._task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self._key = evaluate.case_key(config, "monitor")
+        self._latest = latest_episodes(self._task, config)
         self._seen = 0
         self._events: SummaryWriter | None = None
         self._pictured = -PICTURE_SECONDS
@@ -57,7 +59,7 @@ class Worker:
         model = found.model()
         scores, _ = evaluate.score(model, self._task, self._key, HELD_OUT)
         means = evaluate.summary(scores)
-        batch, key = latest_episode(self._task, found.config, found.update)
+        batch, key = self._latest(found.update)
         episode = episodes.run(model, batch, key, _optimal(self._task, batch))
 
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
@@ -94,24 +96,29 @@ class Worker:
         self._events.flush()
 
 
-def latest_episode(task: tasks.Task, config: ConfigDict, update: int) -> tuple[Batch, jax.Array]:
-    """The first episode of the batch that an update trained on, up to its end, and its model's key.
+def latest_episodes(
+    task: tasks.Task, config: ConfigDict
+) -> Callable[[int], tuple[Batch, jax.Array]]:
+    """From how many updates are done to the first episode of the last one's batch, and its model's key.
 
-    Args:
-      task: of the run.
-      config: of the run.
-      update: done by now; of 0, the batch that comes first.
-
-    Returns:
-      `[T, in]`, `[T, out]`, `[T]`, and the key.
+    The episode, `[T, in]`, `[T, out]`, `[T]`, ends with its last scored step. Before the first update it is
+    one of the batch that comes first.
     """
-    last = jnp.int32(max(update - 1, 0))
-    batch_key, model_key = train.keys(config, last)
-    progress = train.curriculum(config, last)
-    batch = task.sample(batch_key, config.train.batch_size, progress)
-    first: Batch = jax.tree.map(lambda values: values[:, 0], batch)
-    end = int(np.flatnonzero(np.asarray(first.mask))[-1]) + 1
-    return jax.tree.map(lambda values: values[:end], first), model_key
+
+    @jax.jit
+    def draw(last: jax.Array) -> tuple[Batch, jax.Array]:
+        batch_key, model_key = train.keys(config, last)
+        progress = train.curriculum(config, last)
+        batch = task.sample(batch_key, config.train.batch_size, progress)
+        return jax.tree.map(lambda values: values[:, 0], batch), model_key
+
+    def latest(update: int) -> tuple[Batch, jax.Array]:
+        episode, key = draw(jnp.int32(max(update - 1, 0)))
+        end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
+        shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)
+        return shown, key
+
+    return latest
 
 
 def text(episode: Episode, update: int) -> str:
