@@ -113,21 +113,21 @@
     const priorities = steps.map((t) => inputs.at(t, episode.priority_channel));
     const kept = mask.values.reduce((sum, x) => sum + x, 0);
     const least = [...priorities].sort((a, b) => b - a)[kept - 1];
-    const layout = NTM.layout(300, { l: 50, r: 10, t: 26, b: 44 });
+    const layout = NTM.layout(330, { l: 50, r: 10, t: 56, b: 44 });
     layout.annotations = [NTM.title("where each item was written, by its priority", 1)];
     layout.xaxis = { title: { text: "priority", standoff: 4 }, ...NTM.axis() };
     layout.yaxis = { title: { text: "memory row" }, ...NTM.axis(), autorange: "reversed" };
-    layout.legend = { x: 1, xanchor: "right", y: 1, yanchor: "bottom", orientation: "h" };
+    layout.legend = { x: 1, xanchor: "right", y: 1.08, yanchor: "bottom", orientation: "h" };
     layout.showlegend = true;
     const data = [];
     for (let i = 0; i < write.shape[1]; i++) {
       for (const [label, has, symbol] of [["to be given back", (p) => p >= least, "circle"], ["to be left out", (p) => p < least, "circle-open"]]) {
         const chosen = steps.filter((t) => has(priorities[t]));
         data.push({
-          type: "scatter", mode: "markers", name: write.shape[1] > 1 ? `${label}, head ${i + 1}` : label,
+          type: "scatter", mode: "markers", name: label, legendgroup: label, showlegend: i === 0,
           x: chosen.map((t) => priorities[t]), y: chosen.map((t) => NTM.strongest(write.part(t).part(i).values).row),
           customdata: chosen, marker: { symbol, size: 9, color: c.write[i % c.write.length] },
-          hovertemplate: "item %{customdata}, priority %{x:.3f}<br>row %{y}<extra></extra>",
+          hovertemplate: `item %{customdata}, priority %{x:.3f}<br>head ${i + 1}, row %{y}<extra></extra>`,
         });
       }
     }

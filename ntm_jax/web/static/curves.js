@@ -7,12 +7,12 @@
     {
       title: "bits per sequence", height: 230, log: true,
       lines: [
-        { name: "training loss", rows: "rows", value: "loss_bits_per_sequence", colour: c.read[0] },
-        { name: "evaluation, held-out episodes", rows: "evaluation", value: "bits_per_sequence", colour: c.write[0], markers: true },
+        { name: "training", rows: "rows", value: "loss_bits_per_sequence", colour: c.read[0] },
+        { name: "evaluation, held out", rows: "evaluation", value: "bits_per_sequence", colour: c.write[0], markers: true },
       ],
     },
     {
-      title: "wrong bits per sequence", height: 130,
+      title: "wrong bits per sequence", height: 130, quiet: true,
       lines: [
         { name: "training", rows: "rows", value: "bit_errors_per_sequence", colour: c.read[0] },
         { name: "evaluation", rows: "evaluation", value: "bit_errors_per_sequence", colour: c.write[0], markers: true },
@@ -60,7 +60,7 @@
         const positive = (value) => (panel.log && !(value > 0) ? null : value);
         data.push({
           type: "scatter", mode: line.markers ? "lines+markers" : "lines", name: line.name, x: rows.map((row) => row.update),
-          y: rows.map((row) => positive(row[line.value])), xaxis: "x", yaxis: y, legend, showlegend: panel.lines.length > 1,
+          y: rows.map((row) => positive(row[line.value])), xaxis: "x", yaxis: y, legend, showlegend: panel.lines.length > 1 && !panel.quiet,
           line: { color: line.colour, width: 1.8 }, marker: { size: 5, color: line.colour },
           hovertemplate: `update %{x}<br>${line.name} %{y:.4~g}<extra></extra>`,
         });
