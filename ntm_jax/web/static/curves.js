@@ -8,7 +8,7 @@
       title: "bits per sequence", height: 230, log: true,
       lines: [
         { name: "training", rows: "rows", value: "loss_bits_per_sequence", colour: c.read[0] },
-        { name: "evaluation, held out", rows: "evaluation", value: "bits_per_sequence", colour: c.write[0], markers: true },
+        { name: "evaluation", rows: "evaluation", value: "bits_per_sequence", colour: c.write[0], markers: true },
       ],
     },
     {
