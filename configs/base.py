@@ -52,6 +52,12 @@ def get_config(model: str) -> ConfigDict:
             "seed": 2014,  # of the test episodes, which no training run draws
         }
     )
+    config.monitor = ConfigDict(
+        {
+            "port": -1,  # of the page beside training; -1: none, 0: any that is free
+            "host": "127.0.0.1",  # this machine alone; 0.0.0.0: whoever reaches it
+        }
+    )
     return config
 
 

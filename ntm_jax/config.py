@@ -38,17 +38,21 @@ LIMITS: dict[str, tuple[float, float]] = {
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
+    "monitor.port": (-1, 65_535),
 }
 NEEDED = (
     "task.name",
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(field for field in LIMITS if not field.startswith("model.")),
+    *(field for field in LIMITS if not field.startswith(("model.", "monitor."))),
 )
 CURRICULA = ("none", "growing")
 # What may change between two sessions of one run.
-MAY_CHANGE = ("train.updates", "train.log_every", "train.checkpoint_every", "evaluate.")
+MAY_CHANGE = (
+    *("train.updates", "train.log_every", "train.checkpoint_every"),
+    *("evaluate.", "monitor."),
+)
 
 
 def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:

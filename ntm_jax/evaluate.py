@@ -3,6 +3,7 @@
 import json
 import math
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 from flax import nnx, struct
 from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from ntm_jax import config as configs
@@ -45,6 +47,8 @@ class Example:
 def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
+    TensorBoard gets the same numbers and figures.
+
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
       workdir: the run's folder.
@@ -57,22 +61,53 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
-    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     figures = workdir / "figures"
     figures.mkdir(exist_ok=True)
 
+    with SummaryWriter(str(workdir), filename_suffix=".evaluation") as events:
+
+        def draw(name: str, example: Example) -> None:
+            title = f"{config.task.name}, {name.replace('_', ' ')}"
+            figure = plots.episode(title=title, **vars(jax.device_get(example)))
+            events.add_figure(name, figure, update, close=False)
+            plots.save(figure, figures / f"{name}.png")
+
+        result = evaluate_model(config, model, update, draw)
+        for case in result["cases"]:
+            for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
+                events.add_scalar(f"{case['name']}/{name}", case[name], update)
+    if (workdir / "metrics.csv").exists():
+        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
+    text = json.dumps(result, indent=2) + "\n"
+    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
+    return result
+
+
+def evaluate_model(
+    config: ConfigDict,
+    model: models.Model,
+    update: int,
+    draw: Callable[[str, Example], None] = lambda name, example: None,
+) -> dict[str, Any]:
+    """A model on the named cases of its task; writes nothing.
+
+    Args:
+      config: with `task`, `model` and `evaluate`.
+      model: with the rows to evaluate with.
+      update: that its parameters are of.
+      draw: called with every case's name and first episode.
+
+    Returns:
+      What `evaluation.json` holds.
+    """
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     cases = []
     for case in tqdm(task.cases(), desc="evaluating", unit="case", dynamic_ncols=True):
         key = case_key(config, case.name)
         scores, example = score(model, case.task, key, config.evaluate.episodes)
         cases.append({"name": case.name, "difficulty": dict(case.difficulty), **summary(scores)})
-        title = f"{config.task.name}, {case.name.replace('_', ' ')}"
-        figure = plots.episode(title=title, **vars(jax.device_get(example)))
-        plots.save(figure, figures / f"{case.name}.png")
-    if (workdir / "metrics.csv").exists():
-        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
-
-    result = {
+        draw(case.name, example)
+    return {
         "task": config.task.name,
         "model": configs.model_name(config),
         "update": update,
@@ -80,9 +115,6 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         **({"memory_size": config.evaluate.memory_size} if config.evaluate.memory_size else {}),
         "cases": cases,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
-    return result
 
 
 def case_key(config: ConfigDict, name: str) -> jax.Array:

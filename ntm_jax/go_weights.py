@@ -76,20 +76,17 @@ def load(
     for name, size in sizes.items():
         if size < 1:
             raise UserError(f"{name}: {size} is given, at least 1 is needed")
-    shapes = [
-        (controller_size, heads * word_size + input_size + 1),
-        (output_size + heads * (3 * word_size + 4), controller_size + 1),
-        (heads, memory_size),
-        (memory_size, word_size),
-    ]
+    matrices = shapes(**sizes)
     dtype = jnp.asarray(0.0).dtype  # float64 or float32
     flat = _numbers(Path(path), float(jnp.finfo(dtype).max))  # type: ignore[no-untyped-call]
-    expected = sum(rows * columns for rows, columns in shapes)
+    expected = sum(rows * columns for rows, columns in matrices)
     if flat.size != expected:
         described = ", ".join(f"{name}={size}" for name, size in sizes.items())
         raise UserError(f"{path}: holds {flat.size} weights, but {described} needs {expected}")
-    ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
-    parts = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+    ends = np.cumsum([rows * columns for rows, columns in matrices])[:-1]
+    parts = [
+        part.reshape(shape) for part, shape in zip(np.split(flat, ends), matrices, strict=True)
+    ]
 
     cell = NTMCell(
         input_size,
@@ -105,6 +102,33 @@ def load(
     )
     set_parameters(cell, *parts)
     return cell
+
+
+def shapes(
+    *,
+    input_size: int,
+    output_size: int,
+    controller_size: int,
+    heads: int,
+    memory_size: int,
+    word_size: int,
+) -> list[tuple[int, int]]:
+    """Rows and columns of a file's four matrices, for sizes as `load` takes them."""
+    return [
+        (controller_size, heads * word_size + input_size + 1),
+        (output_size + heads * (3 * word_size + 4), controller_size + 1),
+        (heads, memory_size),
+        (memory_size, word_size),
+    ]
+
+
+def count(path: str | Path) -> int:
+    """How many weights a file holds.
+
+    Raises:
+      UserError: no such file, or not a flat array of finite numbers.
+    """
+    return _numbers(Path(path), float(np.finfo(np.float64).max)).size
 
 
 def set_parameters(

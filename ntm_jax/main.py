@@ -8,12 +8,16 @@ from pathlib import Path
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
-Trains a Neural Turing Machine on a task, or evaluates what was trained.
+Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
 
   python -m ntm_jax.main --config configs/copy.py
   python -m ntm_jax.main --config configs/copy.py:ntm-lstm --config.train.updates=5000
+  python -m ntm_jax.main --config configs/copy.py --config.monitor.port=8082
   python -m ntm_jax.main --config configs/copy.py --mode evaluate --config.evaluate.memory_size=256
+  python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/copy-lstm
 """
+MODES = ("train", "evaluate", "serve", "report")
+PORT = 9000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,24 +29,42 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    result.add_argument(
+    add = result.add_argument
+    add(
         "--config",
-        required=True,
         metavar="FILE[:MODEL]",
         help="a file of configs/, and one of its models: ntm-ff (the default), ntm-lstm, lstm",
     )
-    result.add_argument(
+    add(
         "--workdir",
         type=Path,
         metavar="DIR",
         help="the run's folder; runs/<task>-<model> if not given. A run there is gone on with",
     )
-    result.add_argument(
+    add(
         "--mode",
-        choices=["train", "evaluate"],
+        choices=MODES,
         default="train",
-        help="train (and evaluate at the end), or evaluate the newest checkpoint",
+        help="train (and evaluate at the end); evaluate the newest checkpoint; serve a viewer of it; "
+        "report the same as one HTML file",
     )
+    add(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="evaluate, serve, report: a safetensors file of the monitor's /Weights, or one of fumin/ntm, "
+        "instead of a run's folder",
+    )
+    add(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR|FILE",
+        help="serve, report: another run or weights to choose; can be given again",
+    )
+    add("--port", type=int, default=PORT, help=f"serve: {PORT} if not given; 0 takes a free one")
+    add("--host", default="127.0.0.1", help="serve: 127.0.0.1, this machine alone, if not given")
     return result
 
 
@@ -66,9 +88,26 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
       UserError: something in it is not allowed.
     """
-    options, others = parser().parse_known_args(arguments)
+    line = parser()
+    options, others = line.parse_known_args(arguments)
     overrides = config_overrides(others)
+    if options.config is None:
+        if options.mode == "train" or (options.mode == "evaluate" and options.weights is None):
+            line.error("the following arguments are required: --config")
+        if overrides:
+            raise UserError(f"--config.{overrides[0]}: --config is not given")
+    if options.weights is not None and (options.mode == "train" or options.config):
+        other = "--config" if options.config else "--mode train"
+        raise UserError(f"--weights: the file says what it is of; it cannot be with {other}")
+    if options.mode in ("serve", "report"):
+        _show(options, overrides)
+    elif options.weights is not None:
+        _evaluate_weights(options.weights)
+    else:
+        _train_or_evaluate(options, overrides)
 
+
+def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs
     from ntm_jax import evaluate, train
@@ -80,6 +119,40 @@ def run(arguments: Sequence[str]) -> None:
     result = evaluate.evaluate(config, workdir)
     print(evaluate.table(result))
     print(f"{workdir}: evaluation.json, figures/")
+
+
+def _evaluate_weights(path: Path) -> None:
+    from ntm_jax import evaluate, weights
+
+    found = weights.load(path)
+    model = found.model(found.config.evaluate.memory_size or None)
+    print(evaluate.table(evaluate.evaluate_model(found.config, model, found.update)))
+
+
+def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
+    from ntm_jax import checkpoints
+    from ntm_jax import config as configs
+    from ntm_jax.web import report, sources, viewer
+
+    first = options.weights or options.workdir
+    if options.config is not None:
+        config = configs.load(options.config, overrides)
+        first = first or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
+        checkpoints.same_run(first, config)
+    paths = [first] if first else sources.find_runs(Path("runs"))
+    shown = sources.open_sources([*paths, *options.beside])
+    if not shown:
+        raise UserError(
+            "--workdir: runs/ holds no run; train one first, or name a folder or --weights"
+        )
+    if options.mode == "serve":
+        viewer.serve(shown, options.host, options.port)
+        return
+    path = Path("report.html") if first is None else first / "report.html"
+    if first is not None and not first.is_dir():
+        path = first.with_name(f"{first.name}-report.html")
+    size = report.report(shown, path)
+    print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
 
 
 def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:

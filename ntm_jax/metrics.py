@@ -42,6 +42,7 @@ class Metrics:
         self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, names, lineterminator="\n")
         self._events = SummaryWriter(str(workdir), purge_step=update + 1)
+        self._last: Row | None = None  # of this session
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +65,10 @@ class Metrics:
             self._events.add_scalar(f"train/{name}", values[name], row.update)
         for name in ("gradient_norm", "learning_rate"):
             self._events.add_scalar(f"optimizer/{name}", values[name], row.update)
+        if self._last and row.seconds > self._last.seconds:
+            speed = (row.sequences - self._last.sequences) / (row.seconds - self._last.seconds)
+            self._events.add_scalar("train/sequences_per_second", speed, row.update)
+        self._last = row
 
 
 def read(path: Path) -> list[dict[str, float]]:

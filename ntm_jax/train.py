@@ -18,6 +18,7 @@ from ntm_jax import losses, optimizers, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, claim, resized
 from ntm_jax.metrics import Metrics, Row
+from ntm_jax.web import monitor
 
 Parameters: TypeAlias = Any  # nested dicts of arrays
 
@@ -86,8 +87,7 @@ class Trainer:
         return jax.lax.fori_loop(0, updates, lambda _, state: self._update(state), state)
 
     def _update(self, state: TrainState) -> TrainState:
-        key = jax.random.fold_in(jax.random.key(self.config.seed), state.update)
-        batch_key, model_key = jax.random.split(key)
+        batch_key, model_key = keys(self.config, state.update)
         progress = curriculum(self.config, state.update)
         batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
 
@@ -117,6 +117,13 @@ class Trainer:
         return jnp.mean(nats), jnp.mean(errors)
 
 
+def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where an update's batch and its model's random start come from: the seed and the update, nothing else."""
+    key = jax.random.fold_in(jax.random.key(config.seed), update)
+    batch_key, model_key = jax.random.split(key)
+    return batch_key, model_key
+
+
 def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:
     """`[]`, the share of the task's range that is open: 1, or growing over the first `updates`."""
     if config.curriculum.name == "none":
@@ -140,13 +147,20 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
     trainer = Trainer(config)
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    claim(workdir, config)
+    with monitor.beside(config, workdir) as publish:
+        claim(workdir, config)
+        return _train(trainer, workdir, publish)
+
+
+def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainState:
+    config = trainer.config
     state, before = trainer.initial_state(), 0.0
     with Checkpoints(workdir) as checkpoints:
         newest = checkpoints.newest()
         if newest is not None:
             state, before = _restore(checkpoints, newest, state)
         start, done = time.monotonic(), int(state.update)
+        publish(done, state.parameters)
         with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
             while done < config.train.updates:
                 stop = _next_stop(config, done)
@@ -159,6 +173,7 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
                 if last or done % config.train.log_every == 0:
                     row = _row(trainer, state, seconds)
                     metrics.write(row)
+                    publish(done, state.parameters)
                     bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
                     state = replace(state, sums=Sums.zero())
                 if last or done % config.train.checkpoint_every == 0:

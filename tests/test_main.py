@@ -67,7 +67,7 @@ def test_train_then_evaluate(monkeypatch, tmp_path, capsys, small_cases):
     assert "bits/sequence" in out
     made = {path.name for path in workdir.iterdir() if not path.name.startswith("events.out")}
     assert made == {"config.json", "metrics.csv", "checkpoints", "evaluation.json", "figures"}
-    assert len(list(workdir.glob("events.out.tfevents*"))) == 1
+    assert len(list(workdir.glob("events.out.tfevents*"))) == 2  # of training and of evaluation
     first = json.loads((workdir / "evaluation.json").read_text())
     assert first["update"] == 2
     assert json.loads((workdir / "config.json").read_text())["train"]["updates"] == 2
@@ -78,7 +78,7 @@ def test_train_then_evaluate(monkeypatch, tmp_path, capsys, small_cases):
     assert second["update"] == 2
     assert second["memory_size"] == 16
     assert second["cases"][0]["episodes"] == 3
-    assert len(list(workdir.glob("events.out.tfevents*"))) == 1
+    assert len(list(workdir.glob("events.out.tfevents*"))) == 3
 
     # The same command goes on.
     main.run(flags(train__updates=3))

@@ -24,6 +24,7 @@ UNLIKELY = 4.5
 
 DEFAULTS = {
     "copy": make("copy"),
+    "copy_two_flags": make("copy", flags=2),
     "repeat_copy_scalar": make("repeat_copy"),
     "repeat_copy_binary": make("repeat_copy", count="binary"),
     "repeat_copy_linear": make("repeat_copy", count="linear"),
@@ -93,10 +94,12 @@ def only(channel: np.ndarray) -> int:
 
 
 def read_copy(task: Task, episode: Batch) -> tuple[dict, list]:
-    width, delimiter = task.bits + 1, task.bits
-    end = only(episode.inputs[:, delimiter])
-    vectors = episode.inputs[:end, : task.bits]
-    steps = [(row(width, vector), None) for vector in vectors]
+    width, delimiter = task.input_size, task.input_size - 1
+    opening = [row(width, channel=task.bits)] if task.flags == 2 else []
+    end = only(episode.inputs[:, delimiter]) - len(opening)
+    vectors = episode.inputs[len(opening) : end + len(opening), : task.bits]
+    steps = [(given, None) for given in opening]
+    steps += [(row(width, vector), None) for vector in vectors]
     steps += [(row(width, channel=delimiter), None)]
     steps += [(row(width), vector) for vector in vectors]
     return {"length": end}, steps
@@ -525,7 +528,8 @@ def test_bits_are_fair_and_independent(task: Task) -> None:
             vectors = inputs[[1, 2, 3, 5, 6, 7], :, : task.bits]
         else:
             long_enough = difficulty["length"] >= 6
-            opening = task.name == "repeat_copy" and task.count != "scalar"  # the start flag
+            flagged = task.flags == 2 if task.name == "copy" else task.count != "scalar"
+            opening = int(flagged)  # the start flag
             bits = task.bits if task.name == "copy" else task.width
             vectors = inputs[opening : opening + 6, :, :bits]
         vectors = vectors[:, long_enough]

@@ -5,6 +5,8 @@ input  vector (8)         a   b   c   .   .   .   .
        delimiter          .   .   .   1   .   .   .
 output vector (8)         .   .   .   .   a   b   c
 scored                    .   .   .   .   1   1   1
+
+With two flags, as in `fumin/ntm`, a start comes before the sequence, in a channel ahead of the delimiter's.
 """
 
 from dataclasses import dataclass
@@ -28,20 +30,25 @@ from ntm_jax.tasks.base import (
 
 @dataclass(frozen=True)
 class Copy(Task):
-    """Random vectors of `bits` bits, `min_length` to `max_length` of them."""
+    """Random vectors of `bits` bits, `min_length` to `max_length` of them.
+
+    `flags` is 1, the delimiter alone, or 2, with a start before the sequence.
+    """
 
     name: ClassVar[str] = "copy"
     min_length: int = 1
     max_length: int = 20
     bits: int = 8
+    flags: int = 1
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
         require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(self.flags in (1, 2), f"task.flags: {self.flags} is given, 1 or 2 is allowed")
 
     @property
     def input_size(self) -> int:
-        return self.bits + 1
+        return self.bits + self.flags
 
     @property
     def output_size(self) -> int:
@@ -49,17 +56,18 @@ class Copy(Task):
 
     @property
     def steps(self) -> int:
-        return 2 * self.max_length + 1
+        return 2 * self.max_length + self.flags
 
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
         length_key, bits_key = jax.random.split(key)
         length = draw_between(length_key, self.min_length, self.max_length, progress)
         vectors = random_bits(bits_key, (self.max_length, self.bits))
-        step = jnp.arange(self.steps)
-        shown = rows_from(vectors, step, step < length)
+        step = jnp.arange(self.steps) - (self.flags - 1)  # since the sequence's first vector
+        shown = rows_from(vectors, step, (step >= 0) & (step < length))
         answered = (step > length) & (step <= 2 * length)
         targets = rows_from(vectors, step - length - 1, answered)
-        inputs = jnp.concatenate([shown, flag(step == length)], axis=1)
+        flags = [flag(step == -1), flag(step == length)][-self.flags :]
+        inputs = jnp.concatenate([shown, *flags], axis=1)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
     def cases(self) -> list[Case]:

@@ -49,9 +49,17 @@ class NGram(Task):
         return self.length - 1
 
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
-        table_key, first_key, bits_key = jax.random.split(key, 3)
+        return self.episode_from(self.table(key), key)
+
+    def table(self, key: jax.Array) -> jax.Array:
+        """The probabilities `[2^context]` of a 1 after each context in the episode that `key` decides."""
+        table_key, _, _ = jax.random.split(key, 3)
         # Beta(1/2, 1/2) is the arcsine distribution, so no rejection sampling is needed.
-        table = jnp.sin(jnp.pi / 2 * jax.random.uniform(table_key, (2**self.context,))) ** 2
+        return jnp.sin(jnp.pi / 2 * jax.random.uniform(table_key, (2**self.context,))) ** 2
+
+    def episode_from(self, table: jax.Array, key: jax.Array) -> Batch:
+        """An episode `[T, 1]`, `[T, 1]`, `[T]` whose bits follow a given table `[2^context]`."""
+        _, first_key, bits_key = jax.random.split(key, 3)
         first = random_bits(first_key, (self.context,))
         uniform = jax.random.uniform(bits_key, (self.length - self.context,))
         values = 2 ** jnp.arange(self.context - 1, -1, -1)  # the oldest bit counts most

@@ -1,0 +1,159 @@
+"""One episode of a model, everything that a page draws of it."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, struct
+
+from ntm_jax import losses, tasks
+from ntm_jax import model as models
+from ntm_jax.cell import NTMCell
+from ntm_jax.heads import Controls
+from ntm_jax.tasks import Batch
+from ntm_jax.tasks.ngram import NGram
+from ntm_jax.web import labels
+from ntm_jax.web.difficulty import Question
+from ntm_jax.web.packing import pack
+
+SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on
+
+
+@struct.dataclass
+class Episode:
+    """One episode, and what a model did in it."""
+
+    inputs: jax.Array  # [T, in]
+    targets: jax.Array  # [T, out]
+    mask: jax.Array  # [T]
+    logits: jax.Array  # [T, out]
+    optimal: jax.Array | None  # [T, out], n-grams: the best possible probabilities
+    read_weightings: jax.Array  # [T, R, N]
+    write_weightings: jax.Array  # [T, H, N]
+    reads: jax.Array  # [T, R, W]
+    controls: Controls | None  # every field with a leading [T]
+    memory: jax.Array | None  # [T, N, W] after each step
+    first_memory: jax.Array | None  # [N, W] before the first
+
+
+def watch(model: models.Model, question: Question) -> Episode:
+    """The episode that a visitor asks for, run by a model that has as many rows as asked."""
+    batch_key, model_key = jax.random.split(jax.random.key(question.seed))
+    table = None
+    if question.table is not None:
+        table, _ = jax.random.split(jax.random.key(question.table))
+    batch, optimal = _draw(question.task, batch_key, table)
+    return run(model, batch, model_key, optimal)
+
+
+def run(
+    model: models.Model, batch: Batch, key: jax.Array, optimal: jax.Array | None = None
+) -> Episode:
+    """What a model does in one episode.
+
+    Args:
+      model: with its rows.
+      batch: the episode, `[T, in]`, `[T, out]`, `[T]`.
+      key: for a random initial state.
+      optimal: `[T, out]`, where a best predictor is known.
+    """
+    steps = batch.inputs.shape[0]
+    longest = max(SHORTEST, 1 << (steps - 1).bit_length())
+    # With NumPy, for a padding of its own for each length would be compiled for each.
+    inputs = np.pad(np.asarray(batch.inputs), ((0, longest - steps), (0, 0)))
+    structure, parameters = nnx.split(model)
+    seen = jax.device_get(_watch(structure, parameters, inputs, key))
+    logits, trace, first_memory = seen
+    # What comes after the last step has no influence on what came before.
+    logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
+    return Episode(
+        *(batch.inputs, batch.targets, batch.mask, logits, optimal),
+        trace.read_weightings,
+        trace.write_weightings,
+        trace.reads,
+        trace.controls,
+        trace.memory,
+        first_memory,
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _draw(
+    task: tasks.Task, key: jax.Array, table_key: jax.Array | None
+) -> tuple[Batch, jax.Array | None]:
+    if isinstance(task, NGram):
+        kept = key if table_key is None else table_key
+        batch = task.episode_from(task.table(kept), key)
+        alone = jax.tree.map(lambda values: values[:, None], batch)
+        return batch, task.optimal_probability(alone)[:, 0]
+    return task.episode(key, jnp.ones(())), None
+
+
+@partial(jax.jit, static_argnums=0)
+def _watch(
+    structure: Any, parameters: Any, inputs: jax.Array, key: jax.Array
+) -> tuple[jax.Array, models.Trace, jax.Array | None]:
+    model = nnx.merge(structure, parameters)
+    state = model.initial_state((1,), key)
+    logits, trace = models.unroll(model, inputs[:, None], state=state, memory=True)
+    first = state.memory[0] if isinstance(model, NTMCell) else None
+    return logits[:, 0], jax.tree.map(lambda values: values[:, 0], trace), first
+
+
+def scores(episode: Episode) -> dict[str, float]:
+    """What the episode cost, and what it would at best."""
+    mask = np.asarray(episode.mask)[:, None] > 0
+    targets, logits = np.asarray(episode.targets), np.asarray(episode.logits, np.float64)
+    nats = np.logaddexp(0, np.where(targets > 0, -logits, logits))
+    result = {
+        "scored_bits": int(mask.sum() * targets.shape[1]),
+        "wrong_bits": int((((logits > 0) != (targets > 0)) & mask).sum()),
+        "bits": float((nats * mask).sum() * losses.BITS_PER_NAT),
+    }
+    if episode.optimal is not None:
+        p = np.asarray(episode.optimal, np.float64)
+        best = -np.log(np.where(targets > 0, p, 1 - p))
+        result["optimal_bits"] = float((best * mask).sum() * losses.BITS_PER_NAT)
+    return result
+
+
+def to_json(episode: Episode, task: tasks.Task, memory: bool = True) -> dict[str, Any]:
+    """An episode for the page.
+
+    Args:
+      episode: from `watch` or `run`.
+      task: whose it is.
+      memory: whether to send the memory, which is most of it.
+    """
+    probabilities = 1 / (1 + np.exp(-np.asarray(episode.logits, np.float64)))
+    arrays: dict[str, Any] = {
+        "inputs": episode.inputs,
+        "targets": episode.targets,
+        "mask": episode.mask,
+        "probabilities": probabilities,
+        "read_weightings": episode.read_weightings,
+        "write_weightings": episode.write_weightings,
+        "reads": episode.reads,
+    }
+    if episode.optimal is not None:
+        arrays["optimal"] = episode.optimal
+    if episode.controls is not None:
+        arrays |= vars(episode.controls)
+    packed = {name: pack(values) for name, values in arrays.items()}
+    if memory and episode.memory is not None:
+        packed["memory"] = pack(episode.memory, rounded=True)
+        packed["first_memory"] = pack(episode.first_memory, rounded=True)
+    channels = labels.input_channels(task)
+    inputs, mask = np.asarray(episode.inputs), np.asarray(episode.mask)
+    return {
+        "task": task.name,
+        "steps": len(mask),
+        "scores": scores(episode),
+        "input_channels": channels,
+        "output_channels": labels.output_channels(task),
+        "priority_channel": channels.index("priority") if "priority" in channels else None,
+        "spans": labels.spans(task, inputs, mask),
+        "arrays": packed,
+    }

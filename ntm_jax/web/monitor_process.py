@@ -1,0 +1,49 @@
+"""What the monitor's two processes share."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+
+def end_with_parent() -> None:
+    """Ends this process when its input does, which is when training's process is gone."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class Tail:
+    """The lines of a file that grows, each read once.
+
+    Args:
+      path: of the file, which need not exist yet. If it is replaced by another, its lines are read anew.
+      parse: makes a value of a line, or None of one that is not wanted.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[str], dict[str, float] | None]):
+        self._path, self._parse = path, parse
+        self._file: int | None = None
+        self._read = 0
+        self.values: list[dict[str, float]] = []
+
+    def refresh(self) -> list[dict[str, float]]:
+        """All values so far."""
+        try:
+            with self._path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if stat.st_ino != self._file or stat.st_size < self._read:
+                    self._file, self._read, self.values = stat.st_ino, 0, []
+                file.seek(self._read)
+                new = file.read()
+        except OSError:
+            return self.values
+        whole, end, _ = new.rpartition(b"\n")  # what follows is still being written
+        self._read += len(whole) + len(end)
+        parsed = (self._parse(line) for line in whole.decode().split("\n") if line)
+        self.values += [value for value in parsed if value is not None]
+        return self.values

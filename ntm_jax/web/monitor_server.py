@@ -1,0 +1,180 @@
+"""The monitor's server, a process of its own.
+
+/             the page
+/api/progress the run and its curves, those after an update if one is given
+/api/episode  the latest training episode
+/Loss         the losses so far, in bits per sequence, as a JSON list
+/Weights      the current parameters, as `--weights` takes them
+/PrintDebug   begins or ends the printing of the latest episode on training's terminal
+"""
+
+import json
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from ntm_jax import config as configs
+from ntm_jax.errors import UserError
+from ntm_jax.web import guard, monitor
+from ntm_jax.web.monitor_process import Tail, end_with_parent
+from ntm_jax.web.packing import to_json
+
+MOST_POINTS = 2000  # of a curve that are sent at once
+SPEED_ROWS = 10  # over which sequences per second are a mean
+METRICS = (
+    "update",
+    "sequences",
+    "seconds",
+    "loss_bits_per_sequence",
+    "bit_errors_per_sequence",
+    "gradient_norm",
+    "learning_rate",
+)
+
+
+class Monitor:
+    """Answers from what training and the worker have written.
+
+    Args:
+      folder: the monitor's.
+      workdir: the run's.
+    """
+
+    def __init__(self, folder: Path, workdir: Path):
+        self._folder = folder
+        self._config = configs.from_json(folder / monitor.CONFIG)
+        self._session = secrets.token_hex(8)
+        self._name = workdir.name
+        self._metrics = Tail(workdir / "metrics.csv", _metrics_row)
+        self._evaluation = Tail(folder / monitor.EVALUATION, json.loads)
+
+    def progress(self, after: int) -> bytes:
+        """The run's state, and its curves' points after an update, as JSON."""
+        rows, evaluation = self._metrics.refresh(), self._evaluation.refresh()
+        return to_json(
+            {
+                "session": self._session,
+                "name": self._name,
+                "task": self._config.task.name,
+                "model": configs.model_name(self._config),
+                "updates": self._config.train.updates,
+                "batch_size": self._config.train.batch_size,
+                "printing": self.printing(),
+                "rows": _thinned([row for row in rows if row["update"] > after]),
+                "evaluation": _thinned([row for row in evaluation if row["update"] > after]),
+                **_speed(rows, self._config.train.updates),
+            }
+        )
+
+    def losses(self) -> bytes:
+        """The losses so far, as a JSON list."""
+        return to_json([row["loss_bits_per_sequence"] for row in self._metrics.refresh()])
+
+    def file(self, name: str) -> bytes:
+        """A file of the monitor's folder.
+
+        Raises:
+          HTTPException: it is not written yet.
+        """
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError:
+            raise HTTPException(503, "It is not there yet; training has just begun.") from None
+
+    def printing(self) -> bool:
+        """Whether episodes are printed."""
+        return (self._folder / monitor.PRINTING).exists()
+
+    def toggle_printing(self) -> bool:
+        """Begins to print episodes, or ends it; gives which."""
+        mark = self._folder / monitor.PRINTING
+        if self.printing():
+            mark.unlink(missing_ok=True)
+        else:
+            mark.touch()
+        return self.printing()
+
+
+def application(watched: Monitor, host: str) -> ASGIApp:
+    """The monitor as an application; see `guard.application`."""
+
+    async def index(request: Request) -> Response:
+        return guard.page("monitor.html")
+
+    async def progress(request: Request) -> Response:
+        given = request.query_params.get("after", "-1")
+        if not given.removeprefix("-").isdecimal() or len(given) > 12:
+            raise UserError("after: a whole number is needed, the last update that is known")
+        return Response(watched.progress(int(given)), media_type="application/json")
+
+    async def episode(request: Request) -> Response:
+        return Response(watched.file(monitor.EPISODE), media_type="application/json")
+
+    async def losses(request: Request) -> Response:
+        return Response(watched.losses(), media_type="application/json")
+
+    async def weights(request: Request) -> Response:
+        named = {"content-disposition": 'attachment; filename="weights"'}
+        content = watched.file(monitor.WEIGHTS)
+        return Response(content, media_type="application/octet-stream", headers=named)
+
+    async def print_debug(request: Request) -> Response:
+        # The one route that changes something, so not for a picture in somebody's page.
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise HTTPException(403, "Another site's page may not ask for this.")
+        state = "on" if watched.toggle_printing() else "off"
+        return PlainTextResponse(f"printing is {state}\n")
+
+    routes = [
+        Route("/", index),
+        Route("/api/progress", progress),
+        Route("/api/episode", episode),
+        Route("/Loss", losses),
+        Route("/Weights", weights),
+        Route("/PrintDebug", print_debug, methods=["GET", "POST"]),
+    ]
+    return guard.application(routes, host)
+
+
+def _metrics_row(line: str) -> dict[str, float] | None:
+    values = line.split(",")
+    if not values[0].isdecimal():
+        return None  # the header
+    return dict(zip(METRICS, map(float, values), strict=False))
+
+
+def _speed(rows: list[dict[str, float]], updates: int) -> dict[str, Any]:
+    """Sequences per second lately, and seconds left at that speed; null where they are not known."""
+    recent = rows[-SPEED_ROWS - 1 :]
+    # Over one session only: between two, nothing was trained.
+    seconds = recent[-1]["seconds"] - recent[0]["seconds"] if len(recent) > 1 else 0.0
+    if seconds <= 0:
+        return {"sequences_per_second": None, "seconds_left": None}
+    first, last = recent[0], recent[-1]
+    each = seconds / (last["update"] - first["update"])
+    return {
+        "sequences_per_second": (last["sequences"] - first["sequences"]) / seconds,
+        "seconds_left": max(0.0, updates - last["update"]) * each,
+    }
+
+
+def _thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most about `MOST_POINTS` of the rows, the last among them."""
+    every = max(1, len(rows) // MOST_POINTS)
+    return rows[(len(rows) - 1) % every :: every] if rows else []
+
+
+def main(folder: str, workdir: str, handle: str) -> None:
+    """Serves until training ends."""
+    end_with_parent()
+    watched = Monitor(Path(folder), Path(workdir))
+    listener = socket.socket(fileno=int(handle))
+    host = configs.from_json(Path(folder) / monitor.CONFIG).monitor.host
+    guard.serve(application(watched, host), listener)

@@ -1,0 +1,165 @@
+"""The monitor's computations, a process of its own.
+
+Each time there are newer weights, it runs them on episodes that no training run draws and on the latest
+training episode, then rests much longer than that took.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
+
+from ntm_jax import config as configs
+from ntm_jax import evaluate, plots, tasks, train, weights
+from ntm_jax.tasks import Batch
+from ntm_jax.tasks.ngram import NGram
+from ntm_jax.web import episodes, monitor
+from ntm_jax.web.episodes import Episode
+from ntm_jax.web.monitor_process import end_with_parent
+from ntm_jax.web.packing import to_json
+
+HELD_OUT = 32  # episodes of an evaluation
+REST = 40  # times as long as was computed
+POLL_SECONDS = 0.25
+PICTURE_SECONDS = 60.0  # between two in TensorBoard, at least
+
+
+class Worker:
+    """Computes what the page shows beside metrics.csv.
+
+    Args:
+      folder: the monitor's.
+      workdir: the run's, where TensorBoard looks.
+    """
+
+    def __init__(self, folder: Path, workdir: Path):
+        self._folder, self._workdir = folder, workdir
+        config = configs.from_json(folder / monitor.CONFIG)
+        self._task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+        self._key = evaluate.case_key(config, "monitor")
+        self._latest = latest_episodes(self._task, config)
+        self._seen = 0
+        self._events: SummaryWriter | None = None
+        self._pictured = -PICTURE_SECONDS
+
+    def step(self) -> bool:
+        """Looks at the weights once; gives whether there were newer ones."""
+        path = self._folder / monitor.WEIGHTS
+        written = path.stat().st_mtime_ns if path.exists() else 0
+        if written == self._seen:
+            return False
+        self._seen = written
+        found = weights.load(path)
+        model = found.model()
+        scores, _ = evaluate.score(model, self._task, self._key, HELD_OUT)
+        means = evaluate.summary(scores)
+        batch, key = self._latest(found.update)
+        episode = episodes.run(model, batch, key, _optimal(self._task, batch))
+
+        shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
+        shown |= {"rows": int(found.config.model.get("memory_size", 0))}
+        content = {**shown, **episodes.to_json(episode, self._task, memory=False)}
+        monitor.write_whole(self._folder / monitor.EPISODE, to_json(content))
+        line = json.dumps({"update": found.update, **means})
+        with (self._folder / monitor.EVALUATION).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self._to_tensorboard(found.update, means, episode)
+        if (self._folder / monitor.PRINTING).exists():
+            print(text(episode, found.update), flush=True)
+        return True
+
+    def _to_tensorboard(self, update: int, means: dict[str, float | int], episode: Episode) -> None:
+        if not (self._workdir / "metrics.csv").exists():
+            return  # the folder is not the run's yet
+        if self._events is None:
+            self._events = SummaryWriter(str(self._workdir), filename_suffix=".monitor")
+        for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
+            self._events.add_scalar(f"evaluation/{name}", means[name], update)
+        if time.monotonic() - self._pictured >= PICTURE_SECONDS:
+            figure = plots.episode(
+                title=f"the latest episode, update {update}",
+                inputs=np.asarray(episode.inputs),
+                targets=np.asarray(episode.targets),
+                mask=np.asarray(episode.mask),
+                probabilities=1 / (1 + np.exp(-np.asarray(episode.logits, np.float64))),
+                read_weightings=np.asarray(episode.read_weightings),
+                write_weightings=np.asarray(episode.write_weightings),
+            )
+            self._events.add_figure("episode", figure, update)
+            self._pictured = time.monotonic()
+        self._events.flush()
+
+
+def latest_episodes(
+    task: tasks.Task, config: ConfigDict
+) -> Callable[[int], tuple[Batch, jax.Array]]:
+    """From how many updates are done to the first episode of the last one's batch, and its model's key.
+
+    The episode, `[T, in]`, `[T, out]`, `[T]`, ends with its last scored step. Before the first update it is
+    one of the batch that comes first.
+    """
+
+    @jax.jit
+    def draw(last: jax.Array) -> tuple[Batch, jax.Array]:
+        batch_key, model_key = train.keys(config, last)
+        progress = train.curriculum(config, last)
+        batch = task.sample(batch_key, config.train.batch_size, progress)
+        return jax.tree.map(lambda values: values[:, 0], batch), model_key
+
+    def latest(update: int) -> tuple[Batch, jax.Array]:
+        episode, key = draw(jnp.int32(max(update - 1, 0)))
+        end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
+        shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)
+        return shown, key
+
+    return latest
+
+
+def text(episode: Episode, update: int) -> str:
+    """An episode for the terminal: a line a step, where something is answered, and every head's controls."""
+    lines = [f"update {update}: the latest episode"]
+    probabilities = 1 / (1 + np.exp(-np.asarray(episode.logits, np.float64)))
+    for t in np.flatnonzero(np.asarray(episode.mask)).tolist():
+        target = "".join(str(int(bit)) for bit in np.asarray(episode.targets)[t])
+        predicted = " ".join(f"{p:.2f}" for p in probabilities[t])
+        lines.append(f"  step {t:4d}  target {target}  predicted {predicted}")
+    controls = episode.controls
+    if controls is None:
+        return "\n".join(lines)
+    shifts = np.asarray(controls.shift)
+    reach = (shifts.shape[-1] - 1) // 2
+    moves = shifts @ np.arange(-reach, reach + 1)
+    for head in range(shifts.shape[1]):
+        for t in range(shifts.shape[0]):
+            lines.append(
+                f"  step {t:4d}  head {head + 1}"
+                f"  strength {controls.strength[t, head]:8.3f}  gate {controls.gate[t, head]:.3f}"
+                f"  shift {moves[t, head]:+.3f}  sharpening {controls.sharpening[t, head]:8.3f}"
+            )
+    return "\n".join(lines)
+
+
+def _optimal(task: tasks.Task, batch: Batch) -> jax.Array | None:
+    if not isinstance(task, NGram):
+        return None
+    return task.optimal_probability(jax.tree.map(lambda values: values[:, None], batch))[:, 0]
+
+
+def main(folder: str, workdir: str) -> None:
+    """Works until training ends."""
+    end_with_parent()
+    worker = Worker(Path(folder), Path(workdir))
+    compiled = False
+    while True:
+        begun = time.process_time()
+        worked = worker.step()
+        spent = time.process_time() - begun
+        # The first time is mostly compilation, which does not come again.
+        time.sleep(POLL_SECONDS + (REST * spent if worked and compiled else 0))
+        compiled |= worked

@@ -1,0 +1,91 @@
+"""The viewer's page with its scripts and some episodes inside: one file, which needs no server."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ntm_jax.errors import UserError
+from ntm_jax.web import guard
+from ntm_jax.web.difficulty import fields_of
+from ntm_jax.web.packing import to_json
+from ntm_jax.web.sources import Source
+
+# The browser is told to fetch nothing at all.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+
+
+def report(sources: Sequence[Source], path: Path) -> int:
+    """Writes a report of every source's evaluation cases, an episode of each.
+
+    Args:
+      sources: what to report.
+      path: of the file.
+
+    Returns:
+      Its size in bytes.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    text = html(_content(sources))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    return len(text.encode())
+
+
+def html(content: Any) -> str:
+    """The viewer's page with `content` in place of a server."""
+    page = (guard.STATIC / "viewer.html").read_text(encoding="utf-8")
+    page = re.sub(r'<link rel="stylesheet" href="([^"]+)">', _style, page)
+    page = re.sub(r'<script src="([^"]+)"></script>', _script, page)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    data = to_json(content).decode().replace("<", "\\u003c")  # or `</script>` would end it
+    data = f'<script type="application/json" id="report">{data}</script>'
+    return page.replace("<!-- policy -->", policy).replace("<!-- report -->", data)
+
+
+def _content(sources: Sequence[Source]) -> dict[str, Any]:
+    return {
+        "runs": [source.describe() for source in sources],
+        "episodes": [
+            {"run": run, **source.answer(source.question(given))}
+            for run, source in enumerate(sources)
+            for given in _cases(source)
+        ],
+    }
+
+
+def _cases(source: Source) -> list[dict[str, str]]:
+    """The task's evaluation cases as parameters, but for those that the viewer's limits exclude."""
+    names = [field.name for field in fields_of(source.task)]
+    cases = []
+    for case in source.task.cases():
+        given = {name: str(value) for name, value in case.difficulty.items() if name in names}
+        try:
+            source.question(given)
+        except UserError:
+            continue
+        cases.append(given)
+    return cases or [{}]
+
+
+def _style(link: re.Match[str]) -> str:
+    return f"<style>{_file(link[1])}</style>"
+
+
+def _script(link: re.Match[str]) -> str:
+    return f"<script>{_file(link[1])}</script>"
+
+
+def _file(address: str) -> str:
+    name = address.removeprefix("/")
+    if name == "plotly.min.js":
+        return guard.plotly_js()
+    return (guard.STATIC / Path(name).name).read_text(encoding="utf-8")

@@ -1,0 +1,72 @@
+"use strict";
+// The training curves, one under another over updates.
+(function () {
+  const GAP = 32;
+
+  const PANELS = (c) => [
+    {
+      title: "bits per sequence", height: 230, log: true,
+      lines: [
+        { name: "training", rows: "rows", value: "loss_bits_per_sequence", colour: c.read[0] },
+        { name: "evaluation", rows: "evaluation", value: "bits_per_sequence", colour: c.write[0], markers: true },
+      ],
+    },
+    {
+      title: "wrong bits per sequence", height: 130, quiet: true,
+      lines: [
+        { name: "training", rows: "rows", value: "bit_errors_per_sequence", colour: c.read[0] },
+        { name: "evaluation", rows: "evaluation", value: "bit_errors_per_sequence", colour: c.write[0], markers: true },
+      ],
+    },
+    { title: "gradient norm, before clipping", height: 110, log: true, lines: [{ name: "gradient norm", rows: "rows", value: "gradient_norm", colour: c.read[1] }] },
+    { title: "learning rate", height: 90, lines: [{ name: "learning rate", rows: "rows", value: "learning_rate", colour: c.read[2] }] },
+    { title: "sequences per second", height: 90, lines: [{ name: "sequences/s", rows: "speed", value: "speed", colour: c.read[3] }] },
+  ];
+
+  // From each row to the next.
+  NTM.speed = (rows) =>
+    rows.slice(1).map((row, i) => ({
+      update: row.update,
+      speed: row.seconds > rows[i].seconds ? (row.sequences - rows[i].sequences) / (row.seconds - rows[i].seconds) : null,
+    }));
+
+  // numbers: {rows, evaluation}, as the server sends them.
+  NTM.trainingCurves = (numbers, updates) => {
+    const c = NTM.colours();
+    const panels = PANELS(c);
+    const all = { ...numbers, speed: NTM.speed(numbers.rows) };
+    const total = panels.reduce((sum, p) => sum + p.height + GAP, 0);
+    const layout = NTM.layout(total + 44 + 24, { l: 58, r: 12, t: 24, b: 44 });
+    const last = Math.max(1, ...all.rows.map((row) => row.update));
+    const axis = NTM.axis();
+    layout.uirevision = "kept"; // a zoom stays when points are added
+    layout.xaxis = { ...axis, title: { text: `update (of ${updates})`, standoff: 4 }, range: [0, last], ticks: "outside", anchor: `y${panels.length}` };
+    layout.showlegend = true;
+    const data = [];
+    let top = total;
+    panels.forEach((panel, i) => {
+      top -= GAP;
+      const y = i === 0 ? "y" : `y${i + 1}`;
+      layout[i === 0 ? "yaxis" : `yaxis${i + 1}`] = {
+        ...axis, domain: [(top - panel.height) / total, top / total], anchor: "x", nticks: 6, type: panel.log ? "log" : "linear",
+        ...(panel.log ? { exponentformat: "power", dtick: undefined } : { rangemode: "tozero" }),
+      };
+      layout.shapes.push(...NTM.frame("x", y, false));
+      layout.annotations.push(NTM.title(panel.title, top / total));
+      const legend = i === 0 ? "legend" : `legend${i + 1}`;
+      layout[legend] = { x: 1, xanchor: "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
+      for (const line of panel.lines) {
+        const rows = all[line.rows];
+        const positive = (value) => (panel.log && !(value > 0) ? null : value);
+        data.push({
+          type: "scatter", mode: line.markers ? "lines+markers" : "lines", name: line.name, x: rows.map((row) => row.update),
+          y: rows.map((row) => positive(row[line.value])), xaxis: "x", yaxis: y, legend, showlegend: panel.lines.length > 1 && !panel.quiet,
+          line: { color: line.colour, width: 1.8 }, marker: { size: 5, color: line.colour },
+          hovertemplate: `update %{x}<br>${line.name} %{y:.4~g}<extra></extra>`,
+        });
+      }
+      top -= panel.height;
+    });
+    return { data, layout };
+  };
+})();

@@ -1,0 +1,95 @@
+"use strict";
+// Where episodes come from: the server, or the page itself when it is a report.
+window.NTM = window.NTM || {};
+(function () {
+  // An array that packing.pack made: {shape, at(i, j, ...)}.
+  class NdArray {
+    constructor(shape, values) {
+      this.shape = shape;
+      this.values = values;
+      this.strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+    }
+
+    at(...place) {
+      return this.values[place.reduce((sum, index, i) => sum + index * this.strides[i], 0)];
+    }
+
+    // The part at one place of the first axis.
+    part(index) {
+      const size = this.strides[0];
+      return new NdArray(this.shape.slice(1), this.values.subarray(index * size, (index + 1) * size));
+    }
+
+    // Nested lists, for people; 6 digits are more than float32 knows after the arithmetic.
+    nested() {
+      if (this.shape.length === 1) return Array.from(this.values, (x) => Number(x.toPrecision(6)));
+      return Array.from({ length: this.shape[0] }, (_, i) => this.part(i).nested());
+    }
+  }
+
+  async function unpack(packed) {
+    const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const buffer = await new Response(stream).arrayBuffer();
+    return new NdArray(packed.shape, new Float32Array(buffer));
+  }
+
+  async function unpackAll(answer) {
+    const names = Object.keys(answer.arrays);
+    const arrays = await Promise.all(names.map((name) => unpack(answer.arrays[name])));
+    const episode = { ...answer, arrays: {} };
+    names.forEach((name, i) => (episode.arrays[name] = arrays[i]));
+    return episode;
+  }
+
+  async function get(address) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error((await answer.text()).trim());
+    return answer.json();
+  }
+
+  const server = {
+    isReport: false,
+    runs: () => get("/api/runs"),
+    episode: async (run, asked) =>
+      unpackAll(await get(`/api/episode?${new URLSearchParams({ run, ...asked })}`)),
+  };
+
+  function report(content) {
+    const same = (episode, asked) =>
+      Object.entries(episode.difficulty).every(
+        ([name, value]) => asked[name] === undefined || Number(asked[name]) === value,
+      );
+    return {
+      isReport: true,
+      runs: async () => content.runs,
+      cases: (run) => content.episodes.filter((e) => e.run === run).map((e) => e.difficulty),
+      episode: async (run, asked) => {
+        const ofRun = content.episodes.filter((e) => e.run === Number(run));
+        const found = ofRun.find((e) => same(e, asked));
+        if (!found) throw new Error("This report does not hold that episode.");
+        return unpackAll(found);
+      },
+    };
+  }
+
+  const inside = document.getElementById("report");
+  NTM.NdArray = NdArray;
+  NTM.get = get;
+  NTM.unpackAll = unpackAll;
+  NTM.source = inside ? report(JSON.parse(inside.textContent)) : server;
+
+  NTM.readLink = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  NTM.writeLink = (state) => {
+    const given = Object.entries(state).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+    history.replaceState(null, "", `#${new URLSearchParams(given)}`);
+  };
+
+  NTM.download = (name, type, content) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+})();

@@ -1,0 +1,131 @@
+"use strict";
+// The monitor's page: asks for what is new every second, and draws it.
+(function () {
+  const $ = (id) => document.getElementById(id);
+  const EVERY = 1000; // milliseconds
+  const numbers = { rows: [], evaluation: [] };
+  let session = null;
+  let newest = null; // the last answer
+  let episode = null;
+
+  const duration = (seconds) => {
+    if (seconds === null) return "…";
+    const s = Math.round(seconds);
+    const parts = [Math.floor(s / 3600), Math.floor((s % 3600) / 60), s % 60];
+    return parts[0] ? `${parts[0]} h ${parts[1]} min` : parts[1] ? `${parts[1]} min ${parts[2]} s` : `${parts[2]} s`;
+  };
+
+  const lastOf = (list) => list[list.length - 1];
+
+  function add(answer) {
+    if (answer.session !== session) {
+      session = answer.session;
+      numbers.rows = [];
+      numbers.evaluation = [];
+    }
+    // Both are asked for from the same update on, so some are sent twice.
+    for (const name of ["rows", "evaluation"]) {
+      const known = numbers[name].length ? lastOf(numbers[name]).update : -1;
+      numbers[name].push(...answer[name].filter((row) => row.update > known));
+    }
+    newest = answer;
+  }
+
+  function after() {
+    if (!numbers.rows.length) return -1;
+    return Math.min(lastOf(numbers.rows).update, numbers.evaluation.length ? lastOf(numbers.evaluation).update : -1);
+  }
+
+  function tiles() {
+    const row = lastOf(numbers.rows);
+    const evaluated = lastOf(numbers.evaluation);
+    const shown = (value) => (value === undefined || value === null ? "…" : NTM.fixed(value));
+    const list = [
+      ["Update", row ? `${row.update} of ${newest.updates}` : `0 of ${newest.updates}`],
+      ["Loss, bits/sequence", shown(row && row.loss_bits_per_sequence)],
+      ["Evaluation, bits/sequence", shown(evaluated && evaluated.bits_per_sequence)],
+      ["Sequences/s", newest.sequences_per_second === null ? "…" : Math.round(newest.sequences_per_second).toLocaleString("en")],
+      ["Time left", duration(newest.seconds_left)],
+      ["Learning rate", shown(row && row.learning_rate)],
+      ["Gradient norm", shown(row && row.gradient_norm)],
+    ];
+    $("tiles").replaceChildren(
+      ...list.map(([name, value]) => {
+        const tile = document.createElement("div");
+        const [term, text] = [document.createElement("dt"), document.createElement("dd")];
+        term.textContent = name;
+        text.textContent = value;
+        tile.append(term, text);
+        return tile;
+      }),
+    );
+  }
+
+  function say(text) {
+    if ($("state").textContent !== text) $("state").textContent = text;
+  }
+
+  function showNumbers() {
+    const row = lastOf(numbers.rows);
+    const finished = row && row.update >= newest.updates;
+    $("name").textContent = `${newest.name} (${newest.task}, ${newest.model})`;
+    document.title = `${newest.name}: ntm_jax monitor`;
+    say(finished ? "trained to the end" : row ? "training" : "compiling, the first numbers come soon");
+    $("progress").value = row ? row.update / newest.updates : 0;
+    $("print").setAttribute("aria-pressed", String(newest.printing));
+    $("print").textContent = newest.printing ? "Stop printing" : "Print episodes";
+    tiles();
+  }
+
+  async function drawCurves() {
+    const { data, layout } = NTM.trainingCurves(numbers, newest.updates);
+    await Plotly.react($("curves"), data, layout, NTM.config("training_curves"));
+  }
+
+  async function drawEpisode() {
+    const wide = $("episode").clientWidth > 560;
+    const { data, layout } = NTM.overTime(episode, { step: -1, range: null, wide });
+    layout.shapes.pop(); // the cursor
+    await Plotly.react($("episode"), data, layout, NTM.config("latest_episode"));
+    const s = episode.scores;
+    $("episode-text").textContent = `after update ${episode.update}: ${s.wrong_bits} wrong of ${s.scored_bits} bits, cost ${NTM.fixed(s.bits)} bits`;
+  }
+
+  async function look() {
+    try {
+      const known = numbers.rows.length + numbers.evaluation.length;
+      const answer = await NTM.get(`/api/progress?after=${after()}`);
+      add(answer);
+      showNumbers();
+      if (numbers.rows.length + numbers.evaluation.length !== known || !$("curves").data) await drawCurves();
+      const evaluated = lastOf(numbers.evaluation);
+      if (evaluated && (!episode || episode.update !== evaluated.update)) {
+        episode = await NTM.unpackAll(await NTM.get("/api/episode"));
+        await drawEpisode();
+      }
+    } catch (error) {
+      say("no answer: training has ended or was stopped; asking on");
+    }
+    setTimeout(look, document.hidden ? 5 * EVERY : EVERY);
+  }
+
+  async function redraw() {
+    if (newest) await drawCurves();
+    if (episode) await drawEpisode();
+  }
+
+  $("print").addEventListener("click", async () => {
+    await fetch("/PrintDebug", { method: "POST" });
+    newest.printing = !newest.printing;
+    showNumbers();
+  });
+  $("theme").addEventListener("change", () => {
+    NTM.setTheme($("theme").value);
+    NTM.writeLink({ theme: $("theme").value });
+    redraw();
+  });
+  $("theme").value = NTM.readLink().theme || "";
+  NTM.setTheme($("theme").value);
+  NTM.onSystemTheme(redraw);
+  look();
+})();
