@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -60,14 +59,13 @@ def environment():
 def program(*arguments, cwd=None):
     """`ntm_jax.main` as a process, its output as text, ended with the context."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ntm_jax.main", *map(str, arguments)],
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        ["env", "--default-signal=INT", sys.executable, "-m", "ntm_jax.main", *map(str, arguments)],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process
