@@ -63,8 +63,8 @@ def scan_with_taps(
 
     Args:
       scan: of a module, taps, a state and inputs `[T, B, ...]`. The taps are None, or of every `Linear` of
-        the module by its path arrays `[T, B, in]` and `[T, B, out]`; at each step it gives every layer its
-        step's with `tapped`.
+        the module by its path arrays `[T, B, in]` and `[T, B, out]`; it makes a `frozen` copy of the module,
+        and at each step gives every layer its step's with `tapped`.
       module: whose layers to tap.
       state: before the first step.
       inputs: `[T, B, ...]`.

@@ -110,7 +110,7 @@ def _forward(
 
 
 def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
-    """The cotangents of raw, memory and previous; `d_x` is the loss's derivative by x."""
+    """The cotangents of raw, memory, previous and one (none); `d_x` is the loss's derivative by x."""
     heads, reads_written, epsilon = form
     d_controls, d_written, d_weightings, d_reads = d
     controls, pull = jax.vjp(heads.controls, kept.raw)
@@ -149,7 +149,7 @@ def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
     d_strength = sum_last(d_scores * kept.cosine)
     root = _root(controls.key, kept.norm, epsilon)
     d_dot = controls.strength[..., None] * d_scores / root
-    d_square = d_dot * kept.cosine / root  # by root², times -2
+    d_square = d_dot * kept.cosine / root  # by root², times -2; so for the squared norms
     d_key = (
         over_rows(d_dot, kept.memory)
         - controls.key * (sum_last(d_square * kept.norm[:, None, :] ** 2)[..., None])

@@ -47,16 +47,21 @@ def test_derivatives_by_hand_are_finite_differences(options, written, float64):
     )
 
 
-def test_a_weight_of_zero_has_no_derivative(float64):
-    """One-hot weightings, shut gates and a one-hot shift leave exact zeros, as in `addressing.sharpen`."""
+@pytest.mark.parametrize("sharpening", [-800.0, 0.0])
+def test_a_weight_of_zero_has_no_derivative(sharpening, float64):
+    """One-hot weightings, shut gates and a one-hot shift leave exact zeros, as in `addressing.sharpen`.
+
+    A sharpening of exactly 1 leaves the least normal number in their place, and must not divide by it.
+    """
     heads = Heads(read_heads=1, write_heads=1, word_size=W)
     raw, memory, previous = arguments(heads)
     ends = np.cumsum(heads.widths)
     raw = raw.at[:, ends[1] : ends[2]].set(-800.0)  # gates
     raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([-800.0, 800.0, -800.0]), 2))
+    raw = raw.at[:, ends[3] : ends[4]].set(sharpening)
     previous = jnp.zeros_like(previous).at[:, :, 0].set(1)
     outputs, pull = jax.vjp(step((heads, True, 1e-6)), raw, memory, previous)
-    np.testing.assert_array_equal(outputs[2], previous)
+    np.testing.assert_allclose(outputs[2], previous, rtol=0, atol=1e-300)
     cotangents = pull(jax.tree.map(jnp.ones_like, outputs))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(cotangents))
     np.testing.assert_array_equal(cotangents[2][:, :, 1:], 0)
