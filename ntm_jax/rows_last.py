@@ -135,9 +135,11 @@ def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
     # Sharpen, shift, interpolate: equations 9, 8 and 7.
     d_logits = _softmax_backward(kept.weightings, d_weightings)
     d_sharpening = sum_last(d_logits * kept.log_shifted)
-    positive = kept.log_shifted > jnp.log(_tiny(d_logits))
+    tiny = _tiny(d_logits)
+    positive = kept.log_shifted > jnp.log(tiny)
     d_log = jnp.where(positive, controls.sharpening[..., None] * d_logits, 0)
-    moved = _moved(d_log / jnp.exp(kept.log_shifted), controls.shift, back=True)
+    shifted = jnp.maximum(jnp.exp(kept.log_shifted), tiny)  # rounding may leave 0
+    moved = _moved(d_log / shifted, controls.shift, back=True)
     gated = _gated(controls, kept.content, kept.previous)
     d_shift = jnp.stack([sum_last(part * gated) for part in moved], axis=-1)
     d_gated = total(controls.shift[..., i, None] * part for i, part in enumerate(moved))

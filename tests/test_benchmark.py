@@ -31,7 +31,7 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
     config.optimizer.update({"clip": "none", "arguments": "momentum=0.0", "schedule": "constant"})
     trainer = Trainer(config)
     state = trainer.initial_state()
-    batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), 8)
+    batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), config.train.batch_size)
     gradient = jax.jit(jax.grad(lambda p: trainer._loss(p, batch, jax.random.key(0))[0]))(
         state.parameters
     )
