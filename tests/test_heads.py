@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from flax import nnx
 from models import normal
 
 from ntm_jax.addressing import shift_weighting
+from ntm_jax.cell import NTMCell
 from ntm_jax.errors import UserError
 from ntm_jax.heads import Heads, interpolated_shift
+from ntm_jax.model import unroll
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -106,6 +109,28 @@ def test_saturated_controls_stay_in_range(dtype, choices, raw):
 def test_a_saturated_exponential_strength_is_finite():
     heads = Heads(**SIZES, strength="exp")
     assert np.isfinite(controls(heads, np.full(sum(heads.widths), np.float32(1e4))).strength).all()
+
+
+@pytest.mark.parametrize("reads_from", ["written", "previous"])
+@pytest.mark.parametrize("examples", [1, 100])
+def test_a_saturated_content_lookup_is_finite(reads_from, examples):
+    """At a strength of 1e10 a score's rounding is in the hundreds, and differs between XLA's loops."""
+    cell = NTMCell(
+        *(10, 8),
+        memory_size=16,
+        strength="exp",
+        reads_from=reads_from,
+        initial_memory="random",
+        rngs=nnx.Rngs(0),
+    )
+    keys, strengths = cell.heads.widths[:2]
+    saturated = cell.to_heads.bias[...].at[keys : keys + strengths].set(24)
+    cell.to_heads.bias[...] = saturated
+    inputs = jax.random.normal(jax.random.key(1), (54, examples, 10))
+    logits, _ = nnx.jit(unroll)(cell, inputs)
+    step_by_step = nnx.RNN(cell, time_major=True)(inputs)
+    assert np.isfinite(logits).all()
+    assert np.isfinite(step_by_step).all()
 
 
 @pytest.mark.parametrize("field", ["key", "strength", "shift", "add"])
