@@ -43,7 +43,13 @@ def get_config(model: str) -> ConfigDict:
         }
     )
     config.train = ConfigDict(
-        {"updates": 10_000, "batch_size": 8, "log_every": 100, "checkpoint_every": 1000}
+        {
+            "updates": 10_000,
+            "batch_size": 8,
+            "log_every": 100,
+            "checkpoint_every": 1000,
+            "solved_below": 0.0,  # bits/sequence; training says when a line of its metrics is below
+        }
     )
     config.evaluate = ConfigDict(
         {

@@ -35,6 +35,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.batch_size": (1, 65_536),
     "train.log_every": (1, 10**9),
     "train.checkpoint_every": (1, 10**9),
+    "train.solved_below": (0, 1e9),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
@@ -50,7 +51,7 @@ NEEDED = (
 CURRICULA = ("none", "growing")
 # What may change between two sessions of one run.
 MAY_CHANGE = (
-    *("train.updates", "train.log_every", "train.checkpoint_every"),
+    *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
     *("evaluate.", "monitor."),
 )
 

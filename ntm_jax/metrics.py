@@ -71,6 +71,11 @@ class Metrics:
         self._last = row
 
 
+def first_below(path: Path, bits: float) -> dict[str, float] | None:
+    """The first row of a metrics.csv that costs fewer bits per sequence, or None."""
+    return next((row for row in read(path) if row["loss_bits_per_sequence"] < bits), None)
+
+
 def read(path: Path) -> list[dict[str, float]]:
     """The rows of a metrics.csv as numbers, oldest first; a line cut short is left out."""
     with path.open(newline="", encoding="utf-8") as file:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ntm_jax import metrics
 
-INK = "#20639b"
+INK, RED = "#20639b", "#d1495b"
 
 
 def learning_curve(path: Path) -> Figure:
@@ -23,7 +24,7 @@ def learning_curve(path: Path) -> Figure:
     figure, axes = _curve_axes("Training")
     for name, label, colour in (
         ("loss_bits_per_sequence", "cost (bits)", INK),
-        ("bit_errors_per_sequence", "wrong bits", "#d1495b"),
+        ("bit_errors_per_sequence", "wrong bits", RED),
     ):
         sequences = [row["sequences"] for row in rows]
         axes.plot(sequences, [row[name] for row in rows], label=label, color=colour)
@@ -44,6 +45,24 @@ def learning_curves(paths: Mapping[str, Path]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("cost per sequence (bits)")
     axes.legend(ncols=2, fontsize="small")
+    return figure
+
+
+def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
+    """Cost per sequence by case, median and range over seeds, of each model's sweep summary by name."""
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for (name, summary), colour in zip(seeds.items(), (INK, RED, "#3c896d"), strict=False):
+        cases = [case["name"].replace("_", " ") for case in summary["cases"]]
+        bits = [case["bits_per_sequence"] for case in summary["cases"]]
+        median, best, worst = ([one[of] for one in bits] for of in ("median", "best", "worst"))
+        axes.plot(cases, median, "o-", color=colour, label=f"{name}, {len(summary['runs'])} seeds")
+        axes.fill_between(cases, best, worst, color=colour, alpha=0.2)
+    axes.set(title=title, ylabel="cost per sequence (bits)")
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylim(bottom=0)
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -127,8 +127,9 @@ def sweep(
 
 
 def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
-    """Median, quartiles and best over the runs in `folders`, case by case.
+    """Median, quartiles and best over the runs in `folders`, case by case, and of the sequences to solve it.
 
+    Those are up to the first line of metrics below `train.solved_below`, of the runs that got there.
     Quartiles need two runs; with one they are that run's value.
     """
     results = [json.loads((f / "evaluation.json").read_text(encoding="utf-8")) for f in folders]
@@ -140,7 +141,19 @@ def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
             if isinstance(value, float) and not name.endswith("standard_error"):
                 entry[name] = _spread([one[name] for one in same], name == "perfect_fraction")
         cases.append(entry)
-    return {"runs": [folder.name for folder in folders], "failed": list(failed), "cases": cases}
+    result = {"runs": [folder.name for folder in folders], "failed": list(failed), "cases": cases}
+    first = [row["sequences"] for folder in folders if (row := _solved(folder)) is not None]
+    if first:
+        result["sequences_to_solve"] = {"runs": len(first), **_spread(first, most_is_best=False)}
+    return result
+
+
+def _solved(folder: Path) -> dict[str, float] | None:
+    from ntm_jax import config as configs
+    from ntm_jax import metrics
+
+    goal = configs.from_json(folder / "config.json").train.solved_below
+    return metrics.first_below(folder / "metrics.csv", goal)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -151,6 +164,12 @@ def table(result: dict[str, Any]) -> str:
         quartiles = f"{bits['lower_quartile']:.4f} - {bits['upper_quartile']:.4f}"
         lines.append(
             f"{case['name']:<26}{bits['median']:>10.4f}{quartiles:>22}{bits['best']:>10.4f}{perfect:>9.1%}"
+        )
+    if "sequences_to_solve" in result:
+        first = result["sequences_to_solve"]
+        lines.append(
+            f"solved by {first['runs']} runs, after {first['median']:,.0f} sequences (median; quartiles "
+            f"{first['lower_quartile']:,.0f} - {first['upper_quartile']:,.0f}, best {first['best']:,.0f})"
         )
     runs, failed = len(result["runs"]), result["failed"]
     lines.append(f"{runs} runs" + (f"; failed: seeds {failed}" if failed else ""))
@@ -183,6 +202,7 @@ def _spread(values: list[float], most_is_best: bool) -> dict[str, float]:
         "lower_quartile": lower,
         "upper_quartile": upper,
         "best": max(values) if most_is_best else min(values),
+        "worst": min(values) if most_is_best else max(values),
     }
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ntm_jax import losses, optimizers, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, claim, resized
-from ntm_jax.metrics import Metrics, Row
+from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
 
 Parameters: TypeAlias = Any  # nested dicts of arrays
@@ -162,6 +162,8 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
         start, done = time.monotonic(), int(state.update)
         publish(done, state.parameters)
         with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
+            goal = config.train.solved_below
+            solved = first_below(workdir / "metrics.csv", goal) is not None
             while done < config.train.updates:
                 stop = _next_stop(config, done)
                 state = trainer.run(state, jnp.int32(stop - done))
@@ -175,6 +177,11 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
                     metrics.write(row)
                     publish(done, state.parameters)
                     bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
+                    if row.loss_bits_per_sequence < goal and not solved:
+                        solved = True
+                        bar.write(
+                            f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
+                        )
                     state = replace(state, sums=Sums.zero())
                 if last or done % config.train.checkpoint_every == 0:
                     training = (state.update, state.optimizer, state.sums)

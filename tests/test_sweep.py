@@ -5,6 +5,7 @@ import json
 import pytest
 from test_config import FOLDER
 
+from ntm_jax import config as configs
 from ntm_jax import sweep
 from ntm_jax.errors import UserError
 
@@ -47,11 +48,17 @@ def case(bits, perfect):
 
 def test_summary_of_numbers_made_by_hand(tmp_path):
     folders = []
+    config = configs.load(str(FOLDER / "copy.py"), ["train.solved_below=0.5"])
+    losses = [[9, 0.4, 0.3], [9, 9, 9], [0.1], [9, 0.5, 0.4]]
     for seed, (bits, perfect) in enumerate([(1.0, 0.5), (2.0, 1.0), (3.0, 0.0), (10.0, 0.25)]):
         folders.append(tmp_path / f"seed_{seed}")
         folders[-1].mkdir()
         text = json.dumps({"cases": [case(bits, perfect)]})
         (folders[-1] / "evaluation.json").write_text(text)
+        (folders[-1] / "config.json").write_text(configs.to_json(config))
+        lines = [f"{100 * line},{loss}" for line, loss in enumerate(losses[seed], start=1)]
+        header = "sequences,loss_bits_per_sequence"
+        (folders[-1] / "metrics.csv").write_text("\n".join([header, *lines, ""]))
     result = sweep.summary(folders, failed=[9])
     assert result["failed"] == [9]
     (summed,) = result["cases"]
@@ -60,10 +67,20 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
         "lower_quartile": 1.75,
         "upper_quartile": 4.75,
         "best": 1.0,
+        "worst": 10.0,
     }
     assert summed["perfect_fraction"]["best"] == 1.0
     assert "standard_error" not in str(summed)
     assert "length_2" in sweep.table(result)
+    assert result["sequences_to_solve"] == {
+        "runs": 3,
+        "median": 200,
+        "lower_quartile": 150,
+        "upper_quartile": 250,
+        "best": 100,
+        "worst": 300,
+    }
+    assert "solved by 3 runs, after 200 sequences" in sweep.table(result)
 
 
 def test_what_is_wrong_is_said_before_any_run_starts(tmp_path):

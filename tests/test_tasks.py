@@ -504,9 +504,32 @@ def test_a_curriculum_opens_the_range_from_below(task: Task, field: str, values:
     assert hardest[-2:] == [high, high]
 
 
-@pytest.mark.parametrize("name", ["ngram", "priority_sort"])
-def test_tasks_without_a_range_ignore_the_curriculum(name: str) -> None:
-    assert_equal(sample(make(name), 0.0), sample(make(name), 1.0))
+def test_a_task_without_a_range_ignores_the_curriculum() -> None:
+    assert_equal(sample(make("priority_sort"), 0.0), sample(make("priority_sort"), 1.0))
+
+
+@pytest.mark.parametrize(("progress", "looks_back"), [(0.0, 1), (0.5, 3), (0.8, 4), (1.0, 5)])
+def test_a_curriculum_of_ngrams_looks_back_further_and_further(progress, looks_back) -> None:
+    """After a context, how often a 1 comes depends on its newest bits alone: the rest splits it evenly."""
+    episodes = 50
+    task = make("ngram", length=4000)
+    batch = jax.jit(task.sample, static_argnums=1)(jax.random.key(0), episodes, progress)
+    bits = np.asarray(batch.inputs[:, :, 0], int)
+    contexts = sum(bits[4 - age : -1 - age] << age for age in range(5))
+    after = bits[5:]
+    for looked in range(1, 6):
+        spread = []
+        for one in range(episodes):
+            counts = np.zeros((2, 32))
+            np.add.at(counts, (after[:, one], contexts[:, one]), 1)
+            zeros, ones = counts.reshape(2, -1, 2**looked).swapaxes(1, 2)  # [newest, older]
+            visits = zeros + ones
+            expected = visits * (ones.sum(-1) / np.maximum(visits.sum(-1), 1))[:, None]
+            variance = expected * (1 - expected / np.maximum(visits, 1))
+            known = variance > 3
+            spread.extend(((ones - expected) ** 2)[known] / variance[known])
+        # One of the groups' free numbers is spent on its own mean, hence below 1.
+        assert (np.mean(spread) < 1.2) == (looked >= looks_back), (looked, np.mean(spread))
 
 
 @every_task

@@ -314,6 +314,19 @@ def test_what_metrics_csv_says(straight, trainer, every):
         before, sums = update, total
 
 
+def test_solved_is_said_once(monkeypatch, tmp_path, capsys):
+    """By the first line of metrics below the goal, not again after a stop, and not by a goal of 0."""
+    config = config_of(train__log_every=2, train__checkpoint_every=2, train__solved_below=1000.0)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Stopped):
+            train.train(config, tmp_path / "solved")
+    assert "below 1000 bits/sequence after 4 sequences, " in capsys.readouterr().out
+    train.train(config, tmp_path / "solved")
+    train.train(config_of(train__log_every=2), tmp_path / "no_goal")
+    assert "bits/sequence after" not in capsys.readouterr().out
+
+
 def test_seconds_go_on_after_a_stop(monkeypatch, tmp_path):
     config = config_of(train__log_every=4, train__checkpoint_every=4)
     with monkeypatch.context() as patch:

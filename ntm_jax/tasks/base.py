@@ -102,8 +102,12 @@ def require_range(what: str, low: int, high: int, least: int = 1) -> None:
 
 def draw_between(key: jax.Array, low: int, high: int, progress: jax.Array) -> jax.Array:
     """A whole number `[]` from `low` to `high`, or to what a curriculum has opened of that range."""
-    opened = low + jnp.round((high - low) * jnp.clip(progress, 0, 1)).astype(jnp.int32)
-    return jax.random.randint(key, (), low, opened + 1)
+    return jax.random.randint(key, (), low, opened(low, high, progress) + 1)
+
+
+def opened(low: int, high: int, progress: jax.Array) -> jax.Array:
+    """The highest of `low` to `high`, `[]`, that a curriculum has opened: `high` at progress 1."""
+    return low + jnp.round((high - low) * jnp.clip(progress, 0, 1)).astype(jnp.int32)
 
 
 def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

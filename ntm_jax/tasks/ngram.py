@@ -1,7 +1,8 @@
 """Dynamic n-grams (paper, section 4.4): predict the next bit of a source that changes every episode.
 
 An episode draws one probability from Beta(1/2, 1/2) for each context of `context` bits; its bits follow that
-table, the first `context` of them drawn with probability 1/2.
+table, the first `context` of them drawn with probability 1/2. A curriculum begins with sources that look back
+one bit only.
 
     context 5          step   0   1   2   3   4   5   6  ...  198
     input  bit               b0  b1  b2  b3  b4  b5  b6  ... b198
@@ -15,7 +16,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Case, Task, random_bits, require
+from ntm_jax.tasks.base import Batch, Case, Task, opened, random_bits, require
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class NGram(Task):
         return self.length - 1
 
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
-        return self.episode_from(self.table(key), key)
+        # Under a curriculum, contexts that end in the same bits share a probability.
+        bits = opened(1, self.context, progress)
+        table = self.table(key)[jnp.arange(2**self.context) % 2**bits]
+        return self.episode_from(table, key)
 
     def table(self, key: jax.Array) -> jax.Array:
         """The probabilities `[2^context]` of a 1 after each context in the episode that `key` decides."""

@@ -1,0 +1,178 @@
+"""What was reached: `python -m ntm_jax.results` prints it as a Markdown table, and draws it.
+
+Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, and the sweep's summary over
+all of its seeds in seeds.json. `--ship runs/sweep-copy-ntm-ff` puts a sweep's there.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntm_jax.errors import UserError
+
+PRETRAINED = Path("runs/pretrained")
+MODELS = ("ntm-ff", "ntm-lstm", "lstm")
+SHIPPED = ("config.json", "metrics.csv", "evaluation.json", "figures", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: a case, and what others reached in it, in bits per sequence."""
+
+    task: str
+    case: str
+    paper: str = ""
+    go: str = ""  # the trained weights of fumin/ntm, run by its own code
+    peer: str = ""  # mgupta8143/neural-turing-machines, one seed
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.task.replace('_', ' ')}, {self.case.replace('_', ' ')}"
+
+
+LINES = (
+    Line("copy", "length_20", paper="near 0", go="0.044", peer="0"),
+    Line("copy", "length_50", go="65.5", peer="0"),
+    Line("copy", "length_120", paper="a few errors", go="159.9", peer="0"),
+    Line("repeat_copy", "length_10_repeats_10", paper="near 0", go="0.00"),
+    Line("repeat_copy", "length_20_repeats_10", paper="near 0"),
+    Line("repeat_copy", "length_10_repeats_20", paper="end marker wrong"),
+    Line("associative_recall", "items_6", paper="near 0", peer="0"),
+    Line("associative_recall", "items_10", paper="near 0", peer="0"),
+    Line("associative_recall", "items_15", paper="below 1", peer="0 - 0.10"),
+    Line("associative_recall", "items_20", peer="0.97 - 2.33"),
+    Line("ngram", "length_200", paper="about 2", go="7.7 - 14.3"),
+    Line("ngram", "length_1000"),
+    Line("priority_sort", "items_20_kept_16", paper="10 - 20"),
+    Line("priority_sort", "items_30_kept_24"),
+)
+
+
+def ship(sweep: Path, pretrained: Path) -> Path:
+    """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, in place of what is there.
+
+    The best has the fewest wrong bits over all cases, and the lowest cost among equals.
+
+    Raises:
+      UserError: no finished sweep there.
+    """
+    try:
+        summary = json.loads((sweep / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"--ship: {sweep} holds no finished sweep") from None
+    evaluations = {
+        name: json.loads((sweep / name / "evaluation.json").read_text(encoding="utf-8"))
+        for name in summary["runs"]
+    }
+
+    def cost(name: str) -> tuple[float, float]:
+        cases = evaluations[name]["cases"]
+        wrong, bits = "bit_errors_per_sequence", "bits_per_sequence"
+        return sum(case[wrong] for case in cases), sum(case[bits] for case in cases)
+
+    best = min(summary["runs"], key=cost)
+    run = evaluations[best]
+    target = pretrained / f"{run['task']}-{run['model']}"
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    for name in SHIPPED:
+        source = sweep / best / name
+        if name == "checkpoints":
+            newest = str(run["update"])
+            shutil.copytree(source / newest, target / name / newest)
+        elif source.is_dir():
+            shutil.copytree(source, target / name)
+        else:
+            shutil.copy2(source, target / name)
+    text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"
+    (target / "seeds.json").write_text(text, encoding="utf-8")
+    return target
+
+
+def draw(pretrained: Path) -> None:
+    """Learning curves and cost by case of every task that is there, to `pretrained/<task>.png` and more."""
+    from ntm_jax import plots
+
+    found = _seeds(pretrained)
+    for task in dict.fromkeys(task for task, _ in found):
+        of_task = {model: summary for (of, model), summary in found.items() if of == task}
+        curves = {model: pretrained / f"{task}-{model}" / "metrics.csv" for model in of_task}
+        title = task.replace("_", " ")
+        plots.save(plots.learning_curves(curves), pretrained / f"{task}-learning.png")
+        plots.save(plots.generalisation(title, of_task), pretrained / f"{task}-generalisation.png")
+
+
+def _seeds(pretrained: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What every sweep's seeds reached, by task and model."""
+    return {
+        (task, model): json.loads(path.read_text(encoding="utf-8"))
+        for task in dict.fromkeys(line.task for line in LINES)
+        for model in MODELS
+        if (path := pretrained / f"{task}-{model}" / "seeds.json").exists()
+    }
+
+
+def table(pretrained: Path) -> str:
+    """The Markdown table, of what is there."""
+    seeds = _seeds(pretrained)
+    shown = [model for model in MODELS if any(model == of for _, of in seeds)]
+    ours = " | ".join(f"`{model}`" for model in shown)
+    rows = [f"| bits per sequence | {ours} | the paper | `fumin/ntm` | best peer |"]
+    rows.append("| --- " * (len(shown) + 4) + "|")
+    for line in LINES:
+        cells = [_cell(seeds.get((line.task, model)), line.case) for model in shown]
+        if any(cells):
+            rows.append(
+                "| " + " | ".join([line.title, *cells, line.paper, line.go, line.peer]) + " |"
+            )
+    return "\n".join(rows)
+
+
+def _cell(summary: dict[str, Any] | None, case: str) -> str:
+    """Median (best - worst) of the seeds; of n-grams what is above the optimum."""
+    found = [entry for entry in summary["cases"] if entry["name"] == case] if summary else []
+    if summary is None or not found:
+        return ""
+    (entry,) = found
+    spread = entry.get("gap_bits_per_sequence", entry["bits_per_sequence"])
+    median, best, worst = (_short(spread[name]) for name in ("median", "best", "worst"))
+    return f"**{median}** ({best} - {worst}), {len(summary['runs'])} seeds"
+
+
+def _short(bits: float) -> str:
+    return f"{bits:.4f}" if bits < 0.1 else f"{bits:.2f}" if bits < 10 else f"{bits:.0f}"
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Does what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ntm_jax.results",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--ship", type=Path, nargs="*", default=[], metavar="SWEEP", help="put these there first"
+    )
+    parser.add_argument(
+        "--pretrained", type=Path, default=PRETRAINED, help=f"{PRETRAINED} if not given"
+    )
+    options = parser.parse_args(arguments)
+    for sweep in options.ship:
+        print(f"{ship(sweep, options.pretrained)}: shipped")
+    if not options.pretrained.is_dir():
+        raise UserError(f"--pretrained: {options.pretrained} is not there")
+    draw(options.pretrained)
+    print(table(options.pretrained))
+
+
+if __name__ == "__main__":
+    from ntm_jax.main import exit_clearly
+
+    exit_clearly(run)
