@@ -152,7 +152,7 @@ def memory_of_gradient(steps: int, batch_size: int, plain: bool) -> int:
             return jnp.sum(nnx.RNN(cell, time_major=True)(inputs))  # type: ignore[arg-type]
         from ntm_jax import model
 
-        return jnp.sum(model.logits(cell, inputs))
+        return jnp.sum(model.logits(cell, inputs)[0])
 
     inputs = jnp.zeros((steps, batch_size, trainer.task.input_size))
     parameters = trainer.initial_state().parameters

@@ -33,6 +33,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "curriculum.updates": (1, 10**9),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
+    "train.blur_cost": (0, 1e6),
     "train.log_every": (1, 10**9),
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),

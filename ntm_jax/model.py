@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import rows_last
 from ntm_jax.cell import NTMCell, NTMState, Step
+from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.errors import UserError
 from ntm_jax.heads import Controls
@@ -102,14 +103,25 @@ def unroll(
     )
 
 
-def logits(model: Model, inputs: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-    """The logits of `unroll` alone, for training: nothing else is kept along the way."""
+def logits(
+    model: Model, inputs: jax.Array, *, key: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """What training needs of `unroll`: nothing else is kept along the way.
+
+    Returns:
+      Logits `[T, B, output_size]`, and the blur `[T, B]` of the weightings: 1 - Σ w(i)², which is 0 for a
+      head on one row, summed over the addressings.
+    """
     _check(model, inputs)
     if isinstance(model, LSTM):
-        return model.output(_scan_lstm(model, inputs, None, key))
+        hidden = _scan_lstm(model, inputs, None, key)
+        return model.output(hidden), jnp.zeros(inputs.shape[:2], hidden.dtype)
 
-    steps = _scan_ntm(model, inputs, None, key, lambda _, step: (step.hidden, step.reads))
-    return model.output(*steps)
+    def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return step.hidden, step.reads, jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
+
+    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record)
+    return model.output(hidden, reads), blur
 
 
 def _check(model: Model, inputs: jax.Array) -> None:

@@ -91,8 +91,9 @@ class Trainer:
         progress = curriculum(self.config, state.update)
         batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
 
-        loss = partial(self._loss, batch=batch, key=model_key)
-        (nats, bit_errors), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        blur_cost = self._blur_cost(state.update)
+        loss = partial(self._loss, batch=batch, key=model_key, blur_cost=blur_cost)
+        gradient, (nats, bit_errors) = jax.grad(loss, has_aux=True)(state.parameters)
         steps, optimizer = self.optimizer.update(gradient, state.optimizer, state.parameters)
         return TrainState(
             update=state.update + 1,
@@ -107,14 +108,25 @@ class Trainer:
         )
 
     def _loss(
-        self, parameters: Parameters, batch: tasks.Batch, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Mean nats and mean wrong bits per sequence."""
+        self, parameters: Parameters, batch: tasks.Batch, key: jax.Array, blur_cost: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """What is minimised; mean nats and mean wrong bits per sequence."""
         model = nnx.merge(self.structure, parameters)
-        logits = models.logits(model, batch.inputs, key=key)
+        logits, blur = models.logits(model, batch.inputs, key=key)
         scored = logits, batch.targets, batch.mask
-        nats, errors = losses.sequence_nats(*scored), losses.sequence_bit_errors(*scored)
-        return jnp.mean(nats), jnp.mean(errors)
+        nats = jnp.mean(losses.sequence_nats(*scored))
+        errors = jnp.mean(losses.sequence_bit_errors(*scored))
+        if not self.config.train.blur_cost:
+            return nats, (nats, errors)
+        return nats + blur_cost * jnp.mean(jnp.sum(blur, axis=0)), (nats, errors)
+
+    def _blur_cost(self, update: jax.Array) -> jax.Array:
+        """`train.blur_cost`, from 0 at a quarter of the updates to all of it at three quarters.
+
+        From the start it would keep heads from looking around, and nothing would be learned.
+        """
+        share = jnp.clip(2 * update / self.config.train.updates - 0.5, 0, 1)
+        return self.config.train.blur_cost * share
 
 
 def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:

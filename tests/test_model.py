@@ -143,7 +143,7 @@ def test_the_second_half_goes_on_from_the_first(float64, name):
         ("shared_weighting", 512),
     ],
 )
-def test_logits_and_their_gradients_are_those_of_a_loop_over_steps(
+def test_logits_and_blur_and_their_gradients_are_those_of_a_loop_over_steps(
     float64, monkeypatch, variant, segment
 ):
     """A model has its own way through a step and its own derivatives; the cell has JAX's."""
@@ -152,7 +152,13 @@ def test_logits_and_their_gradients_are_those_of_a_loop_over_steps(
 
     def loop(parameters, inputs):
         cell = nnx.merge(graphdef, parameters)
-        return jax.lax.scan(cell, cell.initial_state((B,)), inputs)[1]
+
+        def step(state, x):
+            state, happened = cell.advance(state, x)
+            blur = jnp.sum(1 - jnp.sum(happened.weightings**2, axis=-1), axis=-1)
+            return state, (cell.output(happened.hidden, happened.reads), blur)
+
+        return jax.lax.scan(step, cell.initial_state((B,)), inputs)[1]
 
     def unrolled(parameters, inputs):
         return model.logits(nnx.merge(graphdef, parameters), inputs)
@@ -160,7 +166,7 @@ def test_logits_and_their_gradients_are_those_of_a_loop_over_steps(
     @functools.partial(jax.jit, static_argnums=0)
     def value_and_gradients(run, *told):
         value, pullback = jax.vjp(run, *told)
-        return value, pullback(normal(T, B, OUTPUTS, seed=5))
+        return value, pullback((normal(T, B, OUTPUTS, seed=5), normal(T, B, seed=6)))
 
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10),

@@ -1,6 +1,7 @@
 """Training: everything trains, a run that stopped ends as if it had not, and every update is what it should be."""
 
 import csv
+import dataclasses
 import math
 
 import jax
@@ -136,6 +137,33 @@ def test_the_numbers_of_one_update(trainer, by_hand, done):
     assert norm > 0
     for found, wanted in zip(*map(jax.tree.leaves, (state.parameters, expected)), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("done", "share"), [(0, 0.0), (2, 0.0), (4, 0.5), (6, 1.0), (7, 1.0)])
+def test_the_cost_of_blur_begins_at_a_quarter_of_the_updates(done, share):
+    """One step of gradient descent is along the cost of the episode and that share of the weightings' blur."""
+    fields = {"optimizer__name": "sgd", "optimizer__warmup": 0, "optimizer__clip": "none"}
+    trainer = train.Trainer(config_of(train__blur_cost=0.3, **fields))
+    state = trainer.initial_state()
+    state = dataclasses.replace(state, update=jnp.int32(done))
+    batch_key, model_key = train.keys(trainer.config, state.update)
+    batch = trainer.task.sample(batch_key, 2)
+
+    def cost(parameters):
+        model = nnx.merge(trainer.structure, parameters)
+        logits, trace = ntm_jax.unroll(model, batch.inputs, key=model_key)
+        heads = jnp.concatenate([trace.read_weightings, trace.write_weightings], axis=2)
+        blur = (1 - (heads**2).sum(-1)).sum((0, 2))
+        nats = losses.sequence_nats(logits, batch.targets, batch.mask)
+        return nats.mean() + 0.3 * share * blur.mean()
+
+    rate = trainer.config.optimizer.learning_rate
+    gradient = jax.grad(cost)(state.parameters)
+    expected = jax.tree.map(lambda old, slope: old - rate * slope, state.parameters, gradient)
+    new = trainer.run(state, jnp.int32(1)).parameters
+    jax.tree.map(
+        lambda one, two: np.testing.assert_allclose(one, two, rtol=2e-5, atol=2e-6), new, expected
+    )
 
 
 def test_sums_are_over_all_updates_of_a_run(trainer):
