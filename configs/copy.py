@@ -23,5 +23,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     rate = 2e-4 if model == "ntm-lstm" else 1e-4
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": rate, "clip_at": 10.0})
     config.train.update({"updates": 24_000, "batch_size": 1, "log_every": 400})
-    config.train.update({"blur_cost": 0.002, "solved_below": 0.05})
+    config.train.update({"blur_cost": 0.002, "checkpoint_every": 4000, "solved_below": 0.05})
     return config

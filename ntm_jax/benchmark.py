@@ -26,12 +26,16 @@ from ntm_jax.errors import UserError
 from ntm_jax.train import Trainer, TrainState
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+PAPERS_SORT = (
+    *("model.read_heads=8", "model.write_heads=8", "model.memory_size=128"),
+    *("model.reads_from=written", "model.shared_weighting=False"),
+)
 # Name -> config file, model, and what is set besides.
 SETTINGS: dict[str, tuple[str, str, Sequence[str]]] = {
     "copy ntm-ff": ("copy", "ntm-ff", ("task.min_length=20", "model.memory_size=128")),
     "copy ntm-lstm": ("copy", "ntm-lstm", ("task.min_length=20", "model.memory_size=128")),
     "recall ntm-ff": ("associative_recall", "ntm-ff", ("task.min_items=6",)),
-    "sort ntm-ff": ("priority_sort", "ntm-ff", ()),
+    "sort ntm-ff": ("priority_sort", "ntm-ff", PAPERS_SORT),
 }
 BATCHES = (1, 4, 16, 64)
 
@@ -83,7 +87,12 @@ def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str
     task, model, overrides = SETTINGS[name]
     config = configs.load(
         f"{CONFIGS / task}.py:{model}",
-        [*overrides, f"train.batch_size={batch_size}", "optimizer.schedule=constant"],
+        [
+            *overrides,
+            f"train.batch_size={batch_size}",
+            "train.blur_cost=0",  # which the plain path does not have
+            "optimizer.schedule=constant",
+        ],
     )
     trainer = Trainer(config)
     plain = plain_update(trainer)

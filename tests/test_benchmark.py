@@ -32,9 +32,9 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
     trainer = Trainer(config)
     state = trainer.initial_state()
     batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), config.train.batch_size)
-    gradient = jax.jit(jax.grad(lambda p: trainer._loss(p, batch, jax.random.key(0))[0]))(
-        state.parameters
-    )
+    gradient = jax.jit(
+        jax.grad(lambda p: trainer._loss(p, batch, jax.random.key(0), jnp.zeros(()))[0])
+    )(state.parameters)
     after = benchmark.plain_update(trainer)(state).parameters
     rate = config.optimizer.learning_rate
     for old, new, d in zip(*map(jax.tree.leaves, (state.parameters, after, gradient)), strict=True):
