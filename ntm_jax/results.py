@@ -90,6 +90,8 @@ def ship(sweep: Path, pretrained: Path) -> Path:
             shutil.copytree(source, target / name)
         else:
             shutil.copy2(source, target / name)
+    for marker in target.rglob("commit_success.txt"):
+        marker.write_text("")  # Orbax writes in it where it was saved, a path of this machine
     text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"
     (target / "seeds.json").write_text(text, encoding="utf-8")
     return target

@@ -23,7 +23,9 @@ def write_sweep(folder, wrong):
     for seed, errors in wrong.items():
         run = folder / f"seed_{seed}"
         for update in (seed, 100 + seed):
-            (run / "checkpoints" / str(update)).mkdir(parents=True)
+            checkpoint = run / "checkpoints" / str(update)
+            checkpoint.mkdir(parents=True)
+            (checkpoint / "commit_success.txt").write_text(f"committed to {checkpoint}")
         (run / "figures").mkdir()
         case = {
             "name": "length_20",
@@ -49,6 +51,7 @@ def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_checkpoin
         [*results.SHIPPED, "seeds.json"]
     )
     assert [path.name for path in (target / "checkpoints").iterdir()] == ["102"]
+    assert (target / "checkpoints" / "102" / "commit_success.txt").read_text() == ""
     assert json.loads((target / "seeds.json").read_text())["shipped"] == "seed_2"
 
 
