@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax import losses, tasks
+from ntm_jax import growth, losses, tasks
 from ntm_jax.errors import UserError
 from ntm_jax.train import Trainer, TrainState
 
@@ -150,26 +150,6 @@ def matrix_product_gflops() -> float:
     return 2 * 1024**3 / min(times) / 1e9
 
 
-def memory_of_gradient(steps: int, batch_size: int, plain: bool) -> int:
-    """Bytes that XLA sets aside for a copy model's gradient over `steps` steps, arguments and results left out."""
-    config = configs.load(f"{CONFIGS / 'copy'}.py", ["model.memory_size=128"])
-    trainer = Trainer(config)
-
-    def total(parameters: Any, inputs: jax.Array) -> jax.Array:
-        cell = nnx.merge(trainer.structure, parameters)
-        if plain:
-            return jnp.sum(nnx.RNN(cell, time_major=True)(inputs))  # type: ignore[arg-type]
-        from ntm_jax import model
-
-        return jnp.sum(model.logits(cell, inputs)[0])
-
-    inputs = jnp.zeros((steps, batch_size, trainer.task.input_size))
-    parameters = trainer.initial_state().parameters
-    compiled = jax.jit(jax.grad(total)).lower(parameters, inputs).compile()
-    analysis: Any = compiled.memory_analysis()
-    return int(analysis.temp_size_in_bytes)
-
-
 def benchmark(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, Any]:
     """Everything, as `--out` writes it."""
     peak = matrix_product_gflops()
@@ -178,20 +158,12 @@ def benchmark(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, An
     for name, batch in tqdm(cases, unit="setting", dynamic_ncols=True):
         row = measure(name, batch, rounds, seconds)
         rows.append({**row, "share_of_matrix_product": row["gflops_per_second"] / peak})
-    lengths = [
-        {
-            "steps": steps,
-            "bytes": memory_of_gradient(steps, 4, plain=False),
-            "plain_bytes": memory_of_gradient(steps, 4, plain=True),
-        }
-        for steps in (20, 100, 1000, 10_000)
-    ]
     return {
         "cores": os.cpu_count(),
         "jax": jax.__version__,
         "matrix_product_gflops": peak,
         "settings": rows,
-        "memory_by_length": lengths,
+        "growth": growth.growth(rounds),
     }
 
 
@@ -214,11 +186,7 @@ def table(result: dict[str, Any]) -> str:
             f"{row['compile_seconds']:>11.1f}"
         )
     lines.append(f"matrix product: {result['matrix_product_gflops']:.0f} GFLOP/s")
-    for row in result["memory_by_length"]:
-        lines.append(
-            f"gradient over {row['steps']:>6} steps, batch 4: {row['bytes'] / 2**20:8.1f} MiB, "
-            f"plain {row['plain_bytes'] / 2**20:8.1f} MiB"
-        )
+    lines.extend(growth.lines(result["growth"]))
     return "\n".join(lines)
 
 
@@ -227,7 +195,12 @@ def run(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ntm_jax.benchmark", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write it all here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="also write it all here, and a chart of how costs grow beside it",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="pairs a setting (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="about, a measurement (1)")
     parser.add_argument("--only", choices=sorted(SETTINGS), nargs="*", help="some of the settings")
@@ -237,6 +210,9 @@ def run(arguments: Sequence[str]) -> None:
     result = benchmark(options.rounds, options.seconds, options.only or list(SETTINGS))
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        from ntm_jax import plots
+
+        plots.save(plots.growth(result["growth"]), options.out.with_suffix(".png"))
     print(table(result))
 
 

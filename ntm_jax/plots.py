@@ -1,6 +1,6 @@
 """Figures: arrays in, pictures out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,27 @@ def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
     axes.tick_params(axis="x", labelrotation=30)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
+    return figure
+
+
+def growth(points: Sequence[dict[str, Any]]) -> Figure:
+    """Time and memory of a gradient against each size that `ntm_jax.growth` measured, beside the plain path."""
+    axes_of = list(dict.fromkeys(point["axis"] for point in points))
+    shape = (2, len(axes_of))
+    figure, grid = plt.subplots(*shape, figsize=(11, 5), layout="constrained", squeeze=False)
+    for column, axis in enumerate(axes_of):
+        of_axis = [point for point in points if point["axis"] == axis]
+        sizes = [point["size"] for point in of_axis]
+        for row, (name, scale, label) in enumerate(
+            (("seconds", 1e3, "gradient (ms)"), ("bytes", 2**-20, "memory (MiB)"))
+        ):
+            ax = grid[row, column]
+            for prefix, colour, title in (("", INK, "ntm_jax"), ("plain_", RED, "plain")):
+                values = [scale * point[prefix + name] for point in of_axis]
+                ax.loglog(sizes, values, "o-", color=colour, label=title)
+            ax.set(xlabel=axis.replace("_", " "), ylabel=label)
+            ax.grid(alpha=0.3)
+    grid[0, 0].legend()
     return figure
 
 

@@ -1,12 +1,14 @@
 """The benchmark counts and measures what it says."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_config import FOLDER
 
-from ntm_jax import benchmark
+from ntm_jax import benchmark, growth
 from ntm_jax import config as configs
 from ntm_jax.train import Trainer
 
@@ -44,11 +46,17 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
 @pytest.mark.slow
 def test_a_short_benchmark(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "BATCHES", (1,))
-    monkeypatch.setattr(benchmark, "memory_of_gradient", lambda *_, plain: 2**20)
+    monkeypatch.setattr(growth, "AXES", {"steps": (20, 40), "heads": (1, 2)})
     out = tmp_path / "benchmark.json"
     arguments = ["--only", "copy ntm-ff", "--rounds", "1", "--seconds", "0.1", "--out", str(out)]
     with jax.numpy_dtype_promotion("standard"):  # which optax counts on
         benchmark.run(arguments)
     assert "copy ntm-ff" in capsys.readouterr().out
-    assert out.stat().st_size > 0
+    points = json.loads(out.read_text())["growth"]
+    assert [(point["axis"], point["size"]) for point in points] == [
+        *(("steps", 20), ("steps", 40)),
+        *(("heads", 1), ("heads", 2)),
+    ]
+    assert points[1]["plain_bytes"] > 1.5 * points[0]["plain_bytes"]  # a step's residuals are kept
+    assert out.with_suffix(".png").stat().st_size > 10_000
     assert jnp.isfinite(benchmark.matrix_product_gflops())
