@@ -193,7 +193,7 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
         ({"train__batch_size": 3}, ["train.batch_size=2", "3 is asked"]),
         ({"task__max_length": 4}, ["task.max_length=3", "4 is asked"]),
         ({"model__memory_size": 9}, ["model.memory_size=8", "9 is asked"]),
-        ({"optimizer__name": "sgd"}, ["optimizer.name='adam'", "'sgd' is asked"]),
+        ({"optimizer__name": "sgd"}, ["optimizer.name='graves_rmsprop'", "'sgd' is asked"]),
         ({"model": "lstm"}, ["model.", " where ", " is asked"]),
         ({"task": "ngram"}, [" where ", " is asked"]),
     ],

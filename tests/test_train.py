@@ -33,6 +33,7 @@ USUAL = {
     "train__updates": UPDATES,
     "optimizer__schedule": "constant",
     "optimizer__warmup": 20,  # the rate depends on the update, but not on where the end is
+    "train__blur_cost": 0.0,  # which does
 }
 
 
