@@ -40,7 +40,8 @@ def quick(tmp_path_factory):
 def flags(workdir, port=0, **fields):
     """A tiny run that lasts some seconds, as on a command line."""
     usual = {"train__updates": UPDATES, "train__log_every": 100, "train__checkpoint_every": 5000}
-    usual["optimizer__schedule"] = "constant"  # so that the number of updates has no influence
+    # So that the number of updates has no influence.
+    usual |= {"optimizer__schedule": "constant", "train__blur_cost": 0.0}
     overrides = [*tiny_overrides(**(usual | fields)), f"monitor.port={port}"]
     words = [f"--config.{override}" for override in overrides]
     return ["--config", ROOT / "configs" / "copy.py", "--workdir", workdir, *words]
