@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from ntm_jax import metrics
 
@@ -82,6 +83,9 @@ def growth(points: Sequence[dict[str, Any]]) -> Figure:
                 values = [scale * point[prefix + name] for point in of_axis]
                 ax.loglog(sizes, values, "o-", color=colour, label=title)
             ax.set(xlabel=axis.replace("_", " "), ylabel=label)
+            ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_minor_formatter(NullFormatter())
             ax.grid(alpha=0.3)
     grid[0, 0].legend()
     return figure
