@@ -56,7 +56,7 @@ LINES = (
 def ship(sweep: Path, pretrained: Path) -> Path:
     """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, in place of what is there.
 
-    The best has the fewest wrong bits over all cases, and the lowest cost among equals.
+    The best has the fewest wrong bits over all test cases, and the lowest cost among equals.
 
     Raises:
       UserError: no finished sweep there.
@@ -78,27 +78,30 @@ def ship(sweep: Path, pretrained: Path) -> Path:
     best = min(summary["runs"], key=cost)
     run = evaluations[best]
     target = pretrained / f"{run['task']}-{run['model']}"
-    if target.exists():
-        shutil.rmtree(target)
-    target.mkdir(parents=True)
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     for name in SHIPPED:
         source = sweep / best / name
         if name == "checkpoints":
             newest = str(run["update"])
-            shutil.copytree(source / newest, target / name / newest)
+            shutil.copytree(source / newest, partial / name / newest)
         elif source.is_dir():
-            shutil.copytree(source, target / name)
+            shutil.copytree(source, partial / name)
         else:
-            shutil.copy2(source, target / name)
-    for marker in target.rglob("commit_success.txt"):
+            shutil.copy2(source, partial / name)
+    for marker in partial.rglob("commit_success.txt"):
         marker.write_text("")  # Orbax writes in it where it was saved, a path of this machine
     text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"
-    (target / "seeds.json").write_text(text, encoding="utf-8")
+    (partial / "seeds.json").write_text(text, encoding="utf-8")
+    if target.exists():
+        shutil.rmtree(target)
+    partial.replace(target)
     return target
 
 
 def draw(pretrained: Path) -> None:
-    """Learning curves and cost by case of every task that is there, to `pretrained/<task>.png` and more."""
+    """Every task's learning curves and cost by case, to `<task>-learning.png` and `<task>-generalisation.png`."""
     from ntm_jax import plots
 
     found = _seeds(pretrained)

@@ -100,7 +100,6 @@ def test_a_shipped_run_costs_what_its_evaluation_says(folder):
         assert wrong[0] == pytest.approx(wrong[1], abs=0.12), case["name"]
         errors = [of["bits_per_sequence_standard_error"] for of in (case, before)]
         bits = [of["bits_per_sequence"] for of in (case, before)]
-        if (
-            wrong == [1, 1] or wrong[1] < 0.9
-        ):  # between, a few episodes in a thousand decide the mean
+        # Between, a few episodes in a thousand decide the mean.
+        if wrong == [1, 1] or wrong[1] < 0.9:
             assert bits[0] == pytest.approx(bits[1], abs=5 * sum(errors) + 0.01), case["name"]
