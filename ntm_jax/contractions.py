@@ -23,7 +23,11 @@ FEW_HEADS = 2  # up to here, each head by itself is quicker than a matrix produc
 
 def over_words(words: jax.Array, memory: jax.Array) -> jax.Array:
     """Σ_w words(a, w) memory(w, n): `[B, A, W]`, `[B, W, N]` -> `[B, A, N]`."""
-    return jnp.einsum("baw,bwn->ban", words, memory)
+    heads = words.shape[1]
+    if heads > FEW_HEADS:
+        return jnp.einsum("baw,bwn->ban", words, memory)
+    each = [jnp.einsum("bw,bwn->bn", words[:, head], memory) for head in range(heads)]
+    return jnp.stack(each, axis=1)
 
 
 def over_rows(rows: jax.Array, memory: jax.Array) -> jax.Array:

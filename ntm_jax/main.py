@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ntm_jax import compiler
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -157,6 +158,7 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     """Runs a program on this process's flags; what the user got wrong is one line and exit status 2."""
+    compiler.compile_small_loops_whole()
     try:
         program(sys.argv[1:])
     except UserError as error:
