@@ -34,9 +34,10 @@ def learning_curve(path: Path) -> Figure:
     return figure
 
 
-def learning_curves(paths: Mapping[str, Path]) -> Figure:
+def learning_curves(paths: Mapping[str, Path], title: str = "Training") -> Figure:
     """Cost per sequence of several runs, one line each, from their `metrics.csv` by name."""
-    figure, axes = _curve_axes(f"Training, {len(paths)} runs")
+    runs = f"{len(paths)} run{'s' * (len(paths) != 1)}"
+    figure, axes = _curve_axes(f"{title}, {runs}")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(paths)))
     for (name, path), colour in zip(paths.items(), colours, strict=True):
         rows = metrics.read(path)
@@ -150,10 +151,129 @@ def episode(
     return figure
 
 
+def memory_walk(
+    title: str,
+    *,
+    inputs: np.ndarray,
+    adds: np.ndarray,
+    write_weightings: np.ndarray,
+    outputs: np.ndarray,
+    reads: np.ndarray,
+    read_weightings: np.ndarray,
+    rows: np.ndarray,
+) -> Figure:
+    """An episode as the paper's figure 6 has it: what goes in and is written, what is read and comes out.
+
+    Args:
+      title: above it all.
+      inputs: `[T, in]`.
+      adds: `[T, W]`, the vectors that are added to memory.
+      write_weightings: `[T, n]`, of the rows that are shown.
+      outputs: `[T, out]`, NaN where they do not count.
+      reads: `[T, W]`, the vectors that are read.
+      read_weightings: `[T, n]`.
+      rows: `[n]`, their numbers.
+    """
+    columns = (
+        (("input", inputs), ("added", adds), ("write weighting", write_weightings)),
+        (("output", outputs), ("read", reads), ("read weighting", read_weightings)),
+    )
+    figure, axes = plt.subplots(
+        *(3, 2), figsize=(10, 6.4), height_ratios=(1, 1.4, 2), sharex=True, layout="constrained"
+    )
+    # Added and read vectors have signs, and each its own range.
+    reach = [float(np.abs(vectors).max()) or 1.0 for vectors in (adds, reads)]
+    for column, panels in enumerate(columns):
+        looks: tuple[tuple[str, str, str, tuple[float | None, float | None]], ...] = (
+            ("channel", "value", "viridis", (None, None))
+            if column == 0
+            else ("channel", "probability", "viridis", (0, 1)),
+            ("element", "value", "RdBu_r", (-reach[column], reach[column])),
+            ("row", "weight", "magma", (0, 1)),
+        )
+        for ax, (name, values), look in zip(axes[:, column], panels, looks, strict=True):
+            _image(ax, values.T, name, *look)
+        axes[2, column].set_yticks(*_row_ticks(rows))
+        axes[2, column].set_xlabel("step")
+    figure.suptitle(title)
+    return figure
+
+
+def memory_by_context(
+    title: str, panels: Mapping[str, Mapping[str, np.ndarray]], bits: int
+) -> Figure:
+    """Which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
+
+    Args:
+      title: above it all.
+      panels: by name, each with `contexts` `[C]`, `rows` `[n]`, and mean weightings `reads` and `writes` `[C, n]`.
+      bits: in a context.
+    """
+    figure, axes = plt.subplots(
+        *(len(panels), 2),
+        figsize=(10, 0.8 + 4.2 * len(panels)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, (name, panel) in zip(axes, panels.items(), strict=True):
+        contexts = [f"{context:0{bits}b}" for context in panel["contexts"]]
+        for ax, of, what in (
+            (line[0], "reads", "read after the context"),
+            (line[1], "writes", "written a step later"),
+        ):
+            label = "context (oldest bit first)"
+            _image(ax, panel[of], f"{what}, {name}", label, "weight", "magma", (0, None))
+            ax.set_xticks(*_row_ticks(panel["rows"]))
+            ax.set_yticks(range(len(contexts)), contexts, fontsize=6, family="monospace")
+            ax.set_xlabel("row")
+    figure.suptitle(title)
+    return figure
+
+
+def memory_by_priority(
+    title: str,
+    *,
+    priorities: np.ndarray,
+    rows: np.ndarray,
+    read_steps: np.ndarray,
+    answer_steps: np.ndarray,
+) -> Figure:
+    """Where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
+
+    Args:
+      title: above it all.
+      priorities: `[items]`.
+      rows: `[items]`, where each is written.
+      read_steps: `[items]`, steps after the delimiter at which that row is read, NaN for never.
+      answer_steps: `[items]`, those at which it is to be answered.
+    """
+    figure, (where, when) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    where.plot(priorities, rows, "o", color=INK)
+    where.set(title="where an item is written", ylabel="row")
+    when.plot(
+        priorities, answer_steps, "o", color="0.6", fillstyle="none", label="its answer is due"
+    )
+    when.plot(priorities, read_steps, "o", color=RED, markersize=4, label="its row is read")
+    when.set(title="when it is read", ylabel="steps after the delimiter")
+    when.legend(fontsize="small")
+    for ax in (where, when):
+        ax.set(xlabel="priority", xlim=(-1.05, 1.05))
+        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    figure.suptitle(title)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure and forgets it."""
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _row_ticks(rows: np.ndarray) -> tuple[list[int], list[str]]:
+    """At most eight places along an axis of `rows`, and the rows' numbers there."""
+    places = range(0, len(rows), -(-len(rows) // 8))
+    return list(places), [str(rows[place]) for place in places]
 
 
 def _image(

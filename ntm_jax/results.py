@@ -1,13 +1,14 @@
 """What was reached: `python -m ntm_jax.results` prints it as a Markdown table, and draws it.
 
 Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, and the sweep's summary over
-all of its seeds in seeds.json. `--ship runs/sweep-copy-ntm-ff` puts a sweep's there.
+all of its seeds in seeds.json. `--ship runs/sweep-copy-ntm-ff` puts a sweep's there. Of the LSTM baselines
+there are no checkpoints, only what training and evaluation measured.
 """
 
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,18 @@ from ntm_jax.errors import UserError
 
 PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
-SHIPPED = ("config.json", "metrics.csv", "evaluation.json", "figures", "checkpoints")
+MEASURED = ("config.json", "metrics.csv", "evaluation.json")
+SHIPPED = (*MEASURED, "figures", "checkpoints")
 
 
 @dataclass(frozen=True)
 class Line:
     """A line of the table: a case, and what others reached in it, in bits per sequence."""
 
-    task: str
+    task: str  # as in a folder's name, see `shipped_task`
     case: str
-    paper: str = ""
+    paper: str = ""  # its NTM
+    lstm: str = ""  # its LSTM
     go: str = ""  # the trained weights of fumin/ntm, run by its own code
     peer: str = ""  # mgupta8143/neural-turing-machines, one seed
 
@@ -36,19 +39,24 @@ class Line:
 
 
 LINES = (
-    Line("copy", "length_20", paper="near 0", go="0.044", peer="0"),
+    Line("copy", "length_20", paper="near 0", lstm="0.5 - 2", go="0.044", peer="0"),
     Line("copy", "length_50", go="65.5", peer="0"),
     Line("copy", "length_120", paper="a few errors", go="159.9", peer="0"),
-    Line("repeat_copy", "length_10_repeats_10", paper="near 0", go="0.00"),
+    Line("repeat_copy", "length_10_repeats_10", paper="near 0", lstm="near 0"),
     Line("repeat_copy", "length_20_repeats_10", paper="near 0"),
     Line("repeat_copy", "length_10_repeats_20", paper="end marker wrong"),
-    Line("associative_recall", "items_6", paper="near 0", peer="0"),
+    Line("repeat_copy_binary", "length_10_repeats_10", go="0.00"),
+    Line("repeat_copy_binary", "length_10_repeats_15", go="84"),
+    Line("repeat_copy_binary", "length_10_repeats_20", go="276"),
+    Line("repeat_copy_binary", "length_15_repeats_10", go="3,414"),
+    Line("repeat_copy_binary", "length_20_repeats_10", go="4,458"),
+    Line("associative_recall", "items_6", paper="near 0", lstm="above 0", peer="0"),
     Line("associative_recall", "items_10", paper="near 0", peer="0"),
     Line("associative_recall", "items_15", paper="below 1", peer="0 - 0.10"),
     Line("associative_recall", "items_20", peer="0.97 - 2.33"),
-    Line("ngram", "length_200", paper="about 2", go="7.7 - 14.3"),
+    Line("ngram", "length_200", paper="about 2", lstm="5 - 6", go="7.7 - 14.3"),
     Line("ngram", "length_1000"),
-    Line("priority_sort", "items_20_kept_16", paper="10 - 20"),
+    Line("priority_sort", "items_20_kept_16", paper="10 - 20", lstm="about 50"),
     Line("priority_sort", "items_30_kept_24"),
 )
 
@@ -56,7 +64,8 @@ LINES = (
 def ship(sweep: Path, pretrained: Path) -> Path:
     """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, in place of what is there.
 
-    The best has the fewest wrong bits over all test cases, and the lowest cost among equals.
+    The best has the fewest wrong bits over all test cases, and the lowest cost among equals. Of an `lstm`
+    only what was measured is copied: its checkpoint, of millions of numbers, is large for a repository.
 
     Raises:
       UserError: no finished sweep there.
@@ -77,11 +86,12 @@ def ship(sweep: Path, pretrained: Path) -> Path:
 
     best = min(summary["runs"], key=cost)
     run = evaluations[best]
-    target = pretrained / f"{run['task']}-{run['model']}"
+    config = json.loads((sweep / best / "config.json").read_text(encoding="utf-8"))
+    target = pretrained / f"{shipped_task(config['task'])}-{run['model']}"
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in SHIPPED:
+    for name in MEASURED if run["model"] == "lstm" else SHIPPED:
         source = sweep / best / name
         if name == "checkpoints":
             newest = str(run["update"])
@@ -100,17 +110,30 @@ def ship(sweep: Path, pretrained: Path) -> Path:
     return target
 
 
+def shipped_task(task: Mapping[str, Any]) -> str:
+    """What a config's `task` is called in the table: `repeat_copy_binary` is repeat copy with another count."""
+    count = task.get("count", "scalar")
+    return str(task["name"]) if count == "scalar" else f"{task['name']}_{count}"
+
+
 def draw(pretrained: Path) -> None:
-    """Every task's learning curves and cost by case, to `<task>-learning.png` and `<task>-generalisation.png`."""
-    from ntm_jax import plots
+    """Every task's learning curves, cost by case, and how each of its models uses the memory.
+
+    They go to `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
+    """
+    from ntm_jax import memory_use, plots
 
     found = _seeds(pretrained)
     for task in dict.fromkeys(task for task, _ in found):
         of_task = {model: summary for (of, model), summary in found.items() if of == task}
         curves = {model: pretrained / f"{task}-{model}" / "metrics.csv" for model in of_task}
         title = task.replace("_", " ")
-        plots.save(plots.learning_curves(curves), pretrained / f"{task}-learning.png")
+        plots.save(plots.learning_curves(curves, title), pretrained / f"{task}-learning.png")
         plots.save(plots.generalisation(title, of_task), pretrained / f"{task}-generalisation.png")
+        for model in of_task:
+            figure = memory_use.picture(pretrained / f"{task}-{model}", title)
+            if figure is not None:
+                plots.save(figure, pretrained / f"{task}-{model}-memory.png")
 
 
 def _seeds(pretrained: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -128,14 +151,14 @@ def table(pretrained: Path) -> str:
     seeds = _seeds(pretrained)
     shown = [model for model in MODELS if any(model == of for _, of in seeds)]
     ours = " | ".join(f"`{model}`" for model in shown)
-    rows = [f"| bits per sequence | {ours} | the paper | `fumin/ntm` | best peer |"]
-    rows.append("| --- " * (len(shown) + 4) + "|")
+    others = "the paper's NTM | its LSTM | `fumin/ntm` | best peer"
+    rows = [f"| bits per sequence | {ours} | {others} |"]
+    rows.append("| --- " * (len(shown) + 5) + "|")
     for line in LINES:
         cells = [_cell(seeds.get((line.task, model)), line.case) for model in shown]
         if any(cells):
-            rows.append(
-                "| " + " | ".join([line.title, *cells, line.paper, line.go, line.peer]) + " |"
-            )
+            cells += [line.paper, line.lstm, line.go, line.peer]
+            rows.append("| " + " | ".join([line.title, *cells]) + " |")
     return "\n".join(rows)
 
 

@@ -4,22 +4,33 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
+from test_checkpoints import save
+from test_config import quick_compile, tiny
 
-from ntm_jax import checkpoints, evaluate, results
+from ntm_jax import checkpoints, evaluate, plots, results
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 PRETRAINED = ROOT / results.PRETRAINED
-RUNS = sorted(path.parent for path in PRETRAINED.glob("*/config.json"))
+RUNS = sorted(path.parent for path in PRETRAINED.glob("*/checkpoints"))
+METRICS = "sequences,loss_bits_per_sequence\n8,90.0\n16,5.0\n"
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    with quick_compile(tmp_path_factory.getbasetemp()):
+        yield
 
 
 def spread(median, best, worst):
     return {"median": median, "best": best, "worst": worst}
 
 
-def write_sweep(folder, wrong):
-    """A sweep of copy with as many wrong bits in each seed as given, and as many updates as its number."""
+def write_sweep(folder, wrong, model="ntm-ff", task=None):
+    """A sweep, of copy if not told otherwise, with as many wrong bits in each seed as given, and as many updates as its number."""
+    task = task or {"name": "copy"}
     for seed, errors in wrong.items():
         run = folder / f"seed_{seed}"
         for update in (seed, 100 + seed):
@@ -32,10 +43,10 @@ def write_sweep(folder, wrong):
             "bits_per_sequence": 5.0,
             "bit_errors_per_sequence": errors,
         }
-        result = {"task": "copy", "model": "ntm-ff", "update": 100 + seed, "cases": [case]}
+        result = {"task": task["name"], "model": model, "update": 100 + seed, "cases": [case]}
         (run / "evaluation.json").write_text(json.dumps(result))
-        (run / "config.json").write_text("{}")
-        (run / "metrics.csv").write_text("update\n")
+        (run / "config.json").write_text(json.dumps({"task": task}))
+        (run / "metrics.csv").write_text(METRICS)
     runs = [f"seed_{seed}" for seed in wrong]
     summary = {"runs": runs, "failed": [], "cases": []}
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -55,6 +66,56 @@ def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_checkpoin
     assert json.loads((target / "seeds.json").read_text())["shipped"] == "seed_2"
 
 
+def test_of_an_lstm_what_was_measured_is_shipped(tmp_path):
+    write_sweep(tmp_path / "sweep", {1: 0.5, 2: 0.25}, "lstm")
+    target = results.ship(tmp_path / "sweep", tmp_path)
+    names = ["config.json", "evaluation.json", "metrics.csv", "seeds.json"]
+    assert sorted(path.name for path in target.iterdir()) == names
+    assert json.loads((target / "evaluation.json").read_text())["update"] == 102
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ({"name": "repeat_copy", "count": "binary"}, "repeat_copy_binary-ntm-ff"),
+        ({"name": "repeat_copy", "count": "scalar"}, "repeat_copy-ntm-ff"),
+    ],
+)
+def test_repeat_copy_with_another_count_is_shipped_beside_it(tmp_path, task, name):
+    write_sweep(tmp_path / "sweep", {1: 0.5}, task=task)
+    assert results.ship(tmp_path / "sweep", tmp_path) == tmp_path / name
+
+
+def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path, monkeypatch):
+    pretrained = tmp_path / "pretrained"
+    for model in ("ntm-ff", "lstm"):
+        workdir = tmp_path / model
+        config = tiny(model=model)
+        save(workdir, config)
+        run = pretrained / f"copy-{model}"
+        run.mkdir(parents=True)
+        (run / "config.json").write_bytes((workdir / "config.json").read_bytes())
+        if model != "lstm":
+            (workdir / "checkpoints").rename(run / "checkpoints")
+        (run / "metrics.csv").write_text(METRICS)
+        case = {"name": "length_20", "bits_per_sequence": spread(0.5, 0.2, 2)}
+        (run / "seeds.json").write_text(json.dumps({"runs": ["seed_0"], "cases": [case]}))
+    saved = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.update({path.name: figure}))
+    results.draw(pretrained)
+    assert sorted(saved) == [
+        "copy-generalisation.png",
+        "copy-learning.png",
+        "copy-ntm-ff-memory.png",
+    ]
+    for name in ("copy-generalisation.png", "copy-learning.png"):
+        (axes,) = saved[name].axes
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [label.split(",")[0] for label in labels] == ["ntm-ff", "lstm"]
+    assert "`lstm`" in results.table(pretrained)
+    plt.close("all")
+
+
 def test_no_sweep_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="holds no finished sweep"):
         results.ship(tmp_path, tmp_path / "pretrained")
@@ -72,10 +133,10 @@ def test_a_table_of_numbers_made_by_hand(tmp_path):
         summary = {"runs": ["seed_0", "seed_1", "seed_2"], "cases": [entry]}
         (tmp_path / name / "seeds.json").write_text(json.dumps(summary))
     assert results.table(tmp_path) == (
-        "| bits per sequence | `ntm-ff` | `ntm-lstm` | the paper | `fumin/ntm` | best peer |\n"
-        "| --- | --- | --- | --- | --- | --- |\n"
-        "| copy, length 20 | **0.0040** (0.0010 - 12), 3 seeds |  | near 0 | 0.044 | 0 |\n"
-        "| ngram, length 200 |  | **2.00** (1.00 - 3.00), 3 seeds | about 2 | 7.7 - 14.3 |  |"
+        "| bits per sequence | `ntm-ff` | `ntm-lstm` | the paper's NTM | its LSTM | `fumin/ntm` | best peer |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+        "| copy, length 20 | **0.0040** (0.0010 - 12), 3 seeds |  | near 0 | 0.5 - 2 | 0.044 | 0 |\n"
+        "| ngram, length 200 |  | **2.00** (1.00 - 3.00), 3 seeds | about 2 | 5 - 6 | 7.7 - 14.3 |  |"
     )
 
 
