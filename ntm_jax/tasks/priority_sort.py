@@ -6,6 +6,8 @@ input  vector (8)         a    b    c    d    .   .   .
        delimiter          .    .    .    .    1   .   .
 output vector (8)         .    .    .    .    .   b   c
 scored                    .    .    .    .    .   1   1
+
+A curriculum begins with two vectors, of which the same share is answered.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Case, Task, flag, random_bits, require, rows_from
+from ntm_jax.tasks.base import Batch, Case, Task, flag, opened, random_bits, require, rows_from
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,22 @@ class PrioritySort(Task):
         bits_key, priority_key = jax.random.split(key)
         vectors = random_bits(bits_key, (self.items, self.bits))
         priorities = jax.random.uniform(priority_key, (self.items,), jnp.float32, -1, 1)
-        order = jnp.argsort(-priorities)
+        items = opened(min(2, self.items), self.items, progress)
+        kept = jnp.maximum(items * self.kept // self.items, 1)
+        listed = jnp.arange(self.items) < items
+        order = jnp.argsort(jnp.where(listed, -priorities, 2))
         step = jnp.arange(self.steps)
-        listing = step < self.items
-        answered = step > self.items
+        listing = step < items
+        answered = (step > items) & (step <= items + kept)
         inputs = jnp.concatenate(
             [
                 rows_from(vectors, step, listing),
                 rows_from(priorities[:, None], step, listing),
-                flag(step == self.items),
+                flag(step == items),
             ],
             axis=1,
         )
-        targets = rows_from(vectors[order], step - self.items - 1, answered)
+        targets = rows_from(vectors[order], step - items - 1, answered)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
     def cases(self) -> list[Case]:
