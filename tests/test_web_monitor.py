@@ -3,6 +3,7 @@
 import concurrent.futures
 import csv
 import io
+import itertools
 import json
 import os
 import shutil
@@ -317,12 +318,13 @@ def test_the_time_that_is_left():
 
 
 def published(folder, monkeypatch, seconds, updates=50):
-    """The updates whose weights are written, one coming every 0.3 s; to write takes `seconds`."""
+    """The updates whose weights are written, one coming every 0.3 s; to write takes `seconds` in turn."""
     clock = {"now": 0.0}
+    seconds = itertools.cycle(seconds)
     write = monitor.write_whole
 
     def slowly(path, content):
-        clock["now"] += seconds
+        clock["now"] += next(seconds)
         write(path, content)
 
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock["now"])
@@ -339,7 +341,7 @@ def published(folder, monkeypatch, seconds, updates=50):
 
 
 def test_weights_are_published_once_a_second_and_at_the_end(tmp_path, monkeypatch):
-    written = published(tmp_path, monkeypatch, 0.0)
+    written = published(tmp_path, monkeypatch, [0.0])
     assert written[0] == 0
     assert written[-1] == 50
     assert 8 < len(written) < 20
@@ -348,9 +350,14 @@ def test_weights_are_published_once_a_second_and_at_the_end(tmp_path, monkeypatc
 
 
 def test_writing_weights_takes_a_thousandth_of_the_time(tmp_path, monkeypatch):
-    written = published(tmp_path, monkeypatch, 0.004, updates=200)
-    assert all(4 <= 0.3 * gap < 4.7 for gap in np.diff(written[:-1]))
-    assert len(written) == 16
+    written = published(tmp_path, monkeypatch, [0.004], updates=200)
+    assert all(4 <= 0.3 * gap < 4.7 for gap in np.diff(written[1:-1]))
+    assert 14 < len(written) < 18
+
+
+def test_one_slow_writing_does_not_hold_the_weights_back(tmp_path, monkeypatch):
+    written = published(tmp_path, monkeypatch, [0.3, 0.001, 0.05, 0.001], updates=200)
+    assert max(np.diff(written)) * 0.3 < 2
 
 
 def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -103,6 +104,9 @@ def _place() -> Path | None:
 
 def _publisher(folder: Path, config: ConfigDict) -> Publish:
     earliest = -math.inf
+    costs: deque[float] = deque(
+        maxlen=5
+    )  # seconds; the least counts, for others are of a busy machine
 
     def publish(update: int, parameters: Any) -> None:
         nonlocal earliest
@@ -115,7 +119,9 @@ def _publisher(folder: Path, config: ConfigDict) -> Publish:
         with suppress(OSError):
             write_whole(folder / WEIGHTS, content)
         now = time.monotonic()
-        rest = TIMES_AS_LONG * (now - begun)
+        if earliest > -math.inf:  # the first is longer than any other
+            costs.append(now - begun)
+        rest = TIMES_AS_LONG * min(costs, default=0.0)
         earliest = now + min(max(rest, LEAST_SECONDS), MOST_SECONDS)
 
     return publish
