@@ -70,7 +70,7 @@ def test_the_summary_has_the_monitors_ratio_and_the_noises():
 
 
 @pytest.mark.slow
-def test_blocks_of_a_real_run(tmp_path_factory, monkeypatch):
+def test_blocks_of_a_real_run(tmp_path_factory, monkeypatch, capsys):
     """The processes work in watched blocks, and stand still in the others."""
     from web import ROOT
 
@@ -89,6 +89,8 @@ def test_blocks_of_a_real_run(tmp_path_factory, monkeypatch):
         overhead.blocks(str(ROOT / "configs" / "copy.py"), overrides, 0.3, warm_up=1.0) as block,
     ):
         order = random.Random(0).sample(KINDS, 3)
+        print("something")
+        assert capsys.readouterr().out == "something\n"
         for kind in [*order, *KINDS]:
             assert 0 < block(kind) < 0.1
             assert [state == "T" for state in states()] == [kind != "watched"] * 3

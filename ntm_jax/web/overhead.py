@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -118,11 +118,10 @@ def blocks(
     trainer = train.Trainer(config)
     state = trainer.initial_state()
     chunk = config.train.log_every
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        redirect_stdout(StringIO()) as said,
-        monitor.beside(config, Path(folder) / "run") as publish,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with redirect_stdout(StringIO()) as said:
+            publish = stack.enter_context(monitor.beside(config, folder / "run"))
         others = _children()
         address = next(word for word in said.getvalue().split() if word.startswith("http://"))
         visitor = subprocess.Popen([sys.executable, "-c", VISITOR, address], stdin=subprocess.PIPE)
