@@ -7,6 +7,7 @@ A safetensors file has one array for each parameter, named by its place in the m
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Weights:
         config = self.config
         if memory_size is not None and memory_size != config.model.get("memory_size"):
             config = resized(config, memory_size)
-        structure, _ = nnx.split(_shapes(config))
+        structure, _ = _shapes(config)
         return nnx.merge(structure, self.parameters)
 
 
@@ -106,9 +107,8 @@ def _load_safetensors(path: Path) -> Weights:
         configs.check(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"--weights: {path} does not carry a run's config ({error})") from None
-    _, expected = nnx.split(_shapes(config))
-    parameters = nnx.to_pure_dict(expected)
-    return Weights(config, _filled(path, parameters, arrays), update)
+    _, expected = _shapes(config)
+    return Weights(config, _filled(path, expected, arrays), update)
 
 
 def _filled(path: Path, parameters: Any, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -157,9 +157,18 @@ def _task_sizes(config: ConfigDict) -> dict[str, int]:
     return {"input_size": task.input_size, "output_size": task.output_size}
 
 
-def _shapes(config: ConfigDict) -> Any:
+def _shapes(config: ConfigDict) -> tuple[Any, Any]:
+    """The structure of a config's model, and nested dicts of its parameters' shapes; not to be changed."""
+    return _shapes_of(json.dumps(config.to_dict(), sort_keys=True))
+
+
+@lru_cache(maxsize=16)  # the monitor's worker loads the same config again and again
+def _shapes_of(content: str) -> tuple[Any, Any]:
+    config = ConfigDict(json.loads(content))
     sizes = _task_sizes(config)
-    return nnx.eval_shape(lambda: models.build(config, sizes["input_size"], sizes["output_size"]))
+    model = nnx.eval_shape(lambda: models.build(config, sizes["input_size"], sizes["output_size"]))
+    structure, shapes = nnx.split(model)
+    return structure, nnx.to_pure_dict(shapes)
 
 
 def _named(parameters: Any) -> dict[str, Any]:

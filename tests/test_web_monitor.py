@@ -6,9 +6,12 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +24,7 @@ from web import ROOT, get, get_json, printed_address, program, viewer, wait_for
 
 from ntm_jax import train, weights
 from ntm_jax.errors import UserError
-from ntm_jax.web import monitor, monitor_server
+from ntm_jax.web import monitor, monitor_server, monitor_worker
 from ntm_jax.web.monitor_process import Tail
 from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
 
@@ -314,22 +317,110 @@ def test_the_time_that_is_left():
     assert monitor_server._speed(rows[:1], 5000)["seconds_left"] is None
 
 
-def test_weights_are_published_once_a_second_and_at_the_end(tmp_path, monkeypatch):
-    clock = itertools.count(0, 0.3)
-    monkeypatch.setattr(monitor.time, "monotonic", lambda: next(clock))
-    config = tiny(train__updates=50)
-    publish = monitor._publisher(tmp_path, config)
+def published(folder, monkeypatch, seconds, updates=50):
+    """The updates whose weights are written, one coming every 0.3 s; to write takes `seconds` in turn."""
+    clock = {"now": 0.0}
+    seconds = itertools.cycle(seconds)
+    write = monitor.write_whole
+
+    def slowly(path, content):
+        clock["now"] += next(seconds)
+        write(path, content)
+
+    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(monitor, "write_whole", slowly)
+    publish = monitor._publisher(folder, tiny(train__updates=updates))
     written = []
-    for update in range(51):
-        (tmp_path / monitor.WEIGHTS).unlink(missing_ok=True)
+    for update in range(updates + 1):
+        (folder / monitor.WEIGHTS).unlink(missing_ok=True)
         publish(update, {"x": np.float32([update])})
-        if (tmp_path / monitor.WEIGHTS).exists():
+        if (folder / monitor.WEIGHTS).exists():
             written.append(update)
+        clock["now"] += 0.3
+    return written
+
+
+def test_weights_are_published_once_a_second_and_at_the_end(tmp_path, monkeypatch):
+    written = published(tmp_path, monkeypatch, [0.0])
     assert written[0] == 0
     assert written[-1] == 50
     assert 8 < len(written) < 20
     last = safetensors.numpy.load((tmp_path / monitor.WEIGHTS).read_bytes())
     np.testing.assert_array_equal(last["x"], [50])
+
+
+def test_writing_weights_takes_a_thousandth_of_the_time(tmp_path, monkeypatch):
+    written = published(tmp_path, monkeypatch, [0.004], updates=200)
+    assert all(4 <= 0.3 * gap < 4.7 for gap in np.diff(written[1:-1]))
+    assert 14 < len(written) < 18
+
+
+def test_one_slow_writing_does_not_hold_the_weights_back(tmp_path, monkeypatch):
+    written = published(tmp_path, monkeypatch, [0.3, 0.001, 0.05, 0.001], updates=200)
+    assert max(np.diff(written)) * 0.3 < 2
+
+
+def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(monitor, "write_whole", full)
+    monitor._publisher(tmp_path, tiny())(0, {"x": np.zeros(1)})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("free", [10**6, 10**9])
+def test_files_are_in_memory_where_there_is_room(monkeypatch, free, tmp_path):
+    monkeypatch.setattr(monitor, "MEMORY", tmp_path)
+    monkeypatch.setattr(
+        monitor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free)
+    )
+    assert monitor._place() == (tmp_path if free == 10**9 else None)
+    monkeypatch.undo()
+    monkeypatch.setattr(monitor, "MEMORY", tmp_path / "none")
+    assert monitor._place() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no idle scheduling here")
+def test_the_worker_has_one_core_that_nothing_else_wants(tmp_path):
+    report = "print(os.sched_getscheduler(0), len(os.sched_getaffinity(0)), os.nice(0))"
+    code = f"import os; {monitor.IDLE}; {report}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(os.SCHED_IDLE), "1", "19"]
+
+
+def test_the_worker_rests_while_nobody_looks(tmp_path, monkeypatch):
+    now = {"s": 1000.0}
+    monkeypatch.setattr(monitor_worker.time, "monotonic", lambda: now["s"])
+    monkeypatch.setattr(monitor_worker.time, "time", lambda: now["s"])
+    config = tiny()
+    (tmp_path / monitor.CONFIG).write_text(json.dumps(config.to_dict()))
+    (tmp_path / "run").mkdir()
+    worker = Worker(tmp_path, tmp_path / "run")
+    watched = monitor_server.Monitor(tmp_path, tmp_path / "run")
+    parameters = jax.device_get(train.Trainer(config).initial_state().parameters)
+
+    def works(after):
+        """Whether it does, so many seconds later, with newer weights."""
+        now["s"] += after
+        path = tmp_path / monitor.WEIGHTS
+        path.write_bytes(weights.dump(parameters, config, int(now["s"])))
+        os.utime(path, (now["s"], now["s"]))
+        return worker.step()
+
+    def look():
+        watched.look()
+        os.utime(tmp_path / monitor.LOOKED_AT, (now["s"], now["s"]))
+
+    assert works(0)  # so that it has compiled
+    assert [works(10), works(10), works(10)] == [False, False, True]
+    look()
+    assert [works(2), works(2), works(50)] == [True, True, True]
+    assert [works(10), works(10), works(10)] == [False, False, True]
+    assert watched.toggle_printing()
+    assert [works(2), works(2)] == [True, True]
+    assert not watched.toggle_printing()
+    assert not works(2)
 
 
 @pytest.mark.parametrize("task", ["ngram", "priority_sort", "repeat_copy"])

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from test_web_monitor import flags
-from test_web_viewer_browser import CONTRAST
+from test_web_viewer_browser import COLLISIONS, CONTRAST, MISFITS
 from web import browser, complaints, js, look, printed_address, program, wait_for
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,7 @@ def test_the_page_follows_a_run(tmp_path):
             drawn = "return document.getElementById('curves').layout.paper_bgcolor"
             wait_for(lambda p=paper, d=drawn: js(page, d) == p)
             assert js(page, CONTRAST)[0] >= 4.5
+            wait_for(lambda: js(page, MISFITS) == [])
         assert complaints(page) == []
 
         # When training ends, the page says so and stays usable.
@@ -74,3 +75,13 @@ def test_the_page_follows_a_run(tmp_path):
             lambda: "no answer" in js(page, "return document.getElementById('state').innerText")
         )
         assert len(js(page, POINTS, TRAINING)) >= len(later)
+
+        # Words stay apart, whatever the numbers.
+        for norms in ("[0.2, 200, 2]", "[0.06, 100, 2]", "[2, 90, 4]", "[1e-7, 50, 1e-3]"):
+            rows = f"{norms}.map((x, i) => ({{update: i, gradient_norm: x, loss_bits_per_sequence: x}}))"
+            code = (
+                "await NTM.draw(document.getElementById('curves'), NTM.trainingCurves({rows: ROWS, "
+            )
+            code = f"{code}evaluation: []}}, 9), '')".replace("ROWS", rows)
+            found = js(page, f"return (async function () {{ {code}; {COLLISIONS} }})('#curves')")
+            assert found == []

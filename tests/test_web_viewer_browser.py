@@ -1,6 +1,7 @@
 """The viewer's page and its report in a real browser: what a visitor sees, and what the visitor can do."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -370,6 +371,69 @@ def test_nothing_is_wider_than_the_window_and_contrast_is_good(page, address, wi
     assert (int(background.split("(")[1].split(",")[0]) < 128) is dark
     paper = js(page, f"return document.querySelector('{OVER_TIME}').layout.paper_bgcolor")
     assert (paper == "#15181d") is dark
+
+
+# Figures that are not as high as what is drawn in them, or not as wide as their place.
+MISFITS = """
+return [...document.querySelectorAll('.figure')].filter((f) => f.data && !f.hidden).filter((f) => {
+  const [box, drawn] = [f, f.querySelector('.main-svg')].map((e) => e.getBoundingClientRect());
+  return Math.abs(box.height - drawn.height) > 1 || Math.abs(f.clientWidth - drawn.width) > 1;
+}).map((f) => f.getAttribute('aria-label'));
+"""
+# Words in a figure that lie over others.
+COLLISIONS = """
+const words = [...document.querySelectorAll(arguments[0])].flatMap((figure) =>
+  [...figure.querySelectorAll('.annotation text, [class^="legend"] text, [class^="y"][class$="tick"] text')]);
+const boxes = words.map((e) => [e.textContent, e.getBoundingClientRect()]).filter(([, b]) => b.width > 0);
+const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+return boxes.flatMap(([text, a], i) => boxes.slice(i + 1).filter(([, b]) => over(a, b)).map(([other]) => [text, other]));
+"""
+
+
+@pytest.mark.parametrize("run", range(4))
+def test_words_do_not_lie_over_others(page, address, run):
+    for width in (400, 1600):
+        look(page, width)
+        visit(page, address, f"run={run}")
+        assert js(page, COLLISIONS, ".figure") == []
+
+
+def test_figures_fit_a_window_that_changes_its_size(page, address):
+    visit(page, address, "run=3&beside=0&length=5")
+    assert js(page, "return document.querySelectorAll('.main-svg').length") >= 5
+    for width, height in ((1600, 900), (1100, 900), (700, 1300), (400, 800), (400, 700)):
+        look(page, width, height)
+        time.sleep(0.7)  # what a late answer to the change would spoil
+        wait_for(lambda: js(page, MISFITS) == [])
+        assert js(page, "return document.documentElement.scrollWidth") <= width
+
+
+def test_zoom_speed_and_link_are_there_in_a_narrow_window(page, address):
+    look(page, 400)
+    visit(page, address, "length=5")
+    shown = "return document.getElementById(arguments[0]).checkVisibility()"
+    assert not js(page, shown, "from")  # so that the player that stays on the screen is low
+    js(page, "document.querySelector('.more summary').click()")
+    assert all(js(page, shown, name) for name in ("speed", "from", "to", "whole", "copy-link"))
+    assert js(page, "return document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("rows", [256, 4096])
+def test_a_weighting_over_many_rows_is_seen_at_every_step(page, address, rows):
+    """A row that is less than a pixel high would not be drawn."""
+    visit(page, address, f"length=5&rows={rows}")
+    weighting = panel(page, "read weighting")
+    assert (weighting.max(axis=0) > 0.9).all()
+    pixels = js(
+        page,
+        """
+        const figure = document.querySelector(arguments[0]);
+        return figure._fullLayout.yaxis6._length / figure.data[5].z.length;
+        """,
+        OVER_TIME,
+    )
+    assert pixels >= 1
 
 
 # The least contrast of any text and what is behind it, by the formula of WCAG 2.

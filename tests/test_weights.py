@@ -11,7 +11,7 @@ from flax import nnx
 from test_checkpoints import save
 from test_config import MODELS, quick_compile, tiny
 
-from ntm_jax import checkpoints, model, tasks, weights
+from ntm_jax import checkpoints, model, tasks, train, weights
 from ntm_jax.errors import UserError
 
 INPUTS = np.random.default_rng(0).integers(0, 2, (5, 2, 9)).astype(np.float32)
@@ -141,3 +141,17 @@ def test_no_file_and_a_folder(tmp_path):
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
             weights.load(path)
+
+
+def test_a_config_is_built_once_however_often_it_is_loaded(tmp_path, monkeypatch):
+    """The monitor's worker loads the same one again and again, beside training."""
+    config = tiny(seed=123)
+    parameters = train.Trainer(config).initial_state().parameters
+    path = tmp_path / "weights"
+    path.write_bytes(weights.dump(parameters, config, 1))
+    weights.load(path).model()
+    monkeypatch.setattr(weights.models, "build", None)
+    again = weights.load(path)
+    for one, other in zip(*map(jax.tree.leaves, (again.parameters, parameters)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert again.model() is not again.model()

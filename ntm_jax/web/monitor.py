@@ -2,18 +2,22 @@
 
     training          writes metrics.csv as always, and into a folder of its own weights.safetensors
     monitor_server    answers browsers from those files and the worker's, and computes nothing
-    monitor_worker    runs the newest weights on held-out episodes and the latest one, at the lowest priority
+    monitor_worker    runs the newest weights on held-out episodes and the latest one, at the lowest priority,
+                      on one core; seldom while nobody looks
 
 Neither process is ever waited for, so a visitor cannot hold training up, and nothing goes back to it.
 """
 
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,19 +29,26 @@ from ntm_jax import weights
 from ntm_jax.errors import UserError
 
 Publish: TypeAlias = Callable[[int, Any], None]  # of updates done and parameters
-SECONDS_BETWEEN = 1.0  # two files of weights, at least
+# Between two files of weights, at least: their writing is to take a thousandth of training's time.
+LEAST_SECONDS, MOST_SECONDS, TIMES_AS_LONG = 1.0, 30.0, 1000
 
 # What each process does first, before it imports: that is most of what it ever computes. Where all cores are
 # busy, niceness alone would leave the worker 1.4% of training's core; idle scheduling leaves it a fifth of that.
-POLITE = "os.nice(5)"
+# One core, for then XLA and NumPy start one thread, and not one for each.
+POLITE = "os.nice(10)"
 IDLE = (
-    "os.nice(19); hasattr(os, 'SCHED_IDLE') and "
-    "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+    "os.nice(19); hasattr(os, 'sched_setaffinity') and ("
+    "os.sched_setaffinity(0, [max(os.sched_getaffinity(0))]), "
+    "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)))"
 )
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 EPISODE, EVALUATION = "episode.json", "evaluation.jsonl"
 PRINTING = "printing"  # is there while episodes are to be printed
+LOOKED_AT = "looked_at"  # its time is when a page asked last
+
+MEMORY = Path("/dev/shm")  # on a disk, replacing a file takes ten times as long
+ROOM = 50_000_000  # bytes that are to be free there
 
 
 @contextmanager
@@ -64,7 +75,8 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
         raise UserError("monitor.port: the monitor needs Linux or macOS; leave it at -1")
     with ExitStack() as stack:
         listener = stack.enter_context(guard.listen(options.host, options.port, "monitor.port"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ntm_jax_monitor_")))
+        made = tempfile.TemporaryDirectory(prefix="ntm_jax_monitor_", dir=_place())
+        folder = Path(stack.enter_context(made))
         (folder / CONFIG).write_text(configs.to_json(config), encoding="utf-8")
         places = [str(folder), str(workdir.absolute())]
         handle = str(listener.fileno())
@@ -81,17 +93,36 @@ def write_whole(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+def _place() -> Path | None:
+    """Where the monitor's folder is made; None: where temporary folders usually are."""
+    try:
+        roomy = shutil.disk_usage(MEMORY).free >= ROOM
+    except OSError:
+        return None
+    return MEMORY if roomy and os.access(MEMORY, os.W_OK) else None
+
+
 def _publisher(folder: Path, config: ConfigDict) -> Publish:
-    last = -SECONDS_BETWEEN
+    earliest = -math.inf
+    costs: deque[float] = deque(
+        maxlen=5
+    )  # seconds; the least counts, for others are of a busy machine
 
     def publish(update: int, parameters: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last < SECONDS_BETWEEN and update < config.train.updates:
+        nonlocal earliest
+        begun = time.monotonic()
+        if begun < earliest and update < config.train.updates:
             return
         # Copied now: the next update reuses these buffers.
         content = weights.dump(jax.device_get(parameters), config, update)
-        write_whole(folder / WEIGHTS, content)
-        last = time.monotonic()
+        # A full disk is no reason to stop training: the page shows what it has.
+        with suppress(OSError):
+            write_whole(folder / WEIGHTS, content)
+        now = time.monotonic()
+        if earliest > -math.inf:  # the first is longer than any other
+            costs.append(now - begun)
+        rest = TIMES_AS_LONG * min(costs, default=0.0)
+        earliest = now + min(max(rest, LEAST_SECONDS), MOST_SECONDS)
 
     return publish
 

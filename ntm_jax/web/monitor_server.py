@@ -11,6 +11,7 @@
 import json
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,11 @@ class Monitor:
         except OSError:
             raise HTTPException(503, "It is not there yet; training has just begun.") from None
 
+    def look(self) -> None:
+        """Notes that somebody looks at the page, for whom the worker works more often."""
+        with suppress(OSError):
+            (self._folder / monitor.LOOKED_AT).touch()
+
     def printing(self) -> bool:
         """Whether episodes are printed."""
         return (self._folder / monitor.PRINTING).exists()
@@ -112,6 +118,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
         given = request.query_params.get("after", "-1")
         if not given.removeprefix("-").isdecimal() or len(given) > 12:
             raise UserError("after: a whole number is needed, the last update that is known")
+        watched.look()
         return Response(watched.progress(int(given)), media_type="application/json")
 
     async def episode(request: Request) -> Response:

@@ -1,10 +1,12 @@
 """The monitor's computations, a process of its own.
 
-Each time there are newer weights, it runs them on episodes that no training run draws and on the latest
-training episode, then rests much longer than that took.
+When there are newer weights and somebody looks at the page, it runs them on episodes that no training run
+draws and on the latest training episode, then rests much longer than that took. While nobody looks, it does so
+twice a minute, so that whoever comes finds a curve.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +27,12 @@ from ntm_jax.web.monitor_process import end_with_parent
 from ntm_jax.web.packing import to_json
 
 HELD_OUT = 32  # episodes of an evaluation
-REST = 40  # times as long as was computed
+REST = 100  # times as long as was computed
+LEAST_REST_SECONDS = 2.0
 POLL_SECONDS = 0.25
-PICTURE_SECONDS = 60.0  # between two in TensorBoard, at least
+LOOKING_SECONDS = 60.0  # since a page asked; then nobody looks any more
+SELDOM_SECONDS = 30.0  # between two steps while nobody looks
+PICTURE_SECONDS = 120.0  # between two in TensorBoard, at least
 
 
 class Worker:
@@ -45,16 +50,18 @@ class Worker:
         self._key = evaluate.case_key(config, "monitor")
         self._latest = latest_episodes(self._task, config)
         self._seen = 0
+        self._worked = -math.inf
         self._events: SummaryWriter | None = None
+        self._shown: tuple[Episode, int] | None = None  # the latest episode, and after which update
         self._pictured = -PICTURE_SECONDS
 
     def step(self) -> bool:
-        """Looks at the weights once; gives whether there were newer ones."""
+        """Looks at the weights once; gives whether they were newer, and wanted."""
         path = self._folder / monitor.WEIGHTS
         written = path.stat().st_mtime_ns if path.exists() else 0
-        if written == self._seen:
+        if written == self._seen or not self._wanted():
             return False
-        self._seen = written
+        self._seen, self._worked = written, time.monotonic()
         found = weights.load(path)
         model = found.model()
         scores, _ = evaluate.score(model, self._task, self._key, HELD_OUT)
@@ -69,31 +76,51 @@ class Worker:
         line = json.dumps({"update": found.update, **means})
         with (self._folder / monitor.EVALUATION).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        self._to_tensorboard(found.update, means, episode)
+        self._shown = episode, found.update
+        self._to_tensorboard(found.update, means)
         if (self._folder / monitor.PRINTING).exists():
             print(text(episode, found.update), flush=True)
         return True
 
-    def _to_tensorboard(self, update: int, means: dict[str, float | int], episode: Episode) -> None:
+    def _wanted(self) -> bool:
+        if time.monotonic() - self._worked >= SELDOM_SECONDS:
+            return True
+        if (self._folder / monitor.PRINTING).exists():
+            return True
+        try:
+            asked = (self._folder / monitor.LOOKED_AT).stat().st_mtime
+        except OSError:
+            return False
+        return time.time() - asked < LOOKING_SECONDS
+
+    def _to_tensorboard(self, update: int, means: dict[str, float | int]) -> None:
         if not (self._workdir / "metrics.csv").exists():
             return  # the folder is not the run's yet
         if self._events is None:
             self._events = SummaryWriter(str(self._workdir), filename_suffix=".monitor")
         for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
             self._events.add_scalar(f"evaluation/{name}", means[name], update)
-        if time.monotonic() - self._pictured >= PICTURE_SECONDS:
-            figure = plots.episode(
-                title=f"the latest episode, update {update}",
-                inputs=np.asarray(episode.inputs),
-                targets=np.asarray(episode.targets),
-                mask=np.asarray(episode.mask),
-                probabilities=1 / (1 + np.exp(-np.asarray(episode.logits, np.float64))),
-                read_weightings=np.asarray(episode.read_weightings),
-                write_weightings=np.asarray(episode.write_weightings),
-            )
-            self._events.add_figure("episode", figure, update)
-            self._pictured = time.monotonic()
         self._events.flush()
+
+    def picture(self) -> None:
+        """Now and then, draws the latest episode for TensorBoard, which takes longer than running it."""
+        if self._events is None or self._shown is None:
+            return
+        if time.monotonic() - self._pictured < PICTURE_SECONDS:
+            return
+        episode, update = self._shown
+        figure = plots.episode(
+            title=f"the latest episode, update {update}",
+            inputs=np.asarray(episode.inputs),
+            targets=np.asarray(episode.targets),
+            mask=np.asarray(episode.mask),
+            probabilities=1 / (1 + np.exp(-np.asarray(episode.logits, np.float64))),
+            read_weightings=np.asarray(episode.read_weightings),
+            write_weightings=np.asarray(episode.write_weightings),
+        )
+        self._events.add_figure("episode", figure, update)
+        self._events.flush()
+        self._pictured = time.monotonic()
 
 
 def latest_episodes(
@@ -161,5 +188,7 @@ def main(folder: str, workdir: str) -> None:
         worked = worker.step()
         spent = time.process_time() - begun
         # The first time is mostly compilation, which does not come again.
-        time.sleep(POLL_SECONDS + (REST * spent if worked and compiled else 0))
+        rest = max(LEAST_REST_SECONDS, REST * spent) if compiled else LEAST_REST_SECONDS
+        worker.picture()
+        time.sleep(rest if worked else POLL_SECONDS)
         compiled |= worked

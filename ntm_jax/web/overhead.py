@@ -1,57 +1,137 @@
 """How much the monitor slows training: `python -m ntm_jax.web.overhead --config configs/copy.py`.
 
-One run is trained in short blocks, with the monitor working in every other one and its processes stopped in
-the rest, so that both kinds see the same machine. A block is to be as long as the worker's rest, for it begins
-each one with work.
+One run is trained in short blocks of three kinds, once each in every round and in random order: *watched*, with
+the monitor at work and a visitor who asks for what is new every second, and twice *alone*, with all of their
+processes stopped. The two that are alone differ by nothing but the machine's noise, so the same estimate from
+them, printed beside the monitor's, says how small an effect could have been seen at all.
 """
 
 import argparse
 import os
+import random
 import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax import config as configs
 from ntm_jax import train
+from ntm_jax.errors import UserError
 from ntm_jax.main import config_overrides, exit_clearly
 from ntm_jax.web import monitor
 
-WARM_UP_SECONDS = 30.0  # at most, for the monitor's processes to have compiled
+WARM_UP_SECONDS = 40.0  # for the monitor's processes to have compiled
+KINDS = ("watched", "alone", "alone again")
+RESAMPLES = 10_000
+# The visitor, with nothing but the standard library: what the page does.
+VISITOR = """
+import json, os, sys, threading, time, urllib.request
+os.nice(10)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+known = -1
+while True:
+    try:
+        with urllib.request.urlopen(f"{sys.argv[1]}api/progress?after={known}", timeout=5) as answer:
+            rows = json.load(answer)["rows"]
+        known = int(rows[-1]["update"]) if rows else known
+        urllib.request.urlopen(f"{sys.argv[1]}api/episode", timeout=5).read()
+    except OSError:
+        pass
+    time.sleep(1)
+"""
 
 
-def measure(config_path: str, overrides: Sequence[str], pairs: int, seconds: float) -> list[float]:
-    """How many times as long an update takes with the monitor, once for each pair of blocks.
+@dataclass(frozen=True)
+class Estimate:
+    """A median, and the middle 95% of the medians of resamples."""
+
+    median: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.4f}, 95% interval {self.lower:.4f} - {self.upper:.4f}"
+
+
+def measure(
+    block: Callable[[str], float], rounds: int, seed: int, report: Callable[[int], None]
+) -> dict[str, list[float]]:
+    """Seconds an update of each kind of block, one for each round.
+
+    Args:
+      block: trains for a while as one of `KINDS` says; gives the seconds an update took.
+      rounds: of one block of each kind.
+      seed: of the order.
+      report: is told how many rounds are done.
+    """
+    order = random.Random(seed)
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for done in range(rounds):
+        for kind in order.sample(KINDS, len(KINDS)):
+            times[kind].append(block(kind))
+        report(done + 1)
+    return times
+
+
+def estimate(times: Sequence[float], others: Sequence[float], seed: int = 0) -> Estimate:
+    """The median over rounds of `times / others`, with a bootstrap interval over rounds."""
+    ratios = np.asarray(times) / np.asarray(others)
+    drawn = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
+    lower, upper = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
+    return Estimate(float(np.median(ratios)), float(lower), float(upper))
+
+
+def summary(times: dict[str, list[float]]) -> str:
+    """Two lines for people: the monitor's ratio, and that of two kinds of block that are the same."""
+    watched, alone, again = (times[kind] for kind in KINDS)
+    milliseconds = 1000 * statistics.median(alone)
+    return (
+        f"an update alone takes {milliseconds:.3f} ms (median of {len(alone)} blocks)\n"
+        f"with the monitor / alone: {estimate(watched, alone)}\n"
+        f"    alone again / alone: {estimate(again, alone)} (the noise of this machine)"
+    )
+
+
+@contextmanager
+def blocks(
+    config_path: str, overrides: Sequence[str], seconds: float, warm_up: float = WARM_UP_SECONDS
+) -> Iterator[Callable[[str], float]]:
+    """What `measure` takes, for a config's run in a folder of its own.
 
     Args:
       config_path: as `--config` of `ntm_jax.main`.
       overrides: like `train.batch_size=16`.
-      pairs: of blocks.
       seconds: of a block, about.
+      warm_up: seconds of training before the first.
     """
     config = configs.load(config_path, [*overrides, "monitor.port=0"])
     trainer = train.Trainer(config)
     state = trainer.initial_state()
     chunk = config.train.log_every
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        monitor.beside(config, Path(folder) / "run") as publish,
-    ):
-        children = _children()
-        begun = time.monotonic()
-        while time.monotonic() - begun < WARM_UP_SECONDS:
-            state = trainer.run(state, jnp.int32(chunk))
-            publish(int(state.update), state.parameters)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with redirect_stdout(StringIO()) as said:
+            publish = stack.enter_context(monitor.beside(config, folder / "run"))
+        others = _children()
+        address = next(word for word in said.getvalue().split() if word.startswith("http://"))
+        visitor = subprocess.Popen([sys.executable, "-c", VISITOR, address], stdin=subprocess.PIPE)
+        others.append(visitor.pid)
 
-        def block(watched: bool) -> float:
-            """Seconds an update."""
+        def block(kind: str, seconds: float = seconds) -> float:
             nonlocal state
-            for child in children:
-                os.kill(child, signal.SIGCONT if watched else signal.SIGSTOP)
+            watched = kind == KINDS[0]
+            for process in others:
+                os.kill(process, signal.SIGCONT if watched else signal.SIGSTOP)
             begun, updates = time.perf_counter(), 0
             while time.perf_counter() - begun < seconds:
                 state = trainer.run(state, jnp.int32(chunk))
@@ -61,12 +141,14 @@ def measure(config_path: str, overrides: Sequence[str], pairs: int, seconds: flo
                 updates += chunk
             return (time.perf_counter() - begun) / updates
 
-        ratios = []
-        for number in range(pairs):
-            order = (True, False) if number % 2 else (False, True)
-            times = {watched: block(watched) for watched in order}
-            ratios.append(times[True] / times[False])
-        return ratios
+        try:
+            block(KINDS[0], warm_up)
+            yield block
+        finally:
+            for process in others:
+                os.kill(process, signal.SIGCONT)
+            visitor.kill()
+            visitor.communicate()
 
 
 def _children() -> list[int]:
@@ -79,15 +161,23 @@ def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m ntm_jax.web.overhead", description=__doc__)
     parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
-    parser.add_argument("--pairs", type=int, default=12, help="of blocks; 12 if not given")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of a block; 8 if not given")
+    parser.add_argument("--rounds", type=int, default=60, help="of three blocks; 60 if not given")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a block; 4 if not given")
+    parser.add_argument("--seed", type=int, default=0, help="of the blocks' order; 0 if not given")
     options, others = parser.parse_known_args(arguments)
-    ratios = measure(options.config, config_overrides(others), options.pairs, options.seconds)
-    lower, median, upper = statistics.quantiles(ratios, n=4, method="inclusive")
-    print(
-        f"time of an update with the monitor / without: median {median:.4f}, "
-        f"quartiles {lower:.4f} - {upper:.4f}, {len(ratios)} pairs of blocks"
-    )
+    overrides = config_overrides(others)
+    if options.rounds < 1 or options.seconds <= 0:
+        raise UserError("--rounds and --seconds: more than 0 is needed")
+
+    def report(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {options.rounds} rounds", end="", file=sys.stderr, flush=True)
+
+    with blocks(options.config, overrides, options.seconds) as block:
+        times = measure(block, options.rounds, options.seed, report)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(summary(times))
 
 
 if __name__ == "__main__":

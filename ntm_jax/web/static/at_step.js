@@ -2,6 +2,7 @@
 // What happened at one step: the memory after it, what changed, and every head's weighting beside the rows.
 (function () {
   const STRIP = 15; // pixels for each vector
+  const MOST_ROWS = 512; // of memory, each a pixel high at least
 
   const rowsOf = (array) => Array.from({ length: array.shape[0] }, (_, i) => Array.from(array.part(i).values));
 
@@ -82,10 +83,14 @@
       NTM.title("what was read", stripTop, layout.xaxis2.domain[0]),
       NTM.title("what was written", stripTop, layout.xaxis3.domain[0]),
     ];
-    const cell = "row %{y}, column %{x}<br>%{z:.4~g}<extra></extra>";
+    const rows = (array, axis) => {
+      const { label, z, ...places } = NTM.grouped(rowsOf(array), MOST_ROWS);
+      const template = `${label}, column %{x}<br>%{z:.4~g}<extra></extra>`;
+      return { ...signed(z, episode.memoryScale, c, template), ...places, xaxis: axis, yaxis: "y" };
+    };
     const data = [
-      { ...signed(rowsOf(after), episode.memoryScale, c, cell), xaxis: "x2", yaxis: "y" },
-      { ...signed(rowsOf(change), episode.memoryScale, c, cell), xaxis: "x3", yaxis: "y" },
+      rows(after, "x2"),
+      rows(change, "x3"),
       strip(reads, episode.vectorScale, c, { xaxis: "x2", yaxis: "y2" }),
       strip(writes, episode.vectorScale, c, { xaxis: "x3", yaxis: "y3" }),
     ];
@@ -113,11 +118,11 @@
     const priorities = steps.map((t) => inputs.at(t, episode.priority_channel));
     const kept = mask.values.reduce((sum, x) => sum + x, 0);
     const least = [...priorities].sort((a, b) => b - a)[kept - 1];
-    const layout = NTM.layout(330, { l: 50, r: 10, t: 56, b: 44 });
+    const layout = NTM.layout(350, { l: 50, r: 10, t: 56, b: 72 });
     layout.annotations = [NTM.title("where each item was written, by its priority", 1)];
     layout.xaxis = { title: { text: "priority", standoff: 4 }, ...NTM.axis() };
     layout.yaxis = { title: { text: "memory row" }, ...NTM.axis(), autorange: "reversed" };
-    layout.legend = { x: 1, xanchor: "right", y: 1.08, yanchor: "bottom", orientation: "h" };
+    layout.legend = { x: 0, xanchor: "left", yref: "container", y: 0, yanchor: "bottom", orientation: "h" };
     layout.showlegend = true;
     const data = [];
     for (let i = 0; i < write.shape[1]; i++) {

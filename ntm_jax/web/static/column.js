@@ -55,7 +55,7 @@
   }
 
   NTM.Column = class {
-    // on: {step(t), zoom(from, to)} called when the visitor points into a figure.
+    // on: {step(t), zoom(from, to)} called when the visitor points into a figure; range() tells what is shown.
     constructor(place, on) {
       this.on = on;
       this.title = element("h2");
@@ -84,6 +84,7 @@
         element("div", { class: "halves" }, element("div", {}, this.overTime), element("div", {}, this.numbers, this.atStep, this.sorted)),
       );
       place.append(this.root);
+      this.watching = NTM.onWidth(this.root, () => { if (this.episode) this.draw(this.step, this.on.range()); });
     }
 
     get filename() {
@@ -102,9 +103,9 @@
     async draw(step, range) {
       this.step = Math.min(step, this.episode.steps - 1);
       const wide = this.root.clientWidth > 560;
-      const { data, layout } = NTM.overTime(this.episode, { step: this.step, range, wide });
+      const overTime = NTM.overTime(this.episode, { step: this.step, range, wide });
       const was = this.overTime.data !== undefined;
-      await Plotly.react(this.overTime, data, layout, NTM.config(this.filename));
+      await NTM.draw(this.overTime, overTime, this.filename);
       if (!was) this.listen();
       const figure = `Input, target, prediction, error, and the heads over ${this.episode.steps} steps`;
       this.overTime.setAttribute("aria-label", figure);
@@ -113,8 +114,7 @@
       const sorts = this.episode.priority_channel !== null && this.episode.arrays.memory;
       this.sorted.hidden = !sorts;
       if (sorts) {
-        const sorted = NTM.sorted(this.episode);
-        await Plotly.react(this.sorted, sorted.data, sorted.layout, NTM.config(this.filename));
+        await NTM.draw(this.sorted, NTM.sorted(this.episode), this.filename);
         this.sorted.setAttribute("aria-label", "Write locations by priority");
       }
       await this.drawStep();
@@ -124,8 +124,7 @@
       const has = Boolean(this.episode.arrays.memory);
       this.atStep.hidden = this.stepButton.hidden = this.numbers.hidden = !has;
       if (!has) return;
-      const { data, layout } = NTM.atStep(this.episode, this.step, this.wide);
-      await Plotly.react(this.atStep, data, layout, NTM.config(this.filename));
+      await NTM.draw(this.atStep, NTM.atStep(this.episode, this.step, this.wide), this.filename);
       this.atStep.setAttribute("aria-label", `Memory, its change and the weightings at step ${this.step}`);
       this.numbers.replaceChildren(numbers(this.episode, this.step));
     }
@@ -163,6 +162,7 @@
     }
 
     remove() {
+      this.watching.disconnect();
       [this.overTime, this.atStep, this.sorted].forEach((figure) => Plotly.purge(figure));
       this.root.remove();
     }

@@ -78,15 +78,14 @@
   }
 
   async function drawCurves() {
-    const { data, layout } = NTM.trainingCurves(numbers, newest.updates);
-    await Plotly.react($("curves"), data, layout, NTM.config("training_curves"));
+    await NTM.draw($("curves"), NTM.trainingCurves(numbers, newest.updates), "training_curves");
   }
 
   async function drawEpisode() {
     const wide = $("episode").clientWidth > 560;
-    const { data, layout } = NTM.overTime(episode, { step: -1, range: null, wide });
-    layout.shapes.pop(); // the cursor
-    await Plotly.react($("episode"), data, layout, NTM.config("latest_episode"));
+    const drawn = NTM.overTime(episode, { step: -1, range: null, wide });
+    drawn.layout.shapes.pop(); // the cursor
+    await NTM.draw($("episode"), drawn, "latest_episode");
     const s = episode.scores;
     $("episode-text").textContent = `after update ${episode.update}: ${s.wrong_bits} wrong of ${s.scored_bits} bits, cost ${NTM.fixed(s.bits)} bits`;
   }
@@ -127,5 +126,6 @@
   $("theme").value = NTM.readLink().theme || "";
   NTM.setTheme($("theme").value);
   NTM.onSystemTheme(redraw);
+  NTM.onWidth($("curves"), redraw);
   look();
 })();

@@ -18,10 +18,14 @@
     );
   }
 
+  const MOST_ROWS = 256; // of a weighting, each a pixel high at least
+  const HIGHEST = 1.25 * MOST_ROWS;
+
   function heat(title, z, options) {
-    const cells = options.names
-      ? { text: z.map((row, i) => row.map(() => options.names[i])), hovertemplate: `step %{x}, %{text}<br>${options.unit} %{z:.4~g}<extra></extra>` }
-      : { hovertemplate: `step %{x}, row %{y}<br>${options.unit} %{z:.4~g}<extra></extra>` };
+    const { label, ...cells } = options.names
+      ? { z, text: z.map((row, i) => row.map(() => options.names[i])), label: "%{text}" }
+      : NTM.grouped(z, MOST_ROWS);
+    cells.hovertemplate = `step %{x}, ${label}<br>${options.unit} %{z:.4~g}<extra></extra>`;
     return {
       title,
       height: options.height,
@@ -29,7 +33,7 @@
       rows: z.length,
       traces: [
         {
-          type: "heatmap", z, zmin: options.range[0], zmax: options.range[1], colorscale: options.scale,
+          type: "heatmap", zmin: options.range[0], zmax: options.range[1], colorscale: options.scale,
           showscale: false, hoverongaps: false, ...cells,
         },
       ],
@@ -85,7 +89,7 @@
       const one = (array) => transpose(array, scored)[0];
       panels.splice(
         2, 0,
-        curves("probability of a 1: the model's and the optimal", [
+        curves("probability of a 1", [
           { name: "next bit", y: one(targets), colour: c.faint, mode: "markers" },
           { name: "optimal", y: one(optimal), colour: c.write[0], dash: "dot" },
           { name: "model", y: one(probabilities), colour: c.read[0] },
@@ -106,7 +110,7 @@
         panels.push(
           heat(`${kind} weighting${number} (memory rows)`, head(array, i), {
             unit: "weight", range: [0, 1], scale: c.weights,
-            height: Math.min(220, Math.max(70, 1.6 * array.shape[2])),
+            height: Math.min(HIGHEST, Math.max(70, 1.6 * array.shape[2])),
           }),
         );
       }

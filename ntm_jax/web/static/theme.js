@@ -46,15 +46,45 @@
     };
   };
 
-  // Only buttons that work offline.
+  // Only buttons that work offline. Plotly's own `responsive` would forget a figure's height.
   NTM.config = (filename) => ({
-    responsive: true,
     displaylogo: false,
     displayModeBar: "hover",
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
     toImageButtonOptions: { format: "png", scale: 2, filename },
     doubleClick: "reset",
   });
+
+  // Draws a figure as wide as its place.
+  NTM.draw = (figure, { data, layout }, filename) =>
+    Plotly.react(figure, data, { ...layout, width: figure.clientWidth }, NTM.config(filename));
+
+  // Calls when an element has become wider or narrower.
+  NTM.onWidth = (element, call) => {
+    let width = element.clientWidth;
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth === width) return;
+      width = element.clientWidth;
+      call();
+    });
+    observer.observe(element);
+    return observer;
+  };
+
+  // A heatmap's rows, or groups of them where there are more than can be seen, of each the value furthest from 0.
+  NTM.grouped = (rows, most) => {
+    const size = Math.ceil(rows.length / most);
+    const places = { y0: (size - 1) / 2, dy: size };
+    if (size === 1) return { z: rows, ...places, label: "row %{y}" };
+    const further = (a, b) => (Math.abs(b) > Math.abs(a) ? b : a);
+    const [z, text] = [[], []];
+    for (let from = 0; from < rows.length; from += size) {
+      const group = rows.slice(from, from + size);
+      z.push(group[0].map((_, i) => group.reduce((value, row) => further(value, row[i]), 0)));
+      text.push(group[0].map(() => `${from} to ${from + group.length - 1}`));
+    }
+    return { z, text, ...places, label: "rows %{text}" };
+  };
 
   NTM.axis = () => {
     const c = NTM.colours();

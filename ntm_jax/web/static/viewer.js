@@ -107,7 +107,7 @@
       $("columns").querySelector(".loading")?.remove();
       $("columns").classList.toggle("two", wanted.length > 1);
       while (columns.length > wanted.length) columns.pop().remove();
-      while (columns.length < wanted.length) columns.push(new NTM.Column($("columns"), { step: goTo, zoom: zoomTo }));
+      while (columns.length < wanted.length) columns.push(new NTM.Column($("columns"), { step: goTo, zoom: zoomTo, range: () => range }));
       const last = lastStep(episodes);
       step = Math.min(step, last);
       if (range && range[0] >= last) range = null;
@@ -236,11 +236,11 @@
     $("theme").addEventListener("change", () => { NTM.setTheme($("theme").value); redraw(); link(); });
     NTM.onSystemTheme(redraw);
     window.addEventListener("hashchange", () => { readLink(); show(); });
-    let width = window.innerWidth;
-    window.addEventListener("resize", () => {
-      if (window.innerWidth !== width) redraw();
-      width = window.innerWidth;
-    });
+    // In a narrow window, what is asked for less often opens with a touch: the player stays on the screen.
+    const narrow = window.matchMedia("(max-width: 520px)");
+    const fold = () => ($("more").open = !narrow.matches);
+    narrow.addEventListener("change", fold);
+    fold();
   }
 
   async function begin() {
