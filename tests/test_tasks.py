@@ -504,8 +504,14 @@ def test_a_curriculum_opens_the_range_from_below(task: Task, field: str, values:
     assert hardest[-2:] == [high, high]
 
 
-def test_a_task_without_a_range_ignores_the_curriculum() -> None:
-    assert_equal(sample(make("priority_sort"), 0.0), sample(make("priority_sort"), 1.0))
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_a_curriculum_of_sort_lists_more_and_more_and_answers_the_same_share(progress) -> None:
+    full = make("priority_sort")
+    items = round(2 + progress * 18)
+    shorter = make("priority_sort", items=items, kept=max(items * 16 // 20, 1))
+    for episode in first(20, sample(full, progress)):
+        _, steps = read(shorter, episode)
+        assert_equal(episode, padded(full, steps))
 
 
 @pytest.mark.parametrize(("progress", "looks_back"), [(0.0, 1), (0.5, 3), (0.8, 4), (1.0, 5)])
