@@ -12,8 +12,8 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # The paper's optimiser, one sequence at a time. For LSTM controllers the whole gradient is limited, not each
     # of its elements: that keeps a run that has solved the task from leaving the solution again.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4, "clip_at": 10.0})
-    config.train.update({"updates": 24_000, "batch_size": 1, "solved_below": 0.05})
-    config.train.update({"log_every": 400, "checkpoint_every": 4000})
+    config.train.update({"updates": 40_000, "batch_size": 1, "solved_below": 0.05})
+    config.train.update({"log_every": 400, "checkpoint_every": 8000})
     if model == "lstm":
         config.model.controller_size = 256
         return config
