@@ -116,6 +116,11 @@ def model_name(config: ConfigDict) -> str:
     return {"feedforward": "ntm-ff", "lstm": "ntm-lstm"}[config.model.controller]
 
 
+def easier_updates(config: ConfigDict) -> int:
+    """How many updates a curriculum makes easier than the task is."""
+    return 0 if config.curriculum.name == "none" else int(config.curriculum.updates)
+
+
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     """The first field in which two configs of one run may not differ, but do; None if there is none."""
     before, after = dict(flatten(old)), dict(flatten(new))

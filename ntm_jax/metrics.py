@@ -71,9 +71,10 @@ class Metrics:
         self._last = row
 
 
-def first_below(path: Path, bits: float) -> dict[str, float] | None:
-    """The first row of a metrics.csv that costs fewer bits per sequence, or None."""
-    return next((row for row in read(path) if row["loss_bits_per_sequence"] < bits), None)
+def first_below(path: Path, bits: float, after: int = 0) -> dict[str, float] | None:
+    """The first row of a metrics.csv after that many updates that costs fewer bits per sequence, or None."""
+    rows = (row for row in read(path) if row["update"] > after)
+    return next((row for row in rows if row["loss_bits_per_sequence"] < bits), None)
 
 
 def read(path: Path) -> list[dict[str, float]]:

@@ -152,8 +152,9 @@ def _solved(folder: Path) -> dict[str, float] | None:
     from ntm_jax import config as configs
     from ntm_jax import metrics
 
-    goal = configs.from_json(folder / "config.json").train.solved_below
-    return metrics.first_below(folder / "metrics.csv", goal)
+    config = configs.from_json(folder / "config.json")
+    goal, easier = config.train.solved_below, configs.easier_updates(config)
+    return metrics.first_below(folder / "metrics.csv", goal, easier)
 
 
 def table(result: dict[str, Any]) -> str:

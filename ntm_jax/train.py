@@ -14,6 +14,7 @@ from flax import nnx, struct
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from ntm_jax import config as configs
 from ntm_jax import losses, optimizers, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, claim, resized
@@ -174,8 +175,8 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
         start, done = time.monotonic(), int(state.update)
         publish(done, state.parameters)
         with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
-            goal = config.train.solved_below
-            solved = first_below(workdir / "metrics.csv", goal) is not None
+            goal, easier = config.train.solved_below, configs.easier_updates(config)
+            solved = first_below(workdir / "metrics.csv", goal, easier) is not None
             while done < config.train.updates:
                 stop = _next_stop(config, done)
                 state = trainer.run(state, jnp.int32(stop - done))
@@ -189,7 +190,7 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
                     metrics.write(row)
                     publish(done, state.parameters)
                     bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
-                    if row.loss_bits_per_sequence < goal and not solved:
+                    if row.loss_bits_per_sequence < goal and done > easier and not solved:
                         solved = True
                         bar.write(
                             f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"

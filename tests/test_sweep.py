@@ -56,8 +56,10 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
         text = json.dumps({"cases": [case(bits, perfect)]})
         (folders[-1] / "evaluation.json").write_text(text)
         (folders[-1] / "config.json").write_text(configs.to_json(config))
-        lines = [f"{100 * line},{loss}" for line, loss in enumerate(losses[seed], start=1)]
-        header = "sequences,loss_bits_per_sequence"
+        lines = [
+            f"{10 * line},{100 * line},{loss}" for line, loss in enumerate(losses[seed], start=1)
+        ]
+        header = "update,sequences,loss_bits_per_sequence"
         (folders[-1] / "metrics.csv").write_text("\n".join([header, *lines, ""]))
     result = sweep.summary(folders, failed=[9])
     assert result["failed"] == [9]

@@ -356,6 +356,17 @@ def test_solved_is_said_once(monkeypatch, tmp_path, capsys):
     assert "bits/sequence after" not in capsys.readouterr().out
 
 
+def test_what_is_easier_is_not_yet_solved(tmp_path, capsys):
+    config = config_of(
+        train__log_every=2,
+        train__solved_below=1000.0,
+        curriculum__name="growing",
+        curriculum__updates=4,
+    )
+    train.train(config, tmp_path)
+    assert "below 1000 bits/sequence after 12 sequences, " in capsys.readouterr().out
+
+
 def test_seconds_go_on_after_a_stop(monkeypatch, tmp_path):
     config = config_of(train__log_every=4, train__checkpoint_every=4)
     with monkeypatch.context() as patch:
