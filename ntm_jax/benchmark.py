@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax import growth, losses, tasks
+from ntm_jax import growth, losses, side_by_side, tasks
 from ntm_jax.errors import UserError
 from ntm_jax.train import Trainer, TrainState
 
@@ -164,6 +164,7 @@ def benchmark(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, An
         "matrix_product_gflops": peak,
         "settings": rows,
         "growth": growth.growth(rounds),
+        "sweep": side_by_side.measure(rounds),
     }
 
 
@@ -187,6 +188,7 @@ def table(result: dict[str, Any]) -> str:
         )
     lines.append(f"matrix product: {result['matrix_product_gflops']:.0f} GFLOP/s")
     lines.extend(growth.lines(result["growth"]))
+    lines.append(side_by_side.line(result["sweep"]))
     return "\n".join(lines)
 
 

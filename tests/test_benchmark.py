@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from test_config import FOLDER
 
-from ntm_jax import benchmark, growth
+from ntm_jax import benchmark, growth, side_by_side
 from ntm_jax import config as configs
 from ntm_jax.train import Trainer
 
+SWEEP = {"seeds": 2, "alone": 100.0, "together": 190.0, "times_one": [1.8, 1.9, 2.0]}
 TINY = ["model.memory_size=8", "model.word_size=4", "model.controller_size=5"]
 
 
@@ -43,15 +44,36 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
         np.testing.assert_allclose(old - new, rate * d, rtol=1e-3, atol=1e-6)
 
 
+def test_seeds_side_by_side_are_added_up(monkeypatch):
+    """Each of them does 30 updates in 4 s between its first line and its last; alone, one does them in 3 s."""
+
+    def sweep(config, overrides, seeds, jobs, workdir):
+        assert "train.updates=40" in overrides
+        assert jobs == len(seeds)
+        for seed in seeds:
+            folder = workdir / f"seed_{seed}"
+            folder.mkdir(parents=True)
+            rows = ["update,seconds", "10,9.0", "20,11.0", f"40,{12 if jobs == 1 else 13}.0"]
+            (folder / "metrics.csv").write_text("\n".join([*rows, ""]))
+
+    monkeypatch.setattr(side_by_side.sweep, "sweep", sweep)
+    monkeypatch.setattr(side_by_side.os, "cpu_count", lambda: 2)
+    result = side_by_side.measure(rounds=3, updates=40)
+    assert result == {"seeds": 2, "alone": 10.0, "together": 15.0, "times_one": [1.5] * 3}
+
+
 @pytest.mark.slow
 def test_a_short_benchmark(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "BATCHES", (1,))
+    monkeypatch.setattr(side_by_side, "measure", lambda rounds: SWEEP)
     monkeypatch.setattr(growth, "AXES", {"steps": (20, 40), "heads": (1, 2)})
     out = tmp_path / "benchmark.json"
     arguments = ["--only", "copy ntm-ff", "--rounds", "1", "--seconds", "0.1", "--out", str(out)]
     with jax.numpy_dtype_promotion("standard"):  # which optax counts on
         benchmark.run(arguments)
-    assert "copy ntm-ff" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "copy ntm-ff" in printed
+    assert "1.90 times as many (1.80 - 2.00)" in printed
     points = json.loads(out.read_text())["growth"]
     assert [(point["axis"], point["size"]) for point in points] == [
         *(("steps", 20), ("steps", 40)),
