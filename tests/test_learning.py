@@ -4,6 +4,8 @@ Chance is one bit for each bit that is scored.
 """
 
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -68,9 +70,11 @@ def chance_bits(task):
 
 @pytest.mark.parametrize(("model", "longest"), [("ntm-ff", 30), ("ntm-lstm", 120)])
 def test_copy_is_learned_and_goes_beyond_its_range(tmp_path, model, longest):
-    config = configs.load(f"{FOLDER / 'copy.py'}:{model}", ["evaluate.episodes=100"])
-    train.train(config, tmp_path)
-    result = evaluate.evaluate(config, tmp_path)
+    """By the program, whose compiler's options a test's process does not have."""
+    command = [sys.executable, "-m", "ntm_jax.main", "--config", f"{FOLDER / 'copy.py'}:{model}"]
+    command += ["--workdir", str(tmp_path), "--config.evaluate.episodes=100"]
+    subprocess.run(command, check=True, cwd=FOLDER.parent)
+    result = json.loads((tmp_path / "evaluation.json").read_text())
     print(evaluate.table(result))
     cases = {case["name"]: case for case in result["cases"]}
     assert cases["length_20"]["bits_per_sequence"] < 0.05
