@@ -10,7 +10,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config = base.get_config(model)
     config.task.update({"name": "ngram", "length": 200})
     # The paper's optimiser; Adam ends 4 to 30 bits higher after as many sequences.
-    config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 5e-4})
+    config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 3e-4})
     # A gradient of norm 1e6 comes now and then; with its elements limited it still undid what was learned.
     config.optimizer.update({"clip_at": 50.0})
     # Sources look back one bit first, then more.
