@@ -16,6 +16,6 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # As for copy: the paper's optimiser and clipping, one sequence at a time.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 1.5e-4})
     config.optimizer.update({"clip": "value", "clip_at": 10.0})
-    config.train.update({"updates": 80_000, "batch_size": 1, "log_every": 500})
-    config.train.update({"checkpoint_every": 10_000, "solved_below": 0.05})
+    config.train.update({"updates": 40_000, "batch_size": 1, "log_every": 500})
+    config.train.update({"checkpoint_every": 5000, "solved_below": 0.05})
     return config
