@@ -1,6 +1,6 @@
 """Neural Turing Machines (Graves, Wayne, Danihelka 2014) in JAX."""
 
-from ntm_jax import go_weights, tasks
+from ntm_jax import compiler, go_weights, tasks
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.checkpoints import load
 from ntm_jax.errors import UserError
@@ -13,6 +13,7 @@ __all__ = [
     "NTMState",
     "Trace",
     "UserError",
+    "compiler",
     "go_weights",
     "load",
     "tasks",

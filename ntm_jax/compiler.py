@@ -1,6 +1,7 @@
 """An option of XLA's CPU compiler that makes training one sequence at a time nearly twice as fast.
 
-Only whole programs set it, before JAX compiles anything: XLA reads its options once in a process.
+Programs set it before JAX compiles anything, for XLA reads its options once in a process; the package does not,
+for its user's process is not its own.
 """
 
 import os
