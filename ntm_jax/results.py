@@ -163,14 +163,15 @@ def table(pretrained: Path) -> str:
 
 
 def _cell(summary: dict[str, Any] | None, case: str) -> str:
-    """Median (best - worst) of the seeds; of n-grams what is above the optimum."""
+    """Median (best - worst) of the seeds, or what the only one cost; of n-grams what is above the optimum."""
     found = [entry for entry in summary["cases"] if entry["name"] == case] if summary else []
     if summary is None or not found:
         return ""
     (entry,) = found
     spread = entry.get("gap_bits_per_sequence", entry["bits_per_sequence"])
     median, best, worst = (_short(spread[name]) for name in ("median", "best", "worst"))
-    return f"**{median}** ({best} - {worst}), {len(summary['runs'])} seeds"
+    seeds = len(summary["runs"])
+    return f"**{median}** ({best} - {worst}), {seeds} seeds" if seeds > 1 else f"{median}, 1 seed"
 
 
 def _short(bits: float) -> str:

@@ -140,6 +140,11 @@ def test_a_table_of_numbers_made_by_hand(tmp_path):
     )
 
 
+def test_one_seed_has_no_spread():
+    summary = {"runs": ["seed_0"], "cases": [{"name": "it", "bits_per_sequence": spread(7, 7, 7)}]}
+    assert results._cell(summary, "it") == "7.00, 1 seed"
+
+
 def test_the_readme_has_today_s_table():
     assert f"<!-- results -->\n{results.table(PRETRAINED)}\n" in (ROOT / "README.md").read_text()
 
