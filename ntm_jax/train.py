@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ntm_jax import config as configs
 from ntm_jax import losses, optimizers, tasks
 from ntm_jax import model as models
-from ntm_jax.checkpoints import Checkpoints, claim, resized
+from ntm_jax.checkpoints import Checkpoints, claimed, resized
 from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
 
@@ -155,13 +155,13 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
       The last state, which is also the newest checkpoint.
 
     Raises:
-      UserError: something in the config, or a folder that holds another run. Nothing is written then.
+      UserError: something in the config, or a folder that holds another run or is trained in by another
+        process. Nothing is written then.
     """
     trainer = Trainer(config)
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    with monitor.beside(config, workdir) as publish:
-        claim(workdir, config)
+    with monitor.beside(config, workdir) as publish, claimed(workdir, config):
         return _train(trainer, workdir, publish)
 
 
