@@ -1,11 +1,14 @@
 """A run's folder: its config, its checkpoints, and the model in its newest one.
 
 config.json       what the run is; another run is refused the folder
+lock              held by the process that trains in it
 checkpoints/      Orbax, by update: parameters, the rest of the training state, and the config again
 """
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +19,34 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
+from ntm_jax import files, tasks
 from ntm_jax import model as models
-from ntm_jax import tasks
 from ntm_jax.errors import UserError
 
 # Orbax tells of every step it takes.
 logging.getLogger("absl").setLevel(logging.ERROR)
+
+# What a run that ended before it had a config.json may have left.
+CLAIMING = (files.LOCK, "config.partial")
+
+
+@contextmanager
+def claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
+    """`workdir` as the folder of the run that `config` describes, and of this process alone; made if it is not there.
+
+    Raises:
+      UserError: it holds another run, or something else, or another process trains in it.
+    """
+    _check_claim(workdir, config)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = ExitStack()
+        lock.enter_context(files.alone(workdir))
+    except OSError as error:
+        raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
+    with lock:
+        claim(workdir, config)
+        yield
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
@@ -30,18 +55,23 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     Raises:
       UserError: it holds another run, or something else.
     """
-    path = workdir / "config.json"
-    if path.exists():
+    _check_claim(workdir, config)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        files.write_whole(workdir / "config.json", configs.to_json(config).encode())
+    except OSError as error:
+        raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
+
+
+def _check_claim(workdir: Path, config: ConfigDict) -> None:
+    if (workdir / "config.json").exists():
         same_run(workdir, config)
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and (
+        not workdir.is_dir() or any(path.name not in CLAIMING for path in workdir.iterdir())
+    ):
         raise UserError(
             f"--workdir: {workdir} is not empty and holds no run; choose another folder"
         )
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        path.write_text(configs.to_json(config), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
 
 
 def same_run(workdir: Path, config: ConfigDict) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ntm_jax import compiler
+from ntm_jax import compiler, stopping
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -157,19 +157,25 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 
 def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
-    """Runs a program on this process's flags; what the user got wrong is one line and exit status 2."""
+    """Runs a program on this process's flags.
+
+    What the user got wrong is one line and exit status 2; being stopped by SIGTERM or Ctrl-C is one line and
+    status 143 or 130.
+    """
     compiler.compile_small_loops_whole()
     try:
-        program(sys.argv[1:])
+        with stopping.at_once():
+            program(sys.argv[1:])
+        return
     except UserError as error:
-        print(f"ntm_jax: {error}", file=sys.stderr)
-        sys.exit(2)
+        message, status = str(error), 2
+    except stopping.Stopped as stopped:
+        message, status = str(stopped), stopped.status
     except KeyboardInterrupt:
-        print(
-            "ntm_jax: interrupted; the same command goes on from the last checkpoint",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        message = "stopped by Ctrl-C; the same command goes on from the last checkpoint"
+        status = 130
+    print(f"ntm_jax: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def main() -> None:

@@ -110,10 +110,10 @@ def sweep(
                 bar.set_postfix_str(f"{len(running)} running, {len(waiting)} waiting")
                 bar.refresh()
         finally:
-            for job in running:
-                assert job.process is not None
-                job.process.terminate()
-                job.process.wait()
+            for process in [job.process for job in running if job.process is not None]:
+                process.terminate()
+            for process in [job.process for job in running if job.process is not None]:
+                process.wait()  # until it has saved
     result = summary([job.folder for job in every if job.seed not in failed], failed)
     text = json.dumps(result, indent=2) + "\n"
     (workdir / "summary.json").write_text(text, encoding="utf-8")

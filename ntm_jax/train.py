@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax import losses, optimizers, tasks
+from ntm_jax import losses, optimizers, stopping, tasks
 from ntm_jax import model as models
-from ntm_jax.checkpoints import Checkpoints, claim, resized
+from ntm_jax.checkpoints import Checkpoints, claimed, resized
 from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
 
@@ -155,18 +155,26 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
       The last state, which is also the newest checkpoint.
 
     Raises:
-      UserError: something in the config, or a folder that holds another run. Nothing is written then.
+      UserError: something in the config, or a folder that holds another run or is trained in by another
+        process. Nothing is written then.
+      Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
     """
     trainer = Trainer(config)
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    with monitor.beside(config, workdir) as publish:
-        claim(workdir, config)
-        return _train(trainer, workdir, publish)
+    with monitor.beside(config, workdir) as publish, claimed(workdir, config):
+        with stopping.when_asked() as request:
+            state = _train(trainer, workdir, publish, request)
+            request.what_is_left = (
+                f"update {int(state.update):,} is saved; the same command goes on from there"
+            )
+        return state
 
 
-def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainState:
-    config = trainer.config
+def _train(
+    trainer: Trainer, workdir: Path, publish: monitor.Publish, request: stopping.StopRequest
+) -> TrainState:
+    config, pace, asked = trainer.config, stopping.Pace(), False
     state, before = trainer.initial_state(), 0.0
     with Checkpoints(workdir) as checkpoints:
         newest = checkpoints.newest()
@@ -177,10 +185,11 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
         with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
             goal, easier = config.train.solved_below, configs.easier_updates(config)
             solved = first_below(workdir / "metrics.csv", goal, easier) is not None
-            while done < config.train.updates:
-                stop = _next_stop(config, done)
+            while done < config.train.updates and not asked:
+                stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
                 state = trainer.run(state, jnp.int32(stop - done))
                 state.update.block_until_ready()
+                pace.took(stop - done, time.monotonic() - begun)
                 seconds = before + time.monotonic() - start
                 bar.update(stop - done)
                 done = stop
@@ -196,7 +205,8 @@ def _train(trainer: Trainer, workdir: Path, publish: monitor.Publish) -> TrainSt
                             f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
                         )
                     state = replace(state, sums=Sums.zero())
-                if last or done % config.train.checkpoint_every == 0:
+                asked = request.number is not None
+                if last or asked or done % config.train.checkpoint_every == 0:
                     training = (state.update, state.optimizer, state.sums)
                     checkpoints.save(done, state.parameters, training, seconds, config)
     return state

@@ -66,7 +66,14 @@ def test_train_then_evaluate(monkeypatch, tmp_path, capsys, small_cases):
     assert "length_2" in out
     assert "bits/sequence" in out
     made = {path.name for path in workdir.iterdir() if not path.name.startswith("events.out")}
-    assert made == {"config.json", "metrics.csv", "checkpoints", "evaluation.json", "figures"}
+    assert made == {
+        "config.json",
+        "metrics.csv",
+        "checkpoints",
+        "evaluation.json",
+        "figures",
+        "lock",
+    }
     assert len(list(workdir.glob("events.out.tfevents*"))) == 2  # of training and of evaluation
     first = json.loads((workdir / "evaluation.json").read_text())
     assert first["update"] == 2

@@ -27,6 +27,7 @@ from ml_collections import ConfigDict
 from ntm_jax import config as configs
 from ntm_jax import weights
 from ntm_jax.errors import UserError
+from ntm_jax.files import write_whole
 
 Publish: TypeAlias = Callable[[int, Any], None]  # of updates done and parameters
 # Between two files of weights, at least: their writing is to take a thousandth of training's time.
@@ -84,13 +85,6 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
         _start(stack, "monitor_worker", IDLE, places)
         print(f"monitor: {guard.address(listener, options.host)}", flush=True)
         yield _publisher(folder, config)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file at once, so that a reader sees the old one or the new one."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _place() -> Path | None:

@@ -19,6 +19,7 @@ from tensorboardX import SummaryWriter
 
 from ntm_jax import config as configs
 from ntm_jax import evaluate, plots, tasks, train, weights
+from ntm_jax.files import write_whole
 from ntm_jax.tasks import Batch
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.web import episodes, monitor
@@ -72,7 +73,7 @@ class Worker:
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
         content = {**shown, **episodes.to_json(episode, self._task, memory=False)}
-        monitor.write_whole(self._folder / monitor.EPISODE, to_json(content))
+        write_whole(self._folder / monitor.EPISODE, to_json(content))
         line = json.dumps({"update": found.update, **means})
         with (self._folder / monitor.EVALUATION).open("a", encoding="utf-8") as file:
             file.write(line + "\n")

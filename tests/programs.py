@@ -1,0 +1,96 @@
+"""Whole programs in processes of their own, on a tiny run that compiles quickly, and once for all of them."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from test_config import tiny_overrides
+
+ROOT = Path(__file__).parents[1]
+# The rate and the costs do not depend on where the end is.
+USUAL = {
+    "train__updates": 10**7,
+    "train__log_every": 50,
+    "train__checkpoint_every": 200,
+    "train__blur_cost": 0.0,
+    "optimizer__schedule": "constant",
+    "optimizer__warmup": 20,
+}
+
+
+def environment(base):
+    """Of the programs: as `quick_compile` is for the tests' own process."""
+    return os.environ | {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(base / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def start(base, workdir, *more, first="", **fields):
+    """`ntm_jax.main` on a tiny copy run, its output in pipes.
+
+    Args:
+      base: the test session's temporary folder.
+      workdir: the run's folder.
+      more: flags.
+      first: Python to run in the process before the program.
+      fields: of the config, like `train__updates=3`.
+    """
+    overrides = tiny_overrides(**(USUAL | fields))
+    flags = ["--config", str(ROOT / "configs" / "copy.py"), "--workdir", str(workdir), *more]
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"from ntm_jax import main\n{first}\nmain.main()", *flags),
+            *(f"--config.{override}" for override in overrides),
+        ],
+        cwd=ROOT,
+        env=environment(base),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process, seconds=300):
+    """Exit status and the last line of standard error, once a program has ended; no traceback is in it."""
+    try:
+        _, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()  # where it has not ended
+    assert "Traceback" not in err, err
+    lines = err.replace("\r", "\n").splitlines()
+    return process.returncode, lines[-1] if lines else ""
+
+
+def wait_for(found, seconds=120):
+    """What `found()` gives once it is true."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if result := found():
+            return result
+        time.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+def rows(workdir):
+    """metrics.csv as text, without its seconds; none where it is not there yet."""
+    path = workdir / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {n: text for n, text in row.items() if n != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def checkpoints_in(workdir):
+    """The updates there are checkpoints of."""
+    folder = workdir / "checkpoints"
+    found = folder.iterdir() if folder.exists() else ()
+    return sorted(int(path.name) for path in found if path.name.isdecimal())

@@ -1,0 +1,117 @@
+"""Killed with `kill -9` at random moments, a run ends as if it had not been: bit for bit, no line lost or doubled."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import programs
+import pytest
+from test_config import quick_compile, tiny, tiny_overrides
+from test_train import assert_same, saved
+
+TIMES = 20
+UPDATES = 201
+EVERY = programs.USUAL | {
+    "train__updates": UPDATES,
+    "train__log_every": 2,
+    "train__checkpoint_every": 3,
+}
+# A process that has imported all, which takes longest, but begun nothing; for each line with a number of updates
+# it starts one that trains with chunks of at most so many, and tells its number, and how it ended.
+NURSERY = """
+import os, signal, sys
+from pathlib import Path
+from ntm_jax import config, stopping, train
+workdir, path, *overrides = sys.argv[1:]
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        stopping.FIRST_UPDATES = int(line)
+        train.train(config.load(path, overrides), Path(workdir))
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with quick_compile(tmp_path_factory.getbasetemp()):
+        yield
+
+
+class Nursery:
+    """Starts the run's sessions, one at a time."""
+
+    def __init__(self, process):
+        self._process = process
+
+    def start(self, chunk):
+        """A session's process."""
+        self._process.stdin.write(f"{chunk}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def end(self):
+        """How it ended."""
+        return int(self._process.stdout.readline())
+
+
+@contextmanager
+def nursery(base, workdir):
+    path = str(programs.ROOT / "configs" / "copy.py")
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY, str(workdir), path, *tiny_overrides(**EVERY)],
+        env=programs.environment(base),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        yield Nursery(process)
+        process.stdin.close()
+
+
+def kill_sometime(sessions, workdir, chance):
+    """Starts the run and kills it, mostly within a second of a first line; gives whether it was writing a checkpoint."""
+    before = programs.rows(workdir)
+    process = sessions.start(chance.choice([1, 2, 16]))
+    if chance.random() < 0.8:
+        programs.wait_for(lambda: programs.rows(workdir)[len(before) :])
+        time.sleep(chance.uniform(0, 0.8))
+    else:
+        time.sleep(chance.uniform(0, 5))  # while it starts, too
+    subprocess.run(["kill", "-9", str(process)], check=True)
+    assert sessions.end() == -signal.SIGKILL
+    return bool(list(workdir.glob("checkpoints/*tmp*")))
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
+    base, chance = tmp_path.parent, random.Random(2014)
+    straight, workdir = tmp_path / "straight", tmp_path / "killed"
+    with nursery(base, straight) as sessions:
+        sessions.start(16)
+        assert sessions.end() == 0
+    writing, got_to = 0, []
+    with nursery(base, workdir) as sessions:
+        for _ in range(TIMES):
+            writing += kill_sometime(sessions, workdir, chance)
+            got_to.append(max(programs.checkpoints_in(workdir), default=0))
+        sessions.start(3)
+        assert sessions.end() == 0
+
+    print(f"killed {TIMES} times, {writing} while a checkpoint was written; got to {got_to}")
+    assert programs.rows(workdir) == programs.rows(straight)
+    assert len(programs.rows(workdir)) == UPDATES // 2 + 1
+    expected, found = (saved(folder, tiny(**EVERY)) for folder in (straight, workdir))
+    assert expected[0] == found[0] == UPDATES
+    assert_same(found[1], expected[1])
+    names = [path.name for path in (workdir / "checkpoints").iterdir()]
+    assert sorted(names) == ["195", "198", "201"]  # nothing half written is left
+    assert writing >= 2
+    assert len(set(got_to)) > TIMES / 2
+    assert got_to == sorted(got_to)
