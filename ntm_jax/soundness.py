@@ -13,7 +13,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from ntm_jax.errors import UserError
 from ntm_jax.files import write_whole
@@ -38,17 +37,15 @@ def fault(folder: Path) -> str | None:
       UserError: it has a layout that this version does not know.
     """
     try:
-        if _layout(folder) == 1:
-            return None
-        sums = json.loads((folder / CHECKSUMS).read_bytes())
-        for name, wanted in sums.items():
+        for name, wanted in _checksums(folder).items():
             if _checksum(folder / name) != wanted:
                 return f"{name} is not what was written"
+    except UserError:
+        raise
     except FileNotFoundError as error:
         return f"{Path(error.filename).relative_to(folder)} is missing"
     except OSError as error:
-        name = Path(error.filename).relative_to(folder)
-        return f"{name} cannot be read ({error.strerror})"
+        return f"{Path(error.filename).relative_to(folder)} cannot be read ({error.strerror})"
     except (AttributeError, TypeError, ValueError):
         return "it is not what was written"
     return None
@@ -76,7 +73,9 @@ def newest_sound(checkpoints: Path, *, set_aside: bool = False) -> int | None:
             broken.append((folder, what))
     if broken and found is None:
         folder, what = broken[0]
-        raise UserError(f"--workdir: no checkpoint in {checkpoints} is sound; in {folder.name}, {what}")
+        raise UserError(
+            f"--workdir: no checkpoint in {checkpoints} is sound; in {folder.name}, {what}"
+        )
     for folder, what in broken:
         print(f"ntm_jax: {folder} is damaged: {what}; {found} is used", file=sys.stderr)
         if set_aside:
@@ -91,17 +90,25 @@ def _updates(checkpoints: Path) -> list[int]:
         return [int(path.name) for path in checkpoints.iterdir() if path.name.isdecimal()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UserError(f"--workdir: {checkpoints} cannot be read ({error.strerror})") from None
 
 
-def _layout(folder: Path) -> int:
-    run: dict[str, Any] = json.loads((folder / RUN).read_bytes())
-    layout = run.get("layout", 1)
-    if layout not in range(1, LAYOUT + 1):
-        raise UserError(
-            f"--workdir: {folder} has layout {layout!r}, this version of ntm_jax knows 1 to {LAYOUT}; "
-            "use the version that wrote it"
-        )
-    return int(layout)
+def _checksums(folder: Path) -> dict[str, str]:
+    """By file; none where the layout had none. What has checksums is checked before its layout is believed."""
+    path = folder / CHECKSUMS
+    run = json.loads((folder / RUN).read_bytes()) if not path.exists() else None
+    if run is not None and run.get("layout", 1) == 1:
+        return {}
+    sums: dict[str, str] = json.loads(path.read_bytes())
+    if sums.get(str(RUN)) == _checksum(folder / RUN):
+        layout = json.loads((folder / RUN).read_bytes()).get("layout")
+        if layout != LAYOUT:
+            raise UserError(
+                f"--workdir: {folder} has layout {layout!r}, this version of ntm_jax knows those up to {LAYOUT}; "
+                "use the version that wrote it"
+            )
+    return sums
 
 
 def _files(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from ntm_jax import config as configs
 from ntm_jax import losses, optimizers, stopping, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, claimed, resized
+from ntm_jax.errors import UserError
 from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
 
@@ -157,14 +158,21 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
     Raises:
       UserError: something in the config, or a folder that holds another run or is trained in by another
         process. Nothing is written then.
+        Or the disk is full; the checkpoints that are there are sound.
       Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
     """
     trainer = Trainer(config)
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    with monitor.beside(config, workdir) as publish, claimed(workdir, config):
+    with monitor.beside(config, workdir) as publish, claimed(workdir, config) as checkpoints:
         with stopping.when_asked() as request:
-            state = _train(trainer, workdir, publish, request)
+            try:
+                state = _train(trainer, workdir, checkpoints, publish, request)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir: {workdir} cannot be written to ({error.strerror}); "
+                    "the same command goes on from the last checkpoint"
+                ) from None
             request.what_is_left = (
                 f"update {int(state.update):,} is saved; the same command goes on from there"
             )
@@ -172,43 +180,47 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
 
 
 def _train(
-    trainer: Trainer, workdir: Path, publish: monitor.Publish, request: stopping.StopRequest
+    trainer: Trainer,
+    workdir: Path,
+    checkpoints: Checkpoints,
+    publish: monitor.Publish,
+    request: stopping.StopRequest,
 ) -> TrainState:
     config, pace, asked = trainer.config, stopping.Pace(), False
     state, before = trainer.initial_state(), 0.0
-    with Checkpoints(workdir) as checkpoints:
-        newest = checkpoints.newest()
-        if newest is not None:
-            state, before = _restore(checkpoints, newest, state)
-        start, done = time.monotonic(), int(state.update)
-        publish(done, state.parameters)
-        with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
-            goal, easier = config.train.solved_below, configs.easier_updates(config)
-            solved = first_below(workdir / "metrics.csv", goal, easier) is not None
-            while done < config.train.updates and not asked:
-                stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
-                state = trainer.run(state, jnp.int32(stop - done))
-                state.update.block_until_ready()
-                pace.took(stop - done, time.monotonic() - begun)
-                seconds = before + time.monotonic() - start
-                bar.update(stop - done)
-                done = stop
-                last = done == config.train.updates
-                if last or done % config.train.log_every == 0:
-                    row = _row(trainer, state, seconds)
-                    metrics.write(row)
-                    publish(done, state.parameters)
-                    bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
-                    if row.loss_bits_per_sequence < goal and done > easier and not solved:
-                        solved = True
-                        bar.write(
-                            f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
-                        )
-                    state = replace(state, sums=Sums.zero())
-                asked = request.number is not None
-                if last or asked or done % config.train.checkpoint_every == 0:
-                    training = (state.update, state.optimizer, state.sums)
-                    checkpoints.save(done, state.parameters, training, seconds, config)
+    newest = checkpoints.newest()
+    if newest is not None:
+        state, before = _restore(checkpoints, newest, state)
+    start, done = time.monotonic(), int(state.update)
+    publish(done, state.parameters)
+    with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
+        goal, easier = config.train.solved_below, configs.easier_updates(config)
+        solved = first_below(workdir / "metrics.csv", goal, easier) is not None
+        while done < config.train.updates and not asked:
+            stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
+            state = trainer.run(state, jnp.int32(stop - done))
+            state.update.block_until_ready()
+            pace.took(stop - done, time.monotonic() - begun)
+            seconds = before + time.monotonic() - start
+            bar.update(stop - done)
+            done = stop
+            last = done == config.train.updates
+            if last or done % config.train.log_every == 0:
+                row = _row(trainer, state, seconds)
+                metrics.write(row)
+                publish(done, state.parameters)
+                bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
+                if row.loss_bits_per_sequence < goal and done > easier and not solved:
+                    solved = True
+                    bar.write(
+                        f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
+                    )
+                state = replace(state, sums=Sums.zero())
+            asked = request.number is not None
+            if last or asked or done % config.train.checkpoint_every == 0:
+                training = (state.update, state.optimizer, state.sums)
+                checkpoints.save(done, state.parameters, training, seconds, config)
+    checkpoints.wait()
     return state
 
 
