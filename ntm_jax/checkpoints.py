@@ -154,7 +154,13 @@ class Checkpoints:
         self._newest = self._manager.latest_step() if self._saving else self._newest
 
     def save(
-        self, update: int, parameters: Any, training: Any, seconds: float, config: ConfigDict
+        self,
+        update: int,
+        parameters: Any,
+        training: Any,
+        seconds: float,
+        config: ConfigDict,
+        skipped: int = 0,
     ) -> None:
         """Begins to write a checkpoint; the arrays are copied before this returns.
 
@@ -164,6 +170,7 @@ class Checkpoints:
           training: the rest of the training state.
           seconds: trained so far.
           config: of the run.
+          skipped: updates that were not finite.
 
         Raises:
           UserError: the one before could not be written.
@@ -171,6 +178,7 @@ class Checkpoints:
         self.wait()
         self._saving = update
         run = {"layout": soundness.LAYOUT, "seconds": seconds, "config": config.to_dict()}
+        run["skipped"] = skipped
         with self._explained():
             self._manager.save(
                 update,
@@ -181,8 +189,8 @@ class Checkpoints:
                 ),
             )
 
-    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float]:
-        """The parameters, training state and seconds of a checkpoint, with the shapes of those given.
+    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float, int]:
+        """The parameters, training state, seconds and updates skipped, with the shapes of those given.
 
         Raises:
           UserError: Orbax cannot read it.
@@ -193,7 +201,8 @@ class Checkpoints:
             training=ocp.args.StandardRestore(_shapes(training)),
             run=ocp.args.JsonRestore(),
         )
-        return restored.parameters, restored.training, float(restored.run["seconds"])
+        seconds, skipped = float(restored.run["seconds"]), int(restored.run.get("skipped", 0))
+        return restored.parameters, restored.training, seconds, skipped
 
     def restore_parameters(self, update: int, parameters: Any) -> Any:
         """The parameters alone; as `restore`."""

@@ -7,13 +7,14 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import programs
 import pytest
-from test_checkpoints import refused
+from test_checkpoints import files, refused
 from test_config import quick_compile, tiny
 from test_train import assert_same, config_of
 
@@ -249,12 +250,30 @@ def test_the_first_layout_loads_and_is_gone_on_with(tmp_path):
     assert soundness.fault(workdir / "checkpoints" / str(update + 1)) is None
 
 
-def test_a_first_layout_that_orbax_cannot_read_is_one_line(tmp_path, capfd):
+def test_a_first_layout_that_orbax_cannot_read_is_one_line(tmp_path):
+    """In a process of its own, for Orbax leaves behind what complains later."""
     workdir = shutil.copytree(PRETRAINED, tmp_path / "run")
     for path in workdir.glob("checkpoints/*/parameters/ocdbt*/d/*"):
         path.unlink()
-    message = refused(workdir, ntm_jax.load, workdir)
-    assert "cannot be restored" in message
+    before = files(workdir)
+    code = """if True:
+        import sys, ntm_jax
+        from ntm_jax.errors import UserError
+        try:
+            ntm_jax.load(sys.argv[1])
+        except UserError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(workdir)],
+        cwd=programs.ROOT,
+        env=programs.environment(tmp_path.parent),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"--workdir: .*/checkpoints/24000 cannot be restored \(.*\)\n", done.stdout)
+    assert files(workdir) == before
 
 
 @pytest.mark.parametrize("layout", [0, 3, "new"])
