@@ -133,11 +133,11 @@ class Checkpoints:
     ) -> None:
         try:
             self.wait()
+            with self._explained():
+                self._manager.close()
         except UserError:
-            if error is None:
+            if error is None:  # or what came first is said
                 raise
-        else:
-            self._manager.close()
 
     def newest(self) -> int | None:
         """The update of the newest sound checkpoint, or None."""
@@ -228,7 +228,9 @@ class Checkpoints:
         """What keeps a checkpoint from being written, in one line."""
         try:
             yield
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Orbax raises whatever its parts raise
+            # Which would tell of every part's error again when the process ends.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
             sound = f"update {self._newest}" if self._newest is not None else "none"

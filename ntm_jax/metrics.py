@@ -65,7 +65,9 @@ class Metrics:
             self._events.close()
         except OSError:
             # Or it tries again when the process ends, and fails in many lines.
-            self._events.file_writer.event_writer._closed = True
+            writer = self._events.file_writer.event_writer
+            writer._worker.stop()
+            writer._closed = True
 
     def write(self, row: Row) -> None:
         """Adds one row, on disk when this returns."""

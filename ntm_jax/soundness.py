@@ -56,7 +56,8 @@ def newest_sound(checkpoints: Path, *, set_aside: bool = False) -> int | None:
 
     Args:
       checkpoints: their folder.
-      set_aside: check all of them, and rename those that are not sound, out of the way of new ones.
+      set_aside: rename those that are not sound, out of the way of new ones, and remove those that are older
+        than the newest sound one.
 
     Raises:
       UserError: none is sound, or one has another version's layout.
@@ -69,8 +70,10 @@ def newest_sound(checkpoints: Path, *, set_aside: bool = False) -> int | None:
             found = update if found is None else found
             if not set_aside:
                 break
-        else:
+        elif found is None:
             broken.append((folder, what))
+        else:  # half deleted, most likely, by a run that was killed: it was about to go
+            shutil.rmtree(folder, ignore_errors=True)
     if broken and found is None:
         folder, what = broken[0]
         raise UserError(

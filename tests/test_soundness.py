@@ -148,6 +148,14 @@ def test_training_goes_on_from_the_newest_sound_checkpoint(whole, run, capsys, d
     assert checkpoints.load_as(workdir, config_to(8))[1] == 8
 
 
+def test_what_was_half_deleted_when_the_run_was_killed_is_removed(run, capsys):
+    workdir, newest = run
+    shutil.rmtree(newest.with_name(str(BEFORE)) / "training")
+    train.train(config_to(NEWEST), workdir)
+    assert "damaged" not in capsys.readouterr().err
+    assert sorted(path.name for path in newest.parent.iterdir()) == ["2", str(NEWEST)]
+
+
 @pytest.mark.parametrize("damage", [biggest(flip), empty], ids=["flipped", "empty"])
 def test_none_that_is_sound_is_one_line(run, damage):
     workdir, newest = run
