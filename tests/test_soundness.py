@@ -1,5 +1,6 @@
 """Damage to checkpoints is found and named before anything is read from them, and the newest sound one is used."""
 
+import csv
 import errno
 import json
 import os
@@ -19,8 +20,9 @@ from test_config import quick_compile, tiny
 from test_train import assert_same, config_of
 
 import ntm_jax
-from ntm_jax import checkpoints, evaluate, soundness, train
+from ntm_jax import checkpoints, evaluate, metrics, soundness, train
 from ntm_jax import config as configs
+from ntm_jax.errors import UserError
 
 PRETRAINED = programs.ROOT / "runs" / "pretrained" / "copy-ntm-ff"
 NEWEST, BEFORE = 6, 4  # updates with a checkpoint
@@ -156,6 +158,16 @@ def test_what_was_half_deleted_when_the_run_was_killed_is_removed(run, capsys):
     assert sorted(path.name for path in newest.parent.iterdir()) == ["2", str(NEWEST)]
 
 
+def test_what_was_half_written_is_removed_by_training_alone(run):
+    """Of an update that will not be written again, whose folder would stay for ever."""
+    workdir, newest = run
+    left = shutil.copytree(newest, newest.with_name("5.orbax-checkpoint-tmp"))
+    assert checkpoints.load_as(workdir, config_to(8))[1] == NEWEST
+    assert left.is_dir()  # another process may be writing it
+    train.train(config_to(8), workdir)
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("damage", [biggest(flip), empty], ids=["flipped", "empty"])
 def test_none_that_is_sound_is_one_line(run, damage):
     workdir, newest = run
@@ -237,6 +249,24 @@ def test_a_full_disk_is_one_line_and_leaves_sound_checkpoints(tmp_path, small_di
     found = train.train(config, workdir)
     assert_same(found, train.train(config, tmp_path / "straight"))
     assert programs.rows(workdir) == programs.rows(tmp_path / "straight")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_metrics_that_cannot_be_written_are_one_line(monkeypatch, tmp_path):
+    """The first line of metrics meets a full device; there is no checkpoint to fail before it."""
+    begin = metrics.Metrics.__init__
+
+    def full(self, *arguments):
+        begin(self, *arguments)
+        self._file.close()
+        self._file = open("/dev/full", "w")  # noqa: SIM115
+        self._csv.writer = csv.writer(self._file)
+
+    monkeypatch.setattr(metrics.Metrics, "__init__", full)
+    with pytest.raises(UserError) as caught:
+        train.train(config_of(train__updates=4, train__log_every=2), tmp_path)
+    reason = os.strerror(errno.ENOSPC)
+    assert str(caught.value).startswith(f"--workdir: {tmp_path} cannot be written to ({reason}); ")
 
 
 # ---- Layouts
