@@ -50,6 +50,8 @@ def get_config(model: str) -> ConfigDict:
             "log_every": 100,
             "checkpoint_every": 1000,
             "solved_below": 0.0,  # bits/sequence; training says when a line of its metrics is below
+            "on_nonfinite": "stop",  # or skip the update, where the loss or the gradient is not finite
+            "most_skipped": 100,  # updates of a run; then it stops
         }
     )
     config.evaluate = ConfigDict(

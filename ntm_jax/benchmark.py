@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def plain_update(trainer: Trainer) -> Callable[[TrainState], TrainState]:
         gradient = jax.grad(loss)(state.parameters, batch)
         steps, optimizer = trainer.optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, steps)
-        return TrainState(state.update + 1, parameters, optimizer, state.sums)
+        return replace(state, update=state.update + 1, parameters=parameters, optimizer=optimizer)
 
     return update
 

@@ -7,6 +7,7 @@ checkpoints/      Orbax, by update: parameters, the rest of the training state, 
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,23 +20,24 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import files, tasks
+from ntm_jax import files, soundness, tasks
 from ntm_jax import model as models
 from ntm_jax.errors import UserError
 
-# Orbax tells of every step it takes.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax tells of every step it takes, and of errors that it raises, too.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 # What a run that ended before it had a config.json may have left.
 CLAIMING = (files.LOCK, "config.partial")
 
 
 @contextmanager
-def claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
-    """`workdir` as the folder of the run that `config` describes, and of this process alone; made if it is not there.
+def claimed(workdir: Path, config: ConfigDict) -> Iterator["Checkpoints"]:
+    """The checkpoints in `workdir`, which is the folder of `config`'s run, and this process's alone; made if not there.
 
     Raises:
-      UserError: it holds another run, or something else, or another process trains in it.
+      UserError: it holds another run, or something else, or checkpoints of which none is sound, or another
+        process trains in it.
     """
     _check_claim(workdir, config)
     try:
@@ -45,8 +47,11 @@ def claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
     with lock:
-        claim(workdir, config)
-        yield
+        if not (workdir / "config.json").exists():
+            claim(workdir, config)
+        with Checkpoints(workdir) as checkpoints:
+            claim(workdir, config)  # now that it can be gone on with
+            yield checkpoints
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
@@ -90,12 +95,31 @@ def same_run(workdir: Path, config: ConfigDict) -> None:
 
 
 class Checkpoints:
-    """The checkpoints of a run, written in the background; the newest `keep` stay."""
+    """The checkpoints of a run, written in the background; the newest `keep` stay.
 
-    def __init__(self, workdir: Path, keep: int = 3):
+    Args:
+      workdir: the run's folder.
+      keep: how many.
+      write: what others left half written is removed, and what is damaged is set aside.
+
+    Raises:
+      UserError: there are checkpoints, but none is sound, or one is another version's.
+    """
+
+    def __init__(self, workdir: Path, keep: int = 3, *, write: bool = True):
+        self._folder = (workdir / "checkpoints").absolute()
+        self._newest = soundness.newest_sound(self._folder, set_aside=write)
+        self._saving = 0  # the update whose checkpoint was begun last
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=write,
+                read_only=not write,
+                cleanup_tmp_directories=write,
+                lightweight_initialize=True,  # which damage cannot disturb
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -107,16 +131,36 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self.wait()
+            with self._explained():
+                self._manager.close()
+        except UserError:
+            if error is None:  # or what came first is said
+                raise
 
     def newest(self) -> int | None:
-        """The update of the newest checkpoint, or None."""
-        update: int | None = self._manager.latest_step()
-        return update
+        """The update of the newest sound checkpoint, or None."""
+        return self._newest
+
+    def wait(self) -> None:
+        """Until what is being written is on disk.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        with self._explained():
+            self._manager.wait_until_finished()
+        self._newest = self._manager.latest_step() if self._saving else self._newest
 
     def save(
-        self, update: int, parameters: Any, training: Any, seconds: float, config: ConfigDict
+        self,
+        update: int,
+        parameters: Any,
+        training: Any,
+        seconds: float,
+        config: ConfigDict,
+        skipped: int = 0,
     ) -> None:
         """Begins to write a checkpoint; the arrays are copied before this returns.
 
@@ -126,32 +170,78 @@ class Checkpoints:
           training: the rest of the training state.
           seconds: trained so far.
           config: of the run.
-        """
-        self._manager.save(
-            update,
-            args=ocp.args.Composite(
-                parameters=ocp.args.StandardSave(parameters),
-                training=ocp.args.StandardSave(training),
-                run=ocp.args.JsonSave({"seconds": seconds, "config": config.to_dict()}),
-            ),
-        )
+          skipped: updates that were not finite.
 
-    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float]:
-        """The parameters, training state and seconds of a checkpoint, with the shapes of those given."""
-        restored = self._manager.restore(
+        Raises:
+          UserError: the one before could not be written.
+        """
+        self.wait()
+        self._saving = update
+        run = {"layout": soundness.LAYOUT, "seconds": seconds, "config": config.to_dict()}
+        run["skipped"] = skipped
+        with self._explained():
+            self._manager.save(
+                update,
+                args=ocp.args.Composite(
+                    parameters=ocp.args.StandardSave(parameters),
+                    training=ocp.args.StandardSave(training),
+                    run=ocp.args.JsonSave(run),
+                ),
+            )
+
+    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float, int]:
+        """The parameters, training state, seconds and updates skipped, with the shapes of those given.
+
+        Raises:
+          UserError: Orbax cannot read it.
+        """
+        restored = self._restore(
             update,
-            args=ocp.args.Composite(
-                parameters=ocp.args.StandardRestore(_shapes(parameters)),
-                training=ocp.args.StandardRestore(_shapes(training)),
-                run=ocp.args.JsonRestore(),
-            ),
+            parameters=ocp.args.StandardRestore(_shapes(parameters)),
+            training=ocp.args.StandardRestore(_shapes(training)),
+            run=ocp.args.JsonRestore(),
         )
-        return restored.parameters, restored.training, float(restored.run["seconds"])
+        seconds, skipped = float(restored.run["seconds"]), int(restored.run.get("skipped", 0))
+        return restored.parameters, restored.training, seconds, skipped
 
     def restore_parameters(self, update: int, parameters: Any) -> Any:
-        """The parameters alone."""
-        args = ocp.args.Composite(parameters=ocp.args.StandardRestore(_shapes(parameters)))
-        return self._manager.restore(update, args=args).parameters
+        """The parameters alone; as `restore`."""
+        return self._restore(
+            update, parameters=ocp.args.StandardRestore(_shapes(parameters))
+        ).parameters
+
+    def _restore(self, update: int, **items: Any) -> Any:
+        try:
+            return self._manager.restore(update, args=ocp.args.Composite(**items))
+        except Exception as error:  # Orbax raises whatever its parts raise, and bare ones
+            raise UserError(
+                f"--workdir: {self._folder / str(update)} cannot be restored ({_reason(error)})"
+            ) from None
+
+    def _seal(self) -> None:
+        """Called by Orbax when all of a checkpoint is written and its folder has not yet its name."""
+        (folder,) = self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        soundness.seal(folder)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What keeps a checkpoint from being written, in one line."""
+        try:
+            yield
+        except Exception as error:  # Orbax raises whatever its parts raise
+            # Which would tell of every part's error again when the process ends.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
+            sound = f"update {self._newest}" if self._newest is not None else "none"
+            raise UserError(
+                f"--workdir: the checkpoint of update {self._saving} cannot be written to {self._folder} "
+                f"({_reason(error)}); the last sound one is of {sound}"
+            ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:150]
 
 
 def load(workdir: str | Path, *, memory_size: int | None = None) -> models.Model:
@@ -162,7 +252,7 @@ def load(workdir: str | Path, *, memory_size: int | None = None) -> models.Model
       memory_size: rows, if other than it was trained with.
 
     Raises:
-      UserError: no run or no checkpoint there, or a memory that cannot change its size.
+      UserError: no run or no sound checkpoint there, or a memory that cannot change its size.
     """
     config = configs.from_json(Path(workdir) / "config.json")
     return load_as(Path(workdir), config, memory_size)[0]
@@ -179,7 +269,7 @@ def load_as(
         config = resized(config, memory_size)
     shapes = nnx.eval_shape(lambda: models.build(config, task.input_size, task.output_size))
     structure, parameters = nnx.split(shapes)
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, write=False) as checkpoints:
         update = checkpoints.newest()
         if update is None:
             raise UserError(f"--workdir: {workdir} holds no checkpoint; train first")

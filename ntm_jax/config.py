@@ -37,6 +37,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.log_every": (1, 10**9),
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
+    "train.most_skipped": (1, 10**9),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
@@ -47,12 +48,14 @@ NEEDED = (
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(field for field in LIMITS if not field.startswith(("model.", "monitor."))),
+    *(f for f in LIMITS if not f.startswith(("model.", "monitor.", "train.most_skipped"))),
 )
 CURRICULA = ("none", "growing")
+ON_NONFINITE = ("stop", "skip")
 # What may change between two sessions of one run.
 MAY_CHANGE = (
     *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
+    *("train.on_nonfinite", "train.most_skipped"),
     *("evaluate.", "monitor."),
 )
 
@@ -93,6 +96,8 @@ def check(config: ConfigDict) -> None:
             )
     if config.curriculum.name not in CURRICULA:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
+    if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
+        raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(
             f"model.shift_range: {config.model.shift_range} reaches around "

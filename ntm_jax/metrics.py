@@ -41,7 +41,8 @@ class Metrics:
         partial.replace(path)
         self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, names, lineterminator="\n")
-        self._events = SummaryWriter(str(workdir), purge_step=update + 1)
+        # Without a limit to its queue: its thread ends with its first error, and would never empty a full one.
+        self._events = SummaryWriter(str(workdir), purge_step=update + 1, max_queue=0)
         self._last: Row | None = None  # of this session
 
     def __enter__(self) -> Self:
@@ -53,8 +54,20 @@ class Metrics:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+        finally:
+            self._close_events()
+
+    def _close_events(self) -> None:
+        """A copy for TensorBoard is not worth an error, and the disk may be full."""
+        try:
+            self._events.close()
+        except OSError:
+            # Or it tries again when the process ends, and fails in many lines.
+            writer = self._events.file_writer.event_writer
+            writer._worker.stop()
+            writer._closed = True
 
     def write(self, row: Row) -> None:
         """Adds one row, on disk when this returns."""

@@ -1,5 +1,6 @@
 """Training: many updates inside one jitted loop, episodes drawn on the device."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +16,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax import losses, optimizers, stopping, tasks
+from ntm_jax import losses, nonfinite, optimizers, stopping, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, claimed, resized
+from ntm_jax.errors import UserError
 from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
 
@@ -47,13 +49,15 @@ class TrainState:
     parameters: Parameters
     optimizer: optax.OptState
     sums: Sums
+    skipped: jax.Array  # [], updates that were not finite, of the whole run
+    stuck: jax.Array  # [], whether the last update was not finite
 
 
 class Trainer:
     """What a config means for training: the model's structure, its task, and one jitted `run`.
 
-    `run(state, updates)` does that many updates in one loop on the device and gives the new state; the old
-    one's buffers are reused. The number is traced, so another one compiles nothing.
+    `run(state, updates)` does that many updates in one loop on the device, or up to the first that is not finite,
+    and gives the new state; the old one's buffers are reused. The number is traced, so another one compiles nothing.
 
     Args:
       config: a whole config, see `ntm_jax.config`.
@@ -78,24 +82,27 @@ class Trainer:
         """The state before the first update, decided by `config.seed` alone."""
         parameters = jax.tree.map(jnp.copy, self._first_parameters)
         optimizer = self.optimizer.init(parameters)
-        return TrainState(jnp.zeros((), jnp.int32), parameters, optimizer, Sums.zero())
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(
+            zero, parameters, optimizer, Sums.zero(), jnp.copy(zero), jnp.zeros((), bool)
+        )
 
     def model(self, state: TrainState) -> models.Model:
         """The model with this state's parameters."""
         return nnx.merge(self.structure, state.parameters)
 
     def _run(self, state: TrainState, updates: jax.Array) -> TrainState:
-        return jax.lax.fori_loop(0, updates, lambda _, state: self._update(state), state)
+        end = state.update + updates
+
+        def goes_on(state: TrainState) -> jax.Array:
+            return (state.update < end) & ~state.stuck
+
+        return jax.lax.while_loop(goes_on, self._update, state)
 
     def _update(self, state: TrainState) -> TrainState:
-        batch_key, model_key = keys(self.config, state.update)
-        progress = curriculum(self.config, state.update)
-        batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
-
-        blur_cost = self._blur_cost(state.update)
-        loss = partial(self._loss, batch=batch, key=model_key, blur_cost=blur_cost)
-        gradient, (nats, bit_errors) = jax.grad(loss, has_aux=True)(state.parameters)
+        gradient, (nats, bit_errors) = self._gradient(state)
         steps, optimizer = self.optimizer.update(gradient, state.optimizer, state.parameters)
+        norm = optax.tree.norm(gradient)
         return TrainState(
             update=state.update + 1,
             parameters=optax.apply_updates(state.parameters, steps),
@@ -104,9 +111,25 @@ class Trainer:
                 updates=state.sums.updates + 1,
                 nats=state.sums.nats + nats,
                 bit_errors=state.sums.bit_errors + bit_errors,
-                gradient_norm=state.sums.gradient_norm + optax.tree.norm(gradient),
+                gradient_norm=state.sums.gradient_norm + norm,
             ),
+            skipped=state.skipped,
+            stuck=~(jnp.isfinite(norm) & jnp.isfinite(nats)),
         )
+
+    def gradient_norms(self, state: TrainState) -> Any:
+        """The norm of each parameter's gradient at the next update, nested dicts of `[]`."""
+        gradient, _ = jax.jit(self._gradient)(state)
+        return jax.tree.map(jnp.linalg.norm, gradient)
+
+    def _gradient(self, state: TrainState) -> tuple[Parameters, tuple[jax.Array, jax.Array]]:
+        batch_key, model_key = keys(self.config, state.update)
+        progress = curriculum(self.config, state.update)
+        batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
+
+        blur_cost = self._blur_cost(state.update)
+        loss = partial(self._loss, batch=batch, key=model_key, blur_cost=blur_cost)
+        return jax.grad(loss, has_aux=True)(state.parameters)
 
     def _loss(
         self, parameters: Parameters, batch: tasks.Batch, key: jax.Array, blur_cost: jax.Array
@@ -157,14 +180,21 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
     Raises:
       UserError: something in the config, or a folder that holds another run or is trained in by another
         process. Nothing is written then.
+        Or the disk is full; the checkpoints that are there are sound.
       Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
     """
     trainer = Trainer(config)
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    with monitor.beside(config, workdir) as publish, claimed(workdir, config):
+    with monitor.beside(config, workdir) as publish, claimed(workdir, config) as checkpoints:
         with stopping.when_asked() as request:
-            state = _train(trainer, workdir, publish, request)
+            try:
+                state = _train(trainer, workdir, checkpoints, publish, request)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir: {workdir} cannot be written to ({error.strerror}); "
+                    "the same command goes on from the last checkpoint"
+                ) from None
             request.what_is_left = (
                 f"update {int(state.update):,} is saved; the same command goes on from there"
             )
@@ -172,52 +202,93 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
 
 
 def _train(
-    trainer: Trainer, workdir: Path, publish: monitor.Publish, request: stopping.StopRequest
+    trainer: Trainer,
+    workdir: Path,
+    checkpoints: Checkpoints,
+    publish: monitor.Publish,
+    request: stopping.StopRequest,
 ) -> TrainState:
     config, pace, asked = trainer.config, stopping.Pace(), False
     state, before = trainer.initial_state(), 0.0
-    with Checkpoints(workdir) as checkpoints:
-        newest = checkpoints.newest()
-        if newest is not None:
-            state, before = _restore(checkpoints, newest, state)
-        start, done = time.monotonic(), int(state.update)
-        publish(done, state.parameters)
-        with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
-            goal, easier = config.train.solved_below, configs.easier_updates(config)
-            solved = first_below(workdir / "metrics.csv", goal, easier) is not None
-            while done < config.train.updates and not asked:
-                stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
-                state = trainer.run(state, jnp.int32(stop - done))
-                state.update.block_until_ready()
-                pace.took(stop - done, time.monotonic() - begun)
-                seconds = before + time.monotonic() - start
-                bar.update(stop - done)
-                done = stop
-                last = done == config.train.updates
-                if last or done % config.train.log_every == 0:
-                    row = _row(trainer, state, seconds)
-                    metrics.write(row)
-                    publish(done, state.parameters)
-                    bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
-                    if row.loss_bits_per_sequence < goal and done > easier and not solved:
-                        solved = True
-                        bar.write(
-                            f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
-                        )
-                    state = replace(state, sums=Sums.zero())
-                asked = request.number is not None
-                if last or asked or done % config.train.checkpoint_every == 0:
-                    training = (state.update, state.optimizer, state.sums)
-                    checkpoints.save(done, state.parameters, training, seconds, config)
+    newest = checkpoints.newest()
+    if newest is not None:
+        state, before = _restore(checkpoints, newest, state)
+    start, done, told = time.monotonic(), int(state.update), int(state.skipped)
+    publish(done, state.parameters)
+    with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
+        goal, easier = config.train.solved_below, configs.easier_updates(config)
+        solved = first_below(workdir / "metrics.csv", goal, easier) is not None
+        while done < config.train.updates and not asked:
+            stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
+            before_it = nonfinite.copy(state)
+            state = trainer.run(state, jnp.int32(stop - done))
+            if state.stuck:
+                state = _skipped(trainer, before_it, int(state.update), checkpoints)
+                stop = int(state.update)
+            pace.took(stop - done, time.monotonic() - begun)
+            seconds = before + time.monotonic() - start
+            bar.update(stop - done)
+            done = stop
+            last = done == config.train.updates
+            if last or done % config.train.log_every == 0:
+                row = _row(trainer, state, seconds)
+                metrics.write(row)
+                publish(done, state.parameters)
+                bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
+                if state.skipped > told:
+                    told = int(state.skipped)
+                    bar.write(f"update {done:,}: {told} were not finite, and skipped, so far")
+                if row.loss_bits_per_sequence < goal and done > easier and not solved:
+                    solved = True
+                    bar.write(
+                        f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
+                    )
+                state = replace(state, sums=Sums.zero())
+            asked = request.number is not None
+            if last or asked or done % config.train.checkpoint_every == 0:
+                _save(trainer, state, checkpoints, seconds)
+    checkpoints.wait()
     return state
+
+
+def _save(trainer: Trainer, state: TrainState, checkpoints: Checkpoints, seconds: float) -> None:
+    if not nonfinite.all_finite(state.parameters):
+        what = "the parameters after it are"
+        raise _not_finite(trainer, state, int(state.update), checkpoints, what)
+    training = (state.update, state.optimizer, state.sums)
+    checkpoints.save(
+        *(int(state.update), state.parameters, training, seconds, trainer.config),
+        skipped=int(state.skipped),
+    )
+
+
+def _skipped(
+    trainer: Trainer, before: TrainState, bad: int, checkpoints: Checkpoints
+) -> TrainState:
+    """The state after an update that was not finite, with nothing of it, from one before it.
+
+    The updates between are done again. To keep them in the loop would cost every update; this, only such a one.
+    """
+    state = trainer.run(before, jnp.int32(bad - 1 - int(before.update)))
+    if int(state.skipped) >= nonfinite.limit(trainer.config):
+        raise _not_finite(trainer, state, bad, checkpoints, "the loss or the gradient is")
+    return replace(state, update=state.update + 1, skipped=state.skipped + 1)
+
+
+def _not_finite(
+    trainer: Trainer, state: TrainState, update: int, checkpoints: Checkpoints, what: str
+) -> UserError:
+    checkpoints.wait()
+    norms = trainer.gradient_norms(state)
+    return nonfinite.error(update, what, norms, checkpoints.newest(), int(state.skipped))
 
 
 def _restore(checkpoints: Checkpoints, newest: int, state: TrainState) -> tuple[TrainState, float]:
     training = (state.update, state.optimizer, state.sums)
-    parameters, (update, optimizer, sums), seconds = checkpoints.restore(
+    parameters, (update, optimizer, sums), seconds, skipped = checkpoints.restore(
         newest, state.parameters, training
     )
-    return TrainState(update, parameters, optimizer, sums), seconds
+    return TrainState(update, parameters, optimizer, sums, jnp.int32(skipped), state.stuck), seconds
 
 
 def _next_stop(config: ConfigDict, done: int) -> int:
@@ -229,13 +300,14 @@ def _next_stop(config: ConfigDict, done: int) -> int:
 
 def _row(trainer: Trainer, state: TrainState, seconds: float) -> Row:
     sums, update = jax.device_get(state.sums), int(state.update)
+    updates = float(sums.updates) or math.nan  # of all that were skipped there is no mean
     return Row(
         update=update,
         sequences=update * trainer.config.train.batch_size,
         seconds=round(seconds, 3),
-        loss_bits_per_sequence=float(sums.nats / sums.updates) * losses.BITS_PER_NAT,
-        bit_errors_per_sequence=float(sums.bit_errors / sums.updates),
-        gradient_norm=float(sums.gradient_norm / sums.updates),
+        loss_bits_per_sequence=float(sums.nats) / updates * losses.BITS_PER_NAT,
+        bit_errors_per_sequence=float(sums.bit_errors) / updates,
+        gradient_norm=float(sums.gradient_norm) / updates,
         learning_rate=float(trainer.learning_rate(update - 1)),
     )
 

@@ -69,7 +69,7 @@ def test_what_a_run_left_that_ended_before_it_had_a_config_is_no_hindrance(tmp_p
         (tmp_path / name).write_text("{")
     with checkpoints.claimed(tmp_path, tiny()):
         checkpoints.same_run(tmp_path, tiny())
-    assert sorted(files(tmp_path)) == ["config.json", "lock"]
+    assert sorted(files(tmp_path)) == ["checkpoints", "config.json", "lock"]
 
 
 def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, monkeypatch):

@@ -1,0 +1,55 @@
+"""Updates whose loss or gradient is not finite: none is applied; training stops there, or skips a few.
+
+`train.on_nonfinite` says which, `train.most_skipped` how many.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ntm_jax.errors import UserError
+
+
+def limit(config: ConfigDict) -> int:
+    """How many updates of a run may be skipped; configs of older runs do not say, and then it is none."""
+    if config.train.get("on_nonfinite", "stop") == "stop":
+        return 0
+    return int(config.train.most_skipped)
+
+
+@jax.jit
+def copy(tree: Any) -> Any:
+    """A tree of arrays with buffers of its own."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """`[]`, whether every number in a tree of arrays is finite."""
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+
+
+def error(update: int, what: str, norms: Any, newest: int | None, skipped: int) -> UserError:
+    """Why training stopped.
+
+    Args:
+      update: that is not finite, counted from 1.
+      what: is not finite.
+      norms: by parameter, nested dicts.
+      newest: sound checkpoint's update.
+      skipped: updates before.
+    """
+    leaves, _ = jax.tree.flatten_with_path(norms)
+    named = ", ".join(
+        f"{'/'.join(str(key.key) for key in path)} {float(norm):.3g}" for path, norm in leaves
+    )
+    saved = (
+        "no checkpoint was saved" if newest is None else f"update {newest:,} is saved, and sound"
+    )
+    before = f", after {skipped} that were skipped" if skipped else ""
+    return UserError(
+        f"update {update:,}: {what} not finite{before} ({named}); {saved}; try a lower "
+        "optimizer.learning_rate, or train.on_nonfinite=skip"
+    )
