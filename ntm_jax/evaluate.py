@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx, struct
 from ml_collections import ConfigDict
@@ -20,21 +21,20 @@ from ntm_jax import losses, plots, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import load_as, same_run
 
-EPISODES_AT_ONCE = 100
-
 
 @struct.dataclass
 class Scores:
     """What each of E episodes cost."""
 
     nats: jax.Array  # [E]
-    bit_errors: jax.Array  # [E]
+    bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable
     optimal_nats: jax.Array | None  # [E], where the task knows a best predictor
+    measures: dict[str, jax.Array]  # [E, ...], the task's own
 
 
 @struct.dataclass
 class Example:
-    """One episode as `plots.episode` draws it."""
+    """One episode as `plots.episode` draws it, in the channels of the task's `picture`."""
 
     inputs: jax.Array  # [T, in]
     targets: jax.Array  # [T, out]
@@ -100,12 +100,13 @@ def evaluate_model(
     Returns:
       What `evaluation.json` holds.
     """
-    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    task = _task(config)
     cases = []
     for case in tqdm(task.cases(), desc="evaluating", unit="case", dynamic_ncols=True):
         key = case_key(config, case.name)
         scores, example = score(model, case.task, key, config.evaluate.episodes)
-        cases.append({"name": case.name, "difficulty": dict(case.difficulty), **summary(scores)})
+        fields = {**summary(scores), **case.task.report(jax.device_get(scores.measures))}
+        cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
         draw(case.name, example)
     return {
         "task": config.task.name,
@@ -117,6 +118,14 @@ def evaluate_model(
     }
 
 
+def _task(config: ConfigDict) -> tasks.Task:
+    """The task, or that part of it which `evaluate.part` names."""
+    fields = tasks.difficulty(config.task)
+    if "part" in config.evaluate:
+        fields["part"] = config.evaluate.part
+    return tasks.make(config.task.name, **fields)
+
+
 def case_key(config: ConfigDict, name: str) -> jax.Array:
     """Where a case's test episodes come from: `evaluate.seed` and the case's name, never a training key."""
     key, _ = jax.random.split(jax.random.key(config.evaluate.seed))
@@ -126,41 +135,57 @@ def case_key(config: ConfigDict, name: str) -> jax.Array:
 def score(
     model: models.Model, task: tasks.Task, key: jax.Array, episodes: int
 ) -> tuple[Scores, Example]:
-    """Costs of `episodes` episodes, of which `min(episodes, 100)` run at once, and the first of them."""
-    at_once = min(episodes, EPISODES_AT_ONCE)
-    keys = jax.random.split(key, math.ceil(episodes / at_once))
+    """Costs of `episodes` episodes, of which some run at once, and the first of them."""
     structure, parameters = nnx.split(model)
-    scores, example = _score(structure, task, at_once, parameters, keys)
-    return (
-        jax.tree.map(lambda values: values.reshape(-1)[:episodes], scores),
-        example,
-    )
+    scores, examples = [], []
+    for number, (shape, count) in enumerate(task.tests(episodes)):
+        at_once = min(count, task.episodes_at_once)
+        keys = jax.random.split(
+            key if number == 0 else jax.random.fold_in(key, number), math.ceil(count / at_once)
+        )
+        found, example = _score(structure, shape, count, at_once, parameters, keys)
+        scores.append(_first(found, count))
+        examples.append(example)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *scores), examples[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+def _first(scores: Scores, count: int) -> Scores:
+    """The first `count` episodes, of batches: `[batches, B, ...]` -> `[count, ...]`."""
+    return jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:])[:count], scores)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _score(
-    structure: Any, task: tasks.Task, at_once: int, parameters: Any, keys: jax.Array
+    structure: Any,
+    task: tasks.Task,
+    count: int,
+    at_once: int,
+    parameters: Any,
+    keys: jax.Array,
 ) -> tuple[Scores, Example]:
-    def one_batch(key: jax.Array) -> tuple[Scores, Example]:
+    def one_batch(number_and_key: tuple[jax.Array, jax.Array]) -> tuple[Scores, Example]:
+        number, key = number_and_key
         batch_key, model_key = jax.random.split(key)
-        batch = task.sample(batch_key, at_once)
+        batch = task.test_batch(batch_key, number * at_once, count, at_once)
         model = nnx.merge(structure, parameters)
         logits, trace = models.unroll(model, batch.inputs, key=model_key)
         scored = logits, batch.targets, batch.mask
         scores = Scores(
-            losses.sequence_nats(*scored),
-            losses.sequence_bit_errors(*scored),
+            task.outputs.nats(*scored),
+            task.outputs.errors(*scored),
             task.optimal_nats(batch),
+            task.measures(batch, logits),
         )
+        first: tasks.Batch = jax.tree.map(lambda values: values[:, 0], batch)
+        inputs, targets, probabilities = task.picture(first, logits[:, 0])
         example = Example(
-            *(batch.inputs[:, 0], batch.targets[:, 0], batch.mask[:, 0]),
-            jax.nn.sigmoid(logits[:, 0]),
+            *(inputs, targets, first.mask, probabilities),
             trace.read_weightings[:, 0],
             trace.write_weightings[:, 0],
         )
         return scores, example
 
-    scores, examples = jax.lax.map(one_batch, keys)
+    scores, examples = jax.lax.map(one_batch, (jnp.arange(len(keys)), keys))
     return scores, jax.tree.map(lambda values: values[0], examples)
 
 
@@ -193,6 +218,11 @@ def table(result: dict[str, Any]) -> str:
         if "gap_bits_per_sequence" in case:
             error = case["gap_bits_per_sequence_standard_error"]
             line += f"   {case['gap_bits_per_sequence']:.2f} ± {error:.2f} above the optimum"
+        if "bits_per_character" in case:
+            line += f"   {case['bits_per_character']:.3f} bits/character"
+            for kind in ("keyword", "linefeed"):
+                if f"{kind}_accuracy" in case:
+                    line += f", {kind}s {case[f'{kind}_accuracy']:.2%}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -14,12 +14,14 @@ from ntm_jax import rows_last
 from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
+from ntm_jax.embedded import Embedded
 from ntm_jax.errors import UserError
 from ntm_jax.heads import Controls
 from ntm_jax.linear import frozen, scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
+from ntm_jax.windows import window
 
-Model: TypeAlias = NTMCell | LSTM
+Model: TypeAlias = NTMCell | LSTM | Embedded
 State: TypeAlias = NTMState | LSTMCarry
 SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
@@ -47,8 +49,18 @@ def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
       UserError: a name or combination that is not allowed; the message names the field.
     """
     options: dict[str, Any] = dict(config.model)
-    kind = options.pop("kind")
+    embedding, dropout = (options.pop(name, 0) for name in ("embedding_size", "dropout"))
     rngs = nnx.Rngs(config.seed)
+    if embedding:
+        core = _build_core(options, embedding, embedding, rngs)
+        return Embedded(core, output_size, dropout=dropout, rngs=rngs)
+    return _build_core(options, input_size, output_size, rngs)
+
+
+def _build_core(
+    options: dict[str, Any], input_size: int, output_size: int, rngs: nnx.Rngs
+) -> NTMCell | LSTM:
+    kind = options.pop("kind")
     if kind == "lstm":
         return LSTM(input_size, output_size, **options, rngs=rngs)
     if kind == "ntm":
@@ -85,6 +97,10 @@ def unroll(
       UserError: inputs of another shape.
     """
     _check(model, inputs)
+    if isinstance(model, Embedded):
+        embedded = model.embed(inputs)
+        outputs, trace = unroll(model.core, embedded, state=state, key=key, memory=memory)
+        return model.logits(outputs), trace
     if isinstance(model, LSTM):
         hidden = _scan_lstm(model, inputs, state, key)
         empty = jnp.zeros((*hidden.shape[:2], 0, 0), hidden.dtype)
@@ -104,24 +120,45 @@ def unroll(
 
 
 def logits(
-    model: Model, inputs: jax.Array, *, key: jax.Array | None = None
+    model: Model,
+    inputs: jax.Array,
+    *,
+    key: jax.Array | None = None,
+    dropout: jax.Array | None = None,
+    answers: tuple[jax.Array, int] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """What training needs of `unroll`: nothing else is kept along the way.
 
+    Args:
+      model: from `build`.
+      inputs: `[T, B, input_size]`.
+      key: for a random initial state.
+      dropout: the key for it, where the model has some; None leaves it out.
+      answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
+
     Returns:
-      Logits `[T, B, output_size]`, and the blur `[T, B]` of the weightings: 1 - Σ w(i)², which is 0 for a
-      head on one row, summed over the addressings.
+      Logits `[T, B, output_size]`, or of the answers' steps, and the blur `[T, B]` of the weightings:
+      1 - Σ w(i)², which is 0 for a head on one row, summed over the addressings.
     """
     _check(model, inputs)
+    if isinstance(model, Embedded):
+        keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
+        embedded = model.embed(inputs, keys[0])
+        outputs, blur = logits(model.core, embedded, key=key, answers=answers)
+        return model.logits(outputs, keys[1]), blur
+
+    def answered(values: jax.Array) -> jax.Array:
+        return values if answers is None else window(values, *answers)
+
     if isinstance(model, LSTM):
         hidden = _scan_lstm(model, inputs, None, key)
-        return model.output(hidden), jnp.zeros(inputs.shape[:2], hidden.dtype)
+        return model.output(answered(hidden)), jnp.zeros(inputs.shape[:2], hidden.dtype)
 
     def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
         return step.hidden, step.reads, jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
 
     hidden, reads, blur = _scan_ntm(model, inputs, None, key, record)
-    return model.output(hidden, reads), blur
+    return model.output(answered(hidden), answered(reads)), blur
 
 
 def _check(model: Model, inputs: jax.Array) -> None:

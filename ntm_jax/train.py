@@ -22,6 +22,7 @@ from ntm_jax.checkpoints import Checkpoints, claimed, resized
 from ntm_jax.errors import UserError
 from ntm_jax.metrics import Metrics, Row, first_below
 from ntm_jax.web import monitor
+from ntm_jax.windows import first_scored, window
 
 Parameters: TypeAlias = Any  # nested dicts of arrays
 
@@ -70,6 +71,9 @@ class Trainer:
         self.config = config
         self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self.optimizer = optimizers.build(config, config.train.updates)
+        self._batches = tuple(
+            zip(self.task.shapes, self.task.sequences(config.train.batch_size), strict=True)
+        )
         self.learning_rate = optimizers.schedule(config, config.train.updates)
         built = models.build(config, self.task.input_size, self.task.output_size)
         self.structure, first = nnx.split(built)
@@ -125,21 +129,44 @@ class Trainer:
     def _gradient(self, state: TrainState) -> tuple[Parameters, tuple[jax.Array, jax.Array]]:
         batch_key, model_key = keys(self.config, state.update)
         progress = curriculum(self.config, state.update)
-        batch = self.task.sample(batch_key, self.config.train.batch_size, progress)
-
         blur_cost = self._blur_cost(state.update)
-        loss = partial(self._loss, batch=batch, key=model_key, blur_cost=blur_cost)
-        return jax.grad(loss, has_aux=True)(state.parameters)
+
+        def of(task: tasks.Task, batch_size: int) -> Callable[[Parameters], Any]:
+            def gradient(parameters: Parameters) -> Any:
+                batch = task.sample(batch_key, batch_size, progress)
+                loss = partial(self._loss, task=task, batch=batch, key=model_key)
+                return jax.grad(loss, has_aux=True)(parameters, blur_cost=blur_cost)
+
+            return gradient
+
+        gradients = [of(*one) for one in self._batches]
+        if len(gradients) == 1:
+            return gradients[0](state.parameters)
+        chosen = self.task.choose(jax.random.fold_in(batch_key, 0), progress)
+        return jax.lax.switch(chosen, gradients, state.parameters)
 
     def _loss(
-        self, parameters: Parameters, batch: tasks.Batch, key: jax.Array, blur_cost: jax.Array
+        self,
+        parameters: Parameters,
+        task: tasks.Task,
+        batch: tasks.Batch,
+        key: jax.Array,
+        blur_cost: jax.Array,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """What is minimised; mean nats and mean wrong bits per sequence."""
+        """What is minimised; nats and wrong outputs per sequence, of `train.batch_size` sequences.
+
+        A batch that has more of them, because they are shorter, counts for no more.
+        """
         model = nnx.merge(self.structure, parameters)
-        logits, blur = models.logits(model, batch.inputs, key=key)
-        scored = logits, batch.targets, batch.mask
-        nats = jnp.mean(losses.sequence_nats(*scored))
-        errors = jnp.mean(losses.sequence_bit_errors(*scored))
+        scored, answers = (batch.targets, batch.mask), None
+        if task.answer_steps < task.steps:
+            answers = first_scored(batch.mask), task.answer_steps
+            scored = window(batch.targets, *answers), window(batch.mask, *answers)
+        logits, blur = models.logits(
+            model, batch.inputs, key=key, dropout=jax.random.fold_in(key, 0), answers=answers
+        )
+        nats = jnp.sum(task.outputs.nats(logits, *scored)) / self.config.train.batch_size
+        errors = jnp.sum(task.outputs.errors(logits, *scored)) / self.config.train.batch_size
         if not self.config.train.blur_cost:
             return nats, (nats, errors)
         return nats + blur_cost * jnp.mean(jnp.sum(blur, axis=0)), (nats, errors)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntm_jax.errors import UserError, one_of
+from ntm_jax.tasks.acrostic import Acrostic
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.copy import Copy
@@ -15,7 +16,8 @@ from ntm_jax.tasks.repeat_copy import CHANNELS, RepeatCopy
 __all__ = ["TASKS", "Batch", "Case", "Task", "difficulty", "make"]
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort)
+    task.name: task
+    for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort, Acrostic)
 }
 OPTIONAL = ("repeat_copy", "bits")  # the only field that may be None
 
@@ -30,7 +32,7 @@ def make(name: str, /, **difficulty: Any) -> Task:
     """
     if not isinstance(name, str) or name not in TASKS:
         raise one_of("task", name, TASKS)
-    fields = {field.name for field in dataclasses.fields(TASKS[name])}
+    fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field in difficulty:
         if field not in fields:
             raise one_of(f"task {name}, field", field, fields)
@@ -38,6 +40,9 @@ def make(name: str, /, **difficulty: Any) -> Task:
         if field == "count":
             if not isinstance(value, str):
                 raise one_of("task.count", value, CHANNELS)
+        elif fields[field].type is str:
+            if not isinstance(value, str):
+                raise UserError(f"task.{field}: {value!r} is given, text is needed")
         elif type(value) is not int and not (value is None and (name, field) == OPTIONAL):
             raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
     return TASKS[name](**difficulty)

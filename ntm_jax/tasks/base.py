@@ -8,8 +8,10 @@ from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
+from ntm_jax import losses
 from ntm_jax.errors import UserError
 
 
@@ -17,8 +19,8 @@ from ntm_jax.errors import UserError
 class Batch:
     """Episodes, time-major and padded to the task's longest; one episode alone has no `B` axis."""
 
-    inputs: jax.Array  # [T, B, in]
-    targets: jax.Array  # [T, B, out], 0 or 1
+    inputs: jax.Array  # [T, B, in]; of symbols [T, B, 1], whole numbers
+    targets: jax.Array  # [T, B, out], 0 or 1; of symbols [T, B, 1], whole numbers
     mask: jax.Array  # [T, B], 1 where the output is scored
 
 
@@ -39,6 +41,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    outputs: ClassVar[losses.Outputs] = losses.BITS
+    episodes_at_once: ClassVar[int] = 100  # in evaluation
 
     @property
     @abstractmethod
@@ -78,6 +82,67 @@ class Task(ABC):
         """
         keys = jax.random.split(key, batch_size)
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
+
+    # What tasks have whose episodes are of very different lengths, or not without end.
+
+    @property
+    def shapes(self) -> tuple["Task", ...]:
+        """The tasks, each with static shapes of its own, from which batches are drawn; most tasks have one."""
+        return (self,)
+
+    def choose(self, key: jax.Array, progress: jax.Array) -> jax.Array:
+        """`[]`, which of `shapes` a training batch is drawn from."""
+        return jnp.zeros((), jnp.int32)
+
+    def sequences(self, batch_size: int) -> tuple[int, ...]:
+        """How many sequences a training batch of each of `shapes` has, if `batch_size` on average."""
+        return (batch_size,)
+
+    @property
+    def answer_steps(self) -> int:
+        """From an episode's first scored step to the last, at most."""
+        return self.steps
+
+    def tests(self, episodes: int) -> tuple[tuple["Task", int], ...]:
+        """What an evaluation of so many episodes consists of: tasks of one shape, and episodes of each."""
+        return ((self, episodes),)
+
+    def test_batch(self, key: jax.Array, first: jax.Array, episodes: int, batch_size: int) -> Batch:
+        """A batch of an evaluation's episodes.
+
+        Args:
+          key: decides what is random.
+          first: `[]`, the number of its first episode.
+          episodes: how many the evaluation has, of this shape.
+          batch_size: B. What the last batch has beyond `episodes` does not count.
+        """
+        return self.sample(key, batch_size)
+
+    def unseen(self) -> "Task":
+        """The same for episodes that no training run draws; there are enough of most without this."""
+        return self
+
+    def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
+        """What `report` needs of an evaluation's episodes beside their costs, each `[B, ...]`.
+
+        Args:
+          batch: of `test_batch`.
+          logits: `[T, B, out]`.
+        """
+        return {}
+
+    def report(self, measures: dict[str, np.ndarray]) -> dict[str, float]:
+        """More fields for a case of `evaluation.json`, from the `measures` of all its episodes, `[E, ...]`."""
+        return {}
+
+    def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """An episode as a figure shows it: channels put in, expected and said, `[T, in]`, `[T, out]`, `[T, out]`.
+
+        Args:
+          batch: one episode, `[T, in]`, `[T, out]`, `[T]`.
+          logits: `[T, out]`.
+        """
+        return batch.inputs, batch.targets, jax.nn.sigmoid(logits)
 
     def optimal_nats(self, batch: Batch) -> jax.Array | None:
         """`[B]`, the cost of the best possible predictor on these episodes, where one is known."""

@@ -1,0 +1,261 @@
+"""Acrostics, as `fumin/ntm` has them: write a poem around the characters that were shown in their places.
+
+The poem is shown first with all but some of its characters blank, then it is predicted, each symbol from those before.
+
+poem 春眠 / 聞鳥   step   0   1   2   3   4   5   6   7   8   9  10  11
+input  shown             _  眠   ⏎   聞  _   ⏎
+       end of poem                              1
+       last symbol                                 春  眠   ⏎   聞  鳥
+output next symbol                             春  眠   ⏎   聞  鳥   ⏎
+scored                                          1   1   1   1   1   1
+
+Poems are drawn from a part of the corpus, all alike. Their lengths differ tenfold, so that a training batch is of
+poems of about one length, and of about as many symbols whatever that is.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntm_jax import losses
+from ntm_jax.errors import UserError, one_of
+from ntm_jax.tasks.acrostic import bigram, corpus, scores
+from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS, MOST_SYMBOLS, Corpus
+from ntm_jax.tasks.base import Batch, Case, Task, opened, require, require_range
+
+# The longest poem in each batch's shape, in symbols: 7x4 has 32, 5x8 48, 7x8 64. More of them pad less and
+# compile longer; of these 11% are padding.
+LONGEST = (32, 48, 64, 96, 144, MOST_SYMBOLS)
+FORMS = ("5x4", "7x4", "5x8", "7x8")
+
+
+@dataclass(frozen=True)
+class Acrostic(Task):
+    """Poems of `min_symbols` to `max_symbols` characters and linefeeds, some characters of each line shown.
+
+    `part` is train, validation or test; `form` like 5x8, 8 lines of 5 characters, or any if empty. `keywords`
+    characters are shown in a line: at random places, if `position` is 0, or those nearest to the
+    `position`-th, counted from the end if it is below 0. Of the others, `more` percent are shown too.
+    `vocabulary` is how many characters have numbers of their own, `corpus` the file.
+    """
+
+    name: ClassVar[str] = "acrostic"
+    outputs: ClassVar[losses.Outputs] = losses.SYMBOLS
+    episodes_at_once: ClassVar[int] = 32
+    part: str = "train"
+    form: str = ""
+    keywords: int = 1
+    position: int = 0
+    more: int = 0
+    min_symbols: int = 1
+    max_symbols: int = MOST_SYMBOLS
+    vocabulary: int = corpus.CHARACTERS
+    corpus: str = corpus.DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.part not in corpus.PARTS:
+            raise one_of("task.part", self.part, corpus.PARTS)
+        _width_and_lines(self.form)
+        for field, most in (("keywords", MOST_SYMBOLS), ("more", 100)):
+            value = getattr(self, field)
+            require(0 <= value <= most, f"task.{field}: {value} is given, 0 to {most} is allowed")
+        require(
+            abs(self.position) < MOST_SYMBOLS,
+            f"task.position: {self.position} is given, {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1} is allowed",
+        )
+        require_range("symbols", self.min_symbols, self.max_symbols)
+        require(
+            1 <= self.vocabulary < 2**16 - MARKS,
+            f"task.vocabulary: {self.vocabulary} is given, 1 to {2**16 - MARKS - 1} is allowed",
+        )
+
+    @property
+    def input_size(self) -> int:
+        return 1
+
+    @property
+    def output_size(self) -> int:
+        """V: marks and characters, whether or not the corpus has all of them."""
+        return MARKS + self.vocabulary
+
+    @property
+    def steps(self) -> int:
+        return 2 * self.answer_steps
+
+    @property
+    def answer_steps(self) -> int:
+        found, poems = _open(self)
+        return int(found.lengths[poems].max())
+
+    @property
+    def shapes(self) -> tuple["Acrostic", ...]:
+        found, poems = _open(self)
+        shapes, lengths, least = [], found.lengths[poems], self.min_symbols
+        for longest in LONGEST:
+            if np.any((lengths >= least) & (lengths <= longest)):
+                most = min(longest, self.max_symbols)
+                shapes.append(self.at(min_symbols=least, max_symbols=most))
+            least = max(least, longest + 1)
+        return tuple(shapes)
+
+    def choose(self, key: jax.Array, progress: jax.Array) -> jax.Array:
+        """So that all poems are drawn alike; a curriculum begins with the shortest."""
+        symbols = jnp.array([len(_open(s)[1]) * s.answer_steps for s in self.shapes], jnp.float32)
+        allowed = jnp.arange(len(symbols)) < opened(1, len(symbols), progress)
+        return jax.random.categorical(key, jnp.where(allowed, jnp.log(symbols), -jnp.inf))
+
+    def sequences(self, batch_size: int) -> tuple[int, ...]:
+        """About as many symbols in all of them."""
+        shapes = [(len(_open(s)[1]), s.answer_steps) for s in self.shapes]
+        mean = sum(poems * longest for poems, longest in shapes) / sum(p for p, _ in shapes)
+        return tuple(max(1, round(batch_size * mean / longest)) for _, longest in shapes)
+
+    def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
+        poem_key, shown_key = jax.random.split(key)
+        poems = jnp.asarray(_open(self)[1])
+        return self.episode_of(jax.random.choice(poem_key, poems), shown_key)
+
+    def episode_of(self, poem: jax.Array, key: jax.Array) -> Batch:
+        """An episode `[T, 1]`, `[T, 1]`, `[T]` of the corpus's poem of that number."""
+        text, starts = _on_device(_open(self)[0])
+        start, length = starts[poem], starts[poem + 1] - starts[poem]
+        place = jnp.arange(self.answer_steps)
+        symbols = jnp.where(place < length, text[jnp.minimum(start + place, text.size - 1)], BLANK)
+        shown = (symbols == LINEFEED) | self._shown(symbols, place < length, key)
+        return as_episode(symbols, shown, length)
+
+    def _shown(self, symbols: jax.Array, present: jax.Array, key: jax.Array) -> jax.Array:
+        """Which of the characters are keywords, `[S]`."""
+        ends = (symbols == LINEFEED).astype(jnp.int32)
+        line, character = jnp.cumsum(ends) - ends, present & (ends == 0)
+        fellows = (line[:, None] == line[None, :]) & character[None, :]
+        place = jnp.arange(symbols.size)
+        column = jnp.sum(fellows & (place[None, :] <= place[:, None]), axis=1)  # the first is 1
+        if self.position == 0:
+            order = jax.random.uniform(key, symbols.shape)
+        else:
+            if self.position < 0:
+                column = column - jnp.sum(fellows, axis=1) - 1  # the last is -1
+            # Of two that are equally near, the one before.
+            late = (column > self.position).astype(jnp.int32)
+            order = 2 * jnp.abs(column - self.position) + late
+        keyword = jnp.sum(fellows & (order[None, :] < order[:, None]), axis=1) < self.keywords
+        also = jax.random.uniform(jax.random.fold_in(key, 1), symbols.shape) < self.more / 100
+        return character & (keyword | also)
+
+    # Evaluation: every poem of a part once, or some of them, evenly spread.
+
+    def tests(self, episodes: int) -> tuple[tuple["Acrostic", int], ...]:
+        shapes = [(shape, len(_open(shape)[1])) for shape in self.shapes]
+        total = sum(poems for _, poems in shapes)
+        share = min(1.0, episodes / total)
+        return tuple((shape, max(1, round(poems * share))) for shape, poems in shapes)
+
+    def test_batch(self, key: jax.Array, first: jax.Array, episodes: int, batch_size: int) -> Batch:
+        poems = _open(self)[1]
+        spread = jnp.asarray(poems[np.arange(episodes) * len(poems) // episodes])
+        numbers = jnp.minimum(first + jnp.arange(batch_size), episodes - 1)
+        keys = jax.random.split(key, batch_size)
+        return jax.vmap(self.episode_of, out_axes=1)(spread[numbers], keys)
+
+    def unseen(self) -> "Acrostic":
+        return self.at(part="validation") if self.part == "train" else self
+
+    def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
+        return scores.measures(batch, logits, self.answer_steps, MOST_SYMBOLS)
+
+    def report(self, measures: dict[str, np.ndarray]) -> dict[str, float]:
+        anchor = bigram.of_corpus(_open(self)[0], self.output_size)
+        return scores.report(measures, anchor)
+
+    def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return scores.picture(batch, logits)
+
+    def cases(self) -> list[Case]:
+        """Of the test part, or of the part that this task is of if that is not what is trained on."""
+        part = "test" if self.part == "train" else self.part
+        every = self.at(part=part, form="", keywords=1, position=0, more=0)
+        every = every.at(min_symbols=1, max_symbols=MOST_SYMBOLS)
+        asked: list[tuple[str, dict[str, int | str]]] = [
+            ("any", {}),
+            *((f"form_{form}", {"form": form}) for form in FORMS),
+            ("first", {"position": 1}),
+            ("last", {"position": -1}),
+            ("three", {"keywords": 3}),
+        ]
+        return [
+            Case(name, {"part": part, **difficulty}, every.at(**difficulty))
+            for name, difficulty in asked
+            if len(_selected(every.at(**difficulty)))
+        ]
+
+
+def as_episode(symbols: jax.Array, shown: jax.Array, length: jax.Array) -> Batch:
+    """An episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.
+
+    Args:
+      symbols: `[S]`, the poem, then anything.
+      shown: `[S]`, whether a symbol is put in before the end of the poem; linefeeds always are.
+      length: `[]`, of the poem, with its last linefeed.
+    """
+    size = symbols.size
+    step = jnp.arange(2 * size)
+    asked = jnp.where(shown, symbols, BLANK)
+
+    def at(values: jax.Array, places: jax.Array) -> jax.Array:
+        return values[jnp.clip(places, 0, size - 1)]
+
+    answered = (step >= length) & (step < 2 * length)
+    inputs = jnp.where(step < length, at(asked, step), BLANK)
+    inputs = jnp.where(step == length, END, inputs)
+    inputs = jnp.where(answered & (step > length), at(symbols, step - length - 1), inputs)
+    targets = jnp.where(answered, at(symbols, step - length), BLANK)
+    return Batch(inputs[:, None], targets[:, None], answered.astype(jnp.float32))
+
+
+def _width_and_lines(form: str) -> tuple[int, int] | None:
+    """`5x8` -> (5, 8); None for any form."""
+    if not form:
+        return None
+    width, x, lines = form.partition("x")
+    if not (x and width.isdecimal() and lines.isdecimal() and int(width) and int(lines)):
+        raise UserError(f"task.form: {form!r} cannot be read; write it like 5x8, 8 lines of 5")
+    return int(width), int(lines)
+
+
+def _open(task: Acrostic) -> tuple[Corpus, np.ndarray]:
+    """The corpus, and the numbers of the poems that the task is of, the shortest first."""
+    poems = _selected(task)
+    if not len(poems):
+        raise UserError(
+            f"task.corpus: {task.corpus} has no poem for part {task.part!r}, form {task.form or 'any'!r}, "
+            f"{task.min_symbols} to {task.max_symbols} symbols"
+        )
+    return corpus.load(task.corpus), poems
+
+
+@lru_cache(maxsize=256)
+def _selected(task: Acrostic) -> np.ndarray:
+    found = corpus.load(task.corpus)
+    if len(found.characters) > task.vocabulary:
+        raise UserError(
+            f"task.vocabulary: {task.vocabulary} is given, {task.corpus} has {len(found.characters)} characters"
+        )
+    poems, lengths = found.part(task.part), found.lengths
+    poems = poems[(lengths[poems] >= task.min_symbols) & (lengths[poems] <= task.max_symbols)]
+    form = _width_and_lines(task.form)
+    if form is not None:
+        lines, widths = found.lines()
+        poems = poems[(widths[poems] == form[0]) & (lines[poems] == form[1])]
+    return poems[np.argsort(lengths[poems], kind="stable")]
+
+
+@lru_cache(maxsize=4)
+def _on_device(found: Corpus) -> tuple[jax.Array, jax.Array]:
+    """Text and starts, int32, whether or not something is being traced."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(found.text, jnp.int32), jnp.asarray(found.starts, jnp.int32)
