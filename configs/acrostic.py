@@ -5,21 +5,22 @@ from ml_collections import ConfigDict
 from configs import base
 
 
-def get_config(model: str = "ntm-lstm") -> ConfigDict:
+def get_config(model: str = "ntm-ff") -> ConfigDict:
     """The config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 5})
-    config.task.corpus = "runs/corpus/quantangshi.npz"
+    config.task.update({"shortest": 1, "longest": 256})
+    config.task.update({"vocabulary": 3000, "corpus": "runs/corpus/quantangshi.npz"})
     config.model.update({"embedding_size": 256, "dropout": 0.25, "controller_size": 512})
     config.optimizer.update({"name": "adamw", "learning_rate": 2e-3, "warmup": 200})
     config.optimizer.arguments = "weight_decay=0.01"
     config.optimizer.clip_at = 10.0
-    config.train.update({"updates": 4000, "batch_size": 64, "log_every": 50})
+    config.train.update({"updates": 8000, "batch_size": 32, "log_every": 50})
     config.train.checkpoint_every = 200
     config.evaluate.episodes = 3000  # all that are held out
     config.evaluate.part = "test"  # validation, while something is tuned
     if model == "lstm":
-        config.model.controller_layers = 2
+        config.model.update({"controller_layers": 2, "controller_size": 400})
         return config
     config.model.update({"memory_size": 128, "word_size": 32, "read_heads": 4, "write_heads": 2})
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})

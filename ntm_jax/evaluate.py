@@ -29,7 +29,7 @@ class Scores:
     nats: jax.Array  # [E]
     bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable
     optimal_nats: jax.Array | None  # [E], where the task knows a best predictor
-    measures: dict[str, jax.Array]  # [E, ...], the task's own
+    measures: dict[str, jax.Array] = struct.field(default_factory=dict)  # [E, ...], the task's own
 
 
 @struct.dataclass
@@ -102,7 +102,8 @@ def evaluate_model(
     """
     task = _task(config)
     cases = []
-    for case in tqdm(task.cases(), desc="evaluating", unit="case", dynamic_ncols=True):
+    there = [case for case in task.cases() if case.task.tests(config.evaluate.episodes)]
+    for case in tqdm(there, desc="evaluating", unit="case", dynamic_ncols=True):
         key = case_key(config, case.name)
         scores, example = score(model, case.task, key, config.evaluate.episodes)
         fields = {**summary(scores), **case.task.report(jax.device_get(scores.measures))}

@@ -71,9 +71,7 @@ class Trainer:
         self.config = config
         self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self.optimizer = optimizers.build(config, config.train.updates)
-        self._batches = tuple(
-            zip(self.task.shapes, self.task.sequences(config.train.batch_size), strict=True)
-        )
+        self._shapes = shapes(config, self.task)
         self.learning_rate = optimizers.schedule(config, config.train.updates)
         built = models.build(config, self.task.input_size, self.task.output_size)
         self.structure, first = nnx.split(built)
@@ -139,10 +137,10 @@ class Trainer:
 
             return gradient
 
-        gradients = [of(*one) for one in self._batches]
+        gradients = [of(*one) for one in self._shapes]
         if len(gradients) == 1:
             return gradients[0](state.parameters)
-        chosen = self.task.choose(jax.random.fold_in(batch_key, 0), progress)
+        chosen = chosen_shape(self.config, self.task, state.update)
         return jax.lax.switch(chosen, gradients, state.parameters)
 
     def _loss(
@@ -185,6 +183,17 @@ def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:
     key = jax.random.fold_in(jax.random.key(config.seed), update)
     batch_key, model_key = jax.random.split(key)
     return batch_key, model_key
+
+
+def shapes(config: ConfigDict, task: tasks.Task) -> tuple[tuple[tasks.Task, int], ...]:
+    """The kinds of batches that training draws: each a task of one shape, and how many sequences."""
+    return tuple(zip(task.shapes, task.sequences(config.train.batch_size), strict=True))
+
+
+def chosen_shape(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array:
+    """`[]`, which of `shapes` an update's batch has."""
+    key = jax.random.fold_in(keys(config, update)[0], 0)
+    return task.choose(key, curriculum(config, update))
 
 
 def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:

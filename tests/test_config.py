@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import verse
 from flax import nnx
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
@@ -24,6 +25,7 @@ BAD_FILE = "def get_config(model='ntm-ff'):\n    "
 # ---- The smallest runs, which the tests of training, evaluation and the program share
 
 TINY_TASKS = {
+    "acrostic": [f"corpus={verse.corpus_path()}", f"vocabulary={verse.VOCABULARY}"],
     "associative_recall": ["max_items=2"],
     "copy": ["max_length=3"],
     "ngram": ["length=8"],
@@ -39,6 +41,7 @@ def tiny_overrides(task="copy", model="ntm-ff", **fields):
     return [
         *(f"task.{size}" for size in TINY_TASKS[task]),
         *(f"model.{size}" for size in sizes),
+        *(["model.embedding_size=4"] if task == "acrostic" else []),
         "train.batch_size=2",
         "evaluate.episodes=2",
         "evaluate.memory_size=0",

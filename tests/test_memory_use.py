@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from test_checkpoints import save
-from test_config import TASKS, quick_compile, tiny
+from test_config import quick_compile, tiny
 
 from ntm_jax import evaluate, memory_use, tasks
 from ntm_jax import model as models
@@ -123,7 +123,7 @@ def test_a_sorting_model_by_hand():
     np.testing.assert_array_equal(found["answer_steps"], [np.nan, 1, 2, np.nan])
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", memory_use.PICTURES)
 def test_a_model_of_every_task_can_be_drawn(name):
     config = tiny(name)
     small = tasks.make(name, **tasks.difficulty(config.task))

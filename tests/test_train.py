@@ -101,6 +101,7 @@ def test_every_task_and_model_trains_with_every_optimiser(task, model):
     """Every pair of a task, a model and an optimiser is among these, every optimiser with its own schedule."""
     place = TASKS.index(task) + MODELS.index(model)
     options = OPTIMIZERS[place % len(OPTIMIZERS)]
+    options = {"arguments": "", **options}  # a task's are for its own optimiser
     fields = {f"optimizer__{field}": value for field, value in options.items()}
     curriculum = ("growing", "none")[place % 2]
     trainer = train.Trainer(config_of(task, model, curriculum__name=curriculum, **fields))

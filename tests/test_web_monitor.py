@@ -443,5 +443,5 @@ def test_a_model_without_heads_is_printed_too():
     batch, key = latest_episodes(trainer.task, config)(0)
     from ntm_jax.web import episodes
 
-    episode = episodes.run(trainer.model(trainer.initial_state()), batch, key)
+    episode = episodes.run(trainer.model(trainer.initial_state()), trainer.task, batch, key)
     assert "predicted" in text(episode, 0)

@@ -119,7 +119,7 @@ class Task(ABC):
         return self.sample(key, batch_size)
 
     def unseen(self) -> "Task":
-        """The same for episodes that no training run draws; there are enough of most without this."""
+        """What a glance beside training is to be at: of one shape, and not what is trained on, where that ends."""
         return self
 
     def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:

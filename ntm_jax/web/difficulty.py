@@ -33,6 +33,11 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     ),
     "associative_recall": (Field("items", ("min_items", "max_items"), 2, 400),),
     "ngram": (Field("length", ("length",), 2, 2000),),
+    "acrostic": (
+        Field("keywords", ("keywords",), 0, 8),
+        Field("position", ("position",), -8, 8),
+        Field("longest", ("longest",), 2, 256),
+    ),
     "priority_sort": (Field("items", ("items",), 1, 500), Field("kept", ("kept",), 1, 500)),
 }
 

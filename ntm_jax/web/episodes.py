@@ -18,6 +18,7 @@ from ntm_jax.web import labels
 from ntm_jax.web.difficulty import Question
 from ntm_jax.web.packing import pack
 
+LEAST_CHANCE = 1e-7  # of a symbol, in float32
 SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on
 
 
@@ -45,16 +46,21 @@ def watch(model: models.Model, question: Question) -> Episode:
     if question.table is not None:
         table, _ = jax.random.split(jax.random.key(question.table))
     batch, optimal = _draw(question.task, batch_key, table)
-    return run(model, batch, model_key, optimal)
+    return run(model, question.task, batch, model_key, optimal)
 
 
 def run(
-    model: models.Model, batch: Batch, key: jax.Array, optimal: jax.Array | None = None
+    model: models.Model,
+    task: tasks.Task,
+    batch: Batch,
+    key: jax.Array,
+    optimal: jax.Array | None = None,
 ) -> Episode:
-    """What a model does in one episode.
+    """What a model does in one episode, in the channels of the task's `picture`.
 
     Args:
       model: with its rows.
+      task: whose episode it is.
       batch: the episode, `[T, in]`, `[T, out]`, `[T]`.
       key: for a random initial state.
       optimal: `[T, out]`, where a best predictor is known.
@@ -68,8 +74,14 @@ def run(
     logits, trace, first_memory = seen
     # What comes after the last step has no influence on what came before.
     logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
+    shown = batch.inputs, batch.targets, logits
+    if task.outputs is not losses.BITS:
+        inputs, targets, chance = jax.device_get(task.picture(batch, logits))
+        chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
+        shown = inputs, targets, np.log(chance) - np.log1p(-chance)
+    inputs, targets, logits = shown
     return Episode(
-        *(batch.inputs, batch.targets, batch.mask, logits, optimal),
+        *(inputs, targets, batch.mask, logits, optimal),
         trace.read_weightings,
         trace.write_weightings,
         trace.reads,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ntm_jax.tasks import Task
+from ntm_jax.tasks.acrostic import Acrostic
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.ngram import NGram
@@ -21,6 +22,8 @@ COUNT_CHANNELS = {
 def input_channels(task: Task) -> list[str]:
     """A name for each channel of the input."""
     match task:
+        case Acrostic():
+            return ["blank", "given character", "linefeed", "end of poem", "character before"]
         case Copy(flags=2):
             flags = ["start", "delimiter"]
         case Copy():
@@ -43,6 +46,8 @@ def output_channels(task: Task) -> list[str]:
         return [*_bits(task.output_size - 1), "end"]
     if isinstance(task, NGram):
         return ["next bit"]
+    if isinstance(task, Acrostic):
+        return ["keyword", "linefeed", "other character"]
     return _bits(task.output_size)
 
 

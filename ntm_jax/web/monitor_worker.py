@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -65,10 +66,12 @@ class Worker:
         self._seen, self._worked = written, time.monotonic()
         found = weights.load(path)
         model = found.model()
-        scores, _ = evaluate.score(model, self._task, self._key, HELD_OUT)
+        scores, _ = evaluate.score(model, self._task.unseen(), self._key, HELD_OUT)
         means = evaluate.summary(scores)
         batch, key = self._latest(found.update)
-        episode = episodes.run(model, batch, key, _optimal(self._task, batch))
+        episode = episodes.run(
+            model, self._task, batch, key, _optimal(self._task, batch)
+        )
 
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
@@ -133,15 +136,20 @@ def latest_episodes(
     one of the batch that comes first.
     """
 
-    @jax.jit
-    def draw(last: jax.Array) -> tuple[Batch, jax.Array]:
+    def draw(
+        shape: tasks.Task, batch_size: int, last: jax.Array
+    ) -> tuple[Batch, jax.Array]:
         batch_key, model_key = train.keys(config, last)
-        progress = train.curriculum(config, last)
-        batch = task.sample(batch_key, config.train.batch_size, progress)
+        batch = shape.sample(batch_key, batch_size, train.curriculum(config, last))
         return jax.tree.map(lambda values: values[:, 0], batch), model_key
 
+    shapes = train.shapes(config, task)
+    draws = [jax.jit(partial(draw, *one)) for one in shapes]
+
     def latest(update: int) -> tuple[Batch, jax.Array]:
-        episode, key = draw(jnp.int32(max(update - 1, 0)))
+        last = jnp.int32(max(update - 1, 0))
+        chosen = int(train.chosen_shape(config, task, last)) if len(shapes) > 1 else 0
+        episode, key = draws[chosen](last)
         end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
         shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)
         return shown, key

@@ -185,7 +185,7 @@ def load(path: str | Path) -> Corpus:
 def _load(path: str, changed: int) -> Corpus:
     again = "run: python -m ntm_jax.tasks.acrostic prepare"
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
             provenance = json.loads(str(content["provenance"]))
             arrays = {name: content[name] for name in ("characters", "text", "starts", "folds")}
         expected = provenance.pop("sha256"), provenance.pop("layout")

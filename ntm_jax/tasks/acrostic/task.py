@@ -25,7 +25,7 @@ from ntm_jax import losses
 from ntm_jax.errors import UserError, one_of
 from ntm_jax.tasks.acrostic import bigram, corpus, scores
 from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS, MOST_SYMBOLS, Corpus
-from ntm_jax.tasks.base import Batch, Case, Task, opened, require, require_range
+from ntm_jax.tasks.base import Batch, Case, Task, opened, require
 
 # The longest poem in each batch's shape, in symbols: 7x4 has 32, 5x8 48, 7x8 64. More of them pad less and
 # compile longer; of these 11% are padding.
@@ -35,7 +35,7 @@ FORMS = ("5x4", "7x4", "5x8", "7x8")
 
 @dataclass(frozen=True)
 class Acrostic(Task):
-    """Poems of `min_symbols` to `max_symbols` characters and linefeeds, some characters of each line shown.
+    """Poems of `shortest` to `longest` characters and linefeeds, some characters of each line shown.
 
     `part` is train, validation or test; `form` like 5x8, 8 lines of 5 characters, or any if empty. `keywords`
     characters are shown in a line: at random places, if `position` is 0, or those nearest to the
@@ -51,8 +51,8 @@ class Acrostic(Task):
     keywords: int = 1
     position: int = 0
     more: int = 0
-    min_symbols: int = 1
-    max_symbols: int = MOST_SYMBOLS
+    shortest: int = 1
+    longest: int = MOST_SYMBOLS
     vocabulary: int = corpus.CHARACTERS
     corpus: str = corpus.DEFAULT
 
@@ -67,7 +67,10 @@ class Acrostic(Task):
             abs(self.position) < MOST_SYMBOLS,
             f"task.position: {self.position} is given, {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1} is allowed",
         )
-        require_range("symbols", self.min_symbols, self.max_symbols)
+        require(
+            1 <= self.shortest <= self.longest,
+            f"task.shortest: {self.shortest} is given, 1 to task.longest ({self.longest}) is allowed",
+        )
         require(
             1 <= self.vocabulary < 2**16 - MARKS,
             f"task.vocabulary: {self.vocabulary} is given, 1 to {2**16 - MARKS - 1} is allowed",
@@ -94,12 +97,11 @@ class Acrostic(Task):
     @property
     def shapes(self) -> tuple["Acrostic", ...]:
         found, poems = _open(self)
-        shapes, lengths, least = [], found.lengths[poems], self.min_symbols
-        for longest in LONGEST:
-            if np.any((lengths >= least) & (lengths <= longest)):
-                most = min(longest, self.max_symbols)
-                shapes.append(self.at(min_symbols=least, max_symbols=most))
-            least = max(least, longest + 1)
+        shapes, lengths, least = [], found.lengths[poems], self.shortest
+        for most in LONGEST:
+            if np.any((lengths >= least) & (lengths <= most)):
+                shapes.append(self.at(shortest=least, longest=min(most, self.longest)))
+            least = max(least, most + 1)
         return tuple(shapes)
 
     def choose(self, key: jax.Array, progress: jax.Array) -> jax.Array:
@@ -150,6 +152,8 @@ class Acrostic(Task):
     # Evaluation: every poem of a part once, or some of them, evenly spread.
 
     def tests(self, episodes: int) -> tuple[tuple["Acrostic", int], ...]:
+        if not len(_selected(self)):
+            return ()
         shapes = [(shape, len(_open(shape)[1])) for shape in self.shapes]
         total = sum(poems for _, poems in shapes)
         share = min(1.0, episodes / total)
@@ -163,7 +167,9 @@ class Acrostic(Task):
         return jax.vmap(self.episode_of, out_axes=1)(spread[numbers], keys)
 
     def unseen(self) -> "Acrostic":
-        return self.at(part="validation") if self.part == "train" else self
+        """Validation poems of about one length."""
+        part = self.at(part="validation") if self.part == "train" else self
+        return part.shapes[len(part.shapes) // 2]
 
     def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
         return scores.measures(batch, logits, self.answer_steps, MOST_SYMBOLS)
@@ -179,7 +185,7 @@ class Acrostic(Task):
         """Of the test part, or of the part that this task is of if that is not what is trained on."""
         part = "test" if self.part == "train" else self.part
         every = self.at(part=part, form="", keywords=1, position=0, more=0)
-        every = every.at(min_symbols=1, max_symbols=MOST_SYMBOLS)
+        every = every.at(shortest=1, longest=MOST_SYMBOLS)
         asked: list[tuple[str, dict[str, int | str]]] = [
             ("any", {}),
             *((f"form_{form}", {"form": form}) for form in FORMS),
@@ -190,7 +196,6 @@ class Acrostic(Task):
         return [
             Case(name, {"part": part, **difficulty}, every.at(**difficulty))
             for name, difficulty in asked
-            if len(_selected(every.at(**difficulty)))
         ]
 
 
@@ -233,7 +238,7 @@ def _open(task: Acrostic) -> tuple[Corpus, np.ndarray]:
     if not len(poems):
         raise UserError(
             f"task.corpus: {task.corpus} has no poem for part {task.part!r}, form {task.form or 'any'!r}, "
-            f"{task.min_symbols} to {task.max_symbols} symbols"
+            f"{task.shortest} to {task.longest} symbols"
         )
     return corpus.load(task.corpus), poems
 
@@ -246,7 +251,7 @@ def _selected(task: Acrostic) -> np.ndarray:
             f"task.vocabulary: {task.vocabulary} is given, {task.corpus} has {len(found.characters)} characters"
         )
     poems, lengths = found.part(task.part), found.lengths
-    poems = poems[(lengths[poems] >= task.min_symbols) & (lengths[poems] <= task.max_symbols)]
+    poems = poems[(lengths[poems] >= task.shortest) & (lengths[poems] <= task.longest)]
     form = _width_and_lines(task.form)
     if form is not None:
         lines, widths = found.lines()
