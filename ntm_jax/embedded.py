@@ -40,9 +40,7 @@ class Embedded(nnx.Module):
         self.table = nnx.Param(table)
         self.bias = nnx.Param(jnp.zeros(symbols, param_dtype))
 
-    def initial_state(
-        self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
-    ) -> Any:
+    def initial_state(self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None) -> Any:
         """The core's."""
         return self.core.initial_state(batch_shape, key)
 

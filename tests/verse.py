@@ -13,7 +13,9 @@ CHARACTERS = "天地玄黃宇宙洪荒日月盈昃辰宿列張寒來暑往"
 VOCABULARY = len(CHARACTERS)
 
 
-def raw_poems(count: int = 400, width: int = 3, lines: tuple[int, ...] = (2, 3, 9)) -> list[RawPoem]:
+def raw_poems(
+    count: int = 400, width: int = 3, lines: tuple[int, ...] = (2, 3, 9)
+) -> list[RawPoem]:
     """Poems of so many lines of `width` characters, in turn; with 9 lines they are of a batch of their own."""
     draw = random.Random(0)
 

@@ -16,8 +16,7 @@ from ntm_jax.tasks.repeat_copy import CHANNELS, RepeatCopy
 __all__ = ["TASKS", "Batch", "Case", "Task", "difficulty", "make"]
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort, Acrostic)
+    task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort, Acrostic)
 }
 OPTIONAL = ("repeat_copy", "bits")  # the only field that may be None
 

@@ -69,9 +69,7 @@ class Worker:
         scores, _ = evaluate.score(model, self._task.unseen(), self._key, HELD_OUT)
         means = evaluate.summary(scores)
         batch, key = self._latest(found.update)
-        episode = episodes.run(
-            model, self._task, batch, key, _optimal(self._task, batch)
-        )
+        episode = episodes.run(model, self._task, batch, key, _optimal(self._task, batch))
 
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
@@ -136,9 +134,7 @@ def latest_episodes(
     one of the batch that comes first.
     """
 
-    def draw(
-        shape: tasks.Task, batch_size: int, last: jax.Array
-    ) -> tuple[Batch, jax.Array]:
+    def draw(shape: tasks.Task, batch_size: int, last: jax.Array) -> tuple[Batch, jax.Array]:
         batch_key, model_key = train.keys(config, last)
         batch = shape.sample(batch_key, batch_size, train.curriculum(config, last))
         return jax.tree.map(lambda values: values[:, 0], batch), model_key

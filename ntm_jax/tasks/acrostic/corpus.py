@@ -37,9 +37,7 @@ NOTE = re.compile(
 )
 LINE_END = re.compile(r"[，。？！；：、…,.?!;:\n]+")
 # All but ideographs and the signs for characters that are lost: quotation marks, digits, brackets without a partner.
-NO_CHARACTER = re.compile(
-    r"[^\u3400-\u9fff\uf900-\ufaff\ue000-\uf8ff\U00020000-\U0003ffff〇□○●]"
-)
+NO_CHARACTER = re.compile(r"[^\u3400-\u9fff\uf900-\ufaff\ue000-\uf8ff\U00020000-\U0003ffff〇□○●]")
 
 
 @dataclass(frozen=True, eq=False)
