@@ -27,6 +27,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "model.read_heads": (1, 64),
     "model.write_heads": (1, 64),
     "model.shift_range": (0, 64),
+    "model.embedding_size": (0, 100_000),
+    "model.dropout": (0, 0.99),
     "optimizer.learning_rate": (1e-12, 1e3),
     "optimizer.warmup": (0, 10**9),
     "optimizer.clip_at": (1e-12, 1e12),

@@ -4,6 +4,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Scores:
     nats: jax.Array  # [E]
     bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable
     optimal_nats: jax.Array | None  # [E], where the task knows a best predictor
-    measures: dict[str, jax.Array] = struct.field(default_factory=dict)  # [E, ...], the task's own
+    measures: dict[str, jax.Array] = field(default_factory=dict)  # [E, ...], the task's own
 
 
 @struct.dataclass

@@ -174,7 +174,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():
         seen.add(chosen)
         batch_key, model_key = train.keys(config, state.update)
         shape, size = train.shapes(config, trainer.task)[chosen]
-        batch = shape.sample(batch_key, size)
+        batch = jax.jit(shape.sample, static_argnums=1)(batch_key, size)
 
         def loss(parameters, state=state, batch=batch, key=model_key):
             model = trainer.model(state.replace(parameters=parameters))
@@ -183,7 +183,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():
             nats = -jnp.take_along_axis(chance, batch.targets, axis=-1)[..., 0]
             return jnp.sum(nats * batch.mask) / 8
 
-        expected, gradient = jax.value_and_grad(loss)(state.parameters)
+        expected, gradient = jax.jit(jax.value_and_grad(loss))(state.parameters)
         found, (nats, _) = jax.jit(trainer._gradient)(state)
         np.testing.assert_allclose(nats, expected, rtol=1e-5)
         jax.tree.map(

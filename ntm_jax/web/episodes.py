@@ -10,7 +10,7 @@ from flax import nnx, struct
 
 from ntm_jax import losses, tasks
 from ntm_jax import model as models
-from ntm_jax.cell import NTMCell
+from ntm_jax.cell import NTMState
 from ntm_jax.heads import Controls
 from ntm_jax.tasks import Batch
 from ntm_jax.tasks.ngram import NGram
@@ -74,14 +74,13 @@ def run(
     logits, trace, first_memory = seen
     # What comes after the last step has no influence on what came before.
     logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
-    shown = batch.inputs, batch.targets, logits
+    shown: Any = batch.inputs, batch.targets, logits
     if task.outputs is not losses.BITS:
-        inputs, targets, chance = jax.device_get(task.picture(batch, logits))
+        put_in, expected, chance = jax.device_get(task.picture(batch, logits))
         chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
-        shown = inputs, targets, np.log(chance) - np.log1p(-chance)
-    inputs, targets, logits = shown
+        shown = put_in, expected, np.log(chance) - np.log1p(-chance)
     return Episode(
-        *(inputs, targets, batch.mask, logits, optimal),
+        *(*shown[:2], batch.mask, shown[2], optimal),
         trace.read_weightings,
         trace.write_weightings,
         trace.reads,
@@ -110,7 +109,7 @@ def _watch(
     model = nnx.merge(structure, parameters)
     state = model.initial_state((1,), key)
     logits, trace = models.unroll(model, inputs[:, None], state=state, memory=True)
-    first = state.memory[0] if isinstance(model, NTMCell) else None
+    first = state.memory[0] if isinstance(state, NTMState) else None
     return logits[:, 0], jax.tree.map(lambda values: values[:, 0], trace), first
 
 

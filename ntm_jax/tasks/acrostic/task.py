@@ -186,16 +186,12 @@ class Acrostic(Task):
         part = "test" if self.part == "train" else self.part
         every = self.at(part=part, form="", keywords=1, position=0, more=0)
         every = every.at(shortest=1, longest=MOST_SYMBOLS)
-        asked: list[tuple[str, dict[str, int | str]]] = [
-            ("any", {}),
-            *((f"form_{form}", {"form": form}) for form in FORMS),
-            ("first", {"position": 1}),
-            ("last", {"position": -1}),
-            ("three", {"keywords": 3}),
-        ]
+        asked: dict[str, dict[str, int | str]] = {"any": {}}
+        asked |= {f"form_{form}": {"form": form} for form in FORMS}
+        asked |= {"first": {"position": 1}, "last": {"position": -1}, "three": {"keywords": 3}}
         return [
             Case(name, {"part": part, **difficulty}, every.at(**difficulty))
-            for name, difficulty in asked
+            for name, difficulty in asked.items()
         ]
 
 
