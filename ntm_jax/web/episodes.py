@@ -80,7 +80,7 @@ def run(
         chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
         shown = put_in, expected, np.log(chance) - np.log1p(-chance)
     return Episode(
-        *(*shown[:2], batch.mask, shown[2], optimal),
+        *(shown[0], shown[1], batch.mask, shown[2], optimal),
         trace.read_weightings,
         trace.write_weightings,
         trace.reads,
