@@ -17,8 +17,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.curriculum.update({"name": "growing", "updates": 7000})
     config.train.update({"updates": 24_000, "batch_size": 4, "checkpoint_every": 2000})
     if model == "lstm":
-        config.model.controller_size = 128
-        return config
+        return base.baseline(config, units=128, updates=5000)
     # A row for each context, found by what it holds: rows that differ from the start, heads that begin by
     # content and by staying. The paper's 128 rows are more than 32 contexts need.
     config.model.update({"memory_size": 64, "initial_memory": "learned"})

@@ -21,5 +21,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     if model == "ntm-lstm":
         config.model.update({"read_heads": 5, "write_heads": 5, "controller_layers": 2})
     if model == "lstm":
-        config.model.controller_size = 128
+        return base.baseline(config, units=128, updates=20_000)
     return config

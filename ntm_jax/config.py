@@ -30,6 +30,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.learning_rate": (1e-12, 1e3),
     "optimizer.warmup": (0, 10**9),
     "optimizer.clip_at": (1e-12, 1e12),
+    "optimizer.clip_state_at": (0, 1e12),
     "curriculum.updates": (1, 10**9),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
@@ -43,12 +44,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "evaluate.seed": (0, 2**31 - 1),
     "monitor.port": (-1, 65_535),
 }
+# Configs of older runs are without these.
+NEWER = ("train.most_skipped", "optimizer.clip_state_at")
 NEEDED = (
     "task.name",
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(f for f in LIMITS if not f.startswith(("model.", "monitor.", "train.most_skipped"))),
+    *(field for field in LIMITS if not field.startswith(("model.", "monitor.", *NEWER))),
 )
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")

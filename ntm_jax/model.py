@@ -104,9 +104,20 @@ def unroll(
 
 
 def logits(
-    model: Model, inputs: jax.Array, *, key: jax.Array | None = None
+    model: Model,
+    inputs: jax.Array,
+    *,
+    key: jax.Array | None = None,
+    clip_state_at: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """What training needs of `unroll`: nothing else is kept along the way.
+
+    Args:
+      model: as for `unroll`.
+      inputs: `[T, B, input_size]`.
+      key: for a random initial state.
+      clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
+        0 for no limit. For a model without memory there is none.
 
     Returns:
       Logits `[T, B, output_size]`, and the blur `[T, B]` of the weightings: 1 - Σ w(i)², which is 0 for a
@@ -120,7 +131,7 @@ def logits(
     def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
         return step.hidden, step.reads, jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
 
-    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record)
+    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record, clip_state_at)
     return model.output(hidden, reads), blur
 
 
@@ -142,6 +153,7 @@ def _scan_ntm(
     state: Any,
     key: jax.Array | None,
     record: Callable[[NTMState, Step], Any],
+    clip_state_at: float = 0.0,
 ) -> Any:
     """What `record` makes of every step and the state after it, stacked along time."""
     state = model.initial_state((inputs.shape[1],), key) if state is None else state
@@ -152,6 +164,7 @@ def _scan_ntm(
 
         def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
             x, taps = now
+            state = _clipped_backwards(clip_state_at, state) if clip_state_at else state
             this = cell if taps is None else tapped(cell, taps)
             state, happened = rows_last.advance(this, state, x, one)
             return state, record(state, happened)
@@ -159,6 +172,23 @@ def _scan_ntm(
         return _scan(step, state, (inputs, taps))
 
     return scan_with_taps(scan, model, rows_last.turn(state), inputs)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _clipped_backwards(at: float, state: NTMState) -> NTMState:
+    """The same state; every element of its cotangent is limited to `-at .. at`.
+
+    Backwards through many steps of finding, reading and rewriting the same rows, cotangents can grow
+    exponentially: limited once at the end, such an episode's gradient is a direction of no use. The paper
+    limits 'during the backward pass' (section 4.6), as Graves (2013, section 2.1) did at every step.
+    """
+    return state
+
+
+_clipped_backwards.defvjp(
+    lambda at, state: (state, None),
+    lambda at, _, d: (jax.tree.map(lambda x: jnp.clip(x, -at, at), d),),
+)
 
 
 def _scan(step: Callable[..., Any], state: Any, inputs: Any) -> Any:
