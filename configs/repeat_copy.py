@@ -21,7 +21,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     )
     # As for copy: the paper's optimiser, one sequence at a time, heads that begin by location and sharp.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4})
-    config.optimizer.update({"clip": "value", "clip_at": 10.0})
+    config.optimizer.update({"clip": "value", "clip_at": 10.0, "clip_state_at": 1.0})
     config.train.update({"updates": 150_000, "batch_size": 1, "log_every": 1000})
     config.train.update({"checkpoint_every": 20_000, "solved_below": 0.1})
     if model == "lstm":
