@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ntm_jax import compiler, stopping
+from ntm_jax import compiler, quiet, stopping
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -164,7 +164,7 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     """
     compiler.compile_small_loops_whole()
     try:
-        with stopping.at_once():
+        with stopping.at_once(), quiet.threads():
             program(sys.argv[1:])
         return
     except UserError as error:
