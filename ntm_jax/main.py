@@ -163,8 +163,9 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     status 143 or 130.
     """
     compiler.compile_small_loops_whole()
+    quiet.threads()
     try:
-        with stopping.at_once(), quiet.threads():
+        with stopping.at_once():
             program(sys.argv[1:])
         return
     except UserError as error:

@@ -2,17 +2,16 @@
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 
+CALLED = "call_soon_threadsafe"  # of an event loop
 
-@contextmanager
-def threads() -> Iterator[None]:
-    """For as long as the context lasts, threads print no errors of the disk's.
+
+def threads() -> None:
+    """From now on, to the end of the process, threads print no errors of the disk's.
 
     Where the disk is full, tensorboardX's thread ends with an `OSError`, and TensorStore's go on to tell an event
-    loop that Orbax has closed. Whatever else a thread raises is printed as ever.
+    loop that Orbax has closed, also while the program ends. Whatever else a thread raises is printed as ever.
     """
     of_threads, of_others = threading.excepthook, sys.excepthook
 
@@ -23,12 +22,9 @@ def threads() -> Iterator[None]:
     def from_elsewhere(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        main = threading.current_thread() is threading.main_thread()
-        if main or not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
+        # Called by TensorStore, not from anywhere in the program; in the program's thread, too.
+        theirs = traceback is not None and traceback.tb_frame.f_code.co_name == CALLED
+        if not theirs or str(error) != "Event loop is closed":
             of_others(kind, error, traceback)
 
     threading.excepthook, sys.excepthook = from_python, from_elsewhere
-    try:
-        yield
-    finally:
-        threading.excepthook, sys.excepthook = of_threads, of_others
