@@ -27,6 +27,10 @@ LIMITS: dict[str, tuple[float, float]] = {
     "model.read_heads": (1, 64),
     "model.write_heads": (1, 64),
     "model.shift_range": (0, 64),
+    "model.gate_bias": (-1e4, 1e4),
+    "model.stay_bias": (-1e4, 1e4),
+    "model.sharpening_bias": (-1e4, 1e4),
+    "model.cosine_epsilon": (0, 1),  # of weights of fumin/ntm alone
     "optimizer.learning_rate": (1e-12, 1e3),
     "optimizer.warmup": (0, 10**9),
     "optimizer.clip_at": (1e-12, 1e12),
@@ -44,6 +48,12 @@ LIMITS: dict[str, tuple[float, float]] = {
     "evaluate.seed": (0, 2**31 - 1),
     "monitor.port": (-1, 65_535),
 }
+# Of these, those that are not whole numbers.
+REAL = (
+    *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
+    *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
+    *("train.blur_cost", "train.solved_below"),
+)
 # Configs of older runs are without these.
 NEWER = ("train.most_skipped", "optimizer.clip_state_at")
 NEEDED = (
@@ -85,18 +95,21 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises `UserError` for a value outside `LIMITS`; names and combinations are checked where they are used."""
+    """Raises `UserError` for a value of the wrong kind or outside `LIMITS`.
+
+    Names and combinations are checked where they are used.
+    """
     values = dict(flatten(config))
     for field in NEEDED:
         if field not in values:
             raise UserError(
                 f"{field}: the config does not have it; begin with base.get_config(model)"
             )
-    for field, (least, most) in LIMITS.items():
-        if field in values and not least <= values[field] <= most:
-            raise UserError(
-                f"{field}: {values[field]} is given, allowed is from {least:g} to {most:g}"
-            )
+    for field, value in values.items():
+        if field in LIMITS:
+            _check_number(field, value)
+        elif field.startswith(("task.", "model.")) and not isinstance(value, str | int | None):
+            raise UserError(f"{field}: {value!r} is given, a name or a whole number is needed")
     if config.curriculum.name not in CURRICULA:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
@@ -106,6 +119,15 @@ def check(config: ConfigDict) -> None:
             f"model.shift_range: {config.model.shift_range} reaches around "
             f"model.memory_size={config.model.memory_size} rows; make it smaller"
         )
+
+
+def _check_number(field: str, value: Any) -> None:
+    least, most = LIMITS[field]
+    if isinstance(value, bool) or not isinstance(value, int | float if field in REAL else int):
+        kind = "finite" if field in REAL else "whole"
+        raise UserError(f"{field}: {value!r} is given, a {kind} number is needed")
+    if not least <= value <= most:
+        raise UserError(f"{field}: {value} is given, allowed is from {least:g} to {most:g}")
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -154,7 +176,7 @@ def from_json(path: Path) -> ConfigDict:
         check(config)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is not the config of a run ({error})") from None
     return config
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ntm_jax import compiler, stopping
+from ntm_jax import compiler, quiet, stopping
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -163,6 +163,7 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     status 143 or 130.
     """
     compiler.compile_small_loops_whole()
+    quiet.threads()
     try:
         with stopping.at_once():
             program(sys.argv[1:])

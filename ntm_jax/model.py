@@ -1,5 +1,6 @@
 """Models as a whole: built from a config, and unrolled over time."""
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +15,15 @@ from ntm_jax import rows_last
 from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls
 from ntm_jax.linear import frozen, scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
 
 Model: TypeAlias = NTMCell | LSTM
 State: TypeAlias = NTMState | LSTMCarry
+KINDS: dict[str, type[Model]] = {"ntm": NTMCell, "lstm": LSTM}
+OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no config sets
 SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
@@ -48,12 +51,13 @@ def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
     """
     options: dict[str, Any] = dict(config.model)
     kind = options.pop("kind")
-    rngs = nnx.Rngs(config.seed)
-    if kind == "lstm":
-        return LSTM(input_size, output_size, **options, rngs=rngs)
-    if kind == "ntm":
-        return NTMCell(input_size, output_size, **options, rngs=rngs)
-    raise UserError(f"model.kind: {kind!r} is unknown; choose one of lstm, ntm")
+    if kind not in KINDS:
+        raise one_of("model.kind", kind, KINDS)
+    known = inspect.signature(KINDS[kind].__init__).parameters.keys() - OTHERS
+    for field in options:
+        if field not in known:
+            raise one_of(f"model {kind}, field", field, known)
+    return KINDS[kind](input_size, output_size, **options, rngs=nnx.Rngs(config.seed))
 
 
 def parameter_count(model: Model) -> int:
