@@ -54,6 +54,11 @@ def get_config(model: str) -> ConfigDict:
             "most_skipped": 100,  # updates of a run; then it stops
         }
     )
+    config.mesh = ConfigDict(
+        {
+            "data": 1,  # devices that share a batch, of all processes together
+        }
+    )
     config.evaluate = ConfigDict(
         {
             "episodes": 1000,  # a case

@@ -180,19 +180,21 @@ class NTMCell(nnx.Module):
 
         Args:
           batch_shape: `()` for one example.
-          key: for a random initial state; `jax.random.key(0)` if not given.
+          key: for a random initial state, one, or one of each example `[*batch_shape]`; `jax.random.key(0)` if
+            not given.
         """
         key = jax.random.key(0) if key is None else key
         initial = self.initial
         if "random" in (initial.memory, initial.weighting):
-            keys = jax.random.split(key, batch_shape)
+            keys = key if _one_of_each(key, batch_shape) else jax.random.split(key, batch_shape)
             make = initial.__call__
             for _ in batch_shape:
                 make = jax.vmap(make)
             memory, weightings, reads = make(keys)
         else:
             memory, weightings, reads = (
-                jnp.broadcast_to(part, (*batch_shape, *part.shape)) for part in initial(key)
+                jnp.broadcast_to(part, (*batch_shape, *part.shape))
+                for part in initial(jax.random.key(0))  # which has no part in it
             )
         return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
 
@@ -254,3 +256,12 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:
+    """Whether these are keys, one of each example; an old-style key is an array itself."""
+    return (
+        bool(batch_shape)
+        and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        and key.shape == batch_shape
+    )

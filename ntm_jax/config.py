@@ -38,6 +38,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
     "train.most_skipped": (1, 10**9),
+    "mesh.data": (1, 65_536),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
@@ -48,7 +49,7 @@ NEEDED = (
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(f for f in LIMITS if not f.startswith(("model.", "monitor.", "train.most_skipped"))),
+    *(f for f in LIMITS if not f.startswith(("model.", "mesh.", "monitor.", "train.most_skipped"))),
 )
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
@@ -56,7 +57,7 @@ ON_NONFINITE = ("stop", "skip")
 MAY_CHANGE = (
     *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
     *("train.on_nonfinite", "train.most_skipped"),
-    *("evaluate.", "monitor."),
+    *("evaluate.", "mesh.", "monitor."),
 )
 
 
@@ -98,6 +99,12 @@ def check(config: ConfigDict) -> None:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
         raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
+    devices = values.get("mesh.data", 1)
+    if config.train.batch_size % devices:
+        raise UserError(
+            f"mesh.data: {devices} devices cannot share train.batch_size={config.train.batch_size} evenly; "
+            "make one a multiple of the other"
+        )
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(
             f"model.shift_range: {config.model.shift_range} reaches around "
