@@ -222,7 +222,8 @@ def _folder(
             publish = stack.enter_context(monitor.beside(config, workdir))
             return publish, stack.enter_context(claimed(workdir, config))
 
-        yield processes.by_first(claim, (monitor.nothing, Followed()))
+        elsewhere: tuple[monitor.Publish, Checkpoints | Followed] = monitor.nothing, Followed()
+        yield processes.by_first(claim, elsewhere)
 
 
 def _train(

@@ -2,9 +2,11 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from test_config import tiny_overrides
@@ -55,6 +57,39 @@ def start(base, workdir, *more, first="", **fields):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@contextmanager
+def listening():
+    """A port of this machine that is taken."""
+    with socket.create_server(("", 0), family=socket.AF_INET) as server:
+        yield server.getsockname()[1]
+
+
+def free_port():
+    """One that nobody listens at."""
+    with listening() as port:
+        return port
+
+
+def start_together(base, workdir, count, *more, each=None, **fields):
+    """As `start`, so many processes that train one run; `each` gives further fields by process."""
+    address = f"127.0.0.1:{free_port()}"
+    flags = ["--coordinator", address, "--processes", str(count), "--join-seconds", "100", *more]
+    fields = {"mesh__data": count, **fields}
+    return [
+        start(base, workdir, *flags, "--process", str(i), **(fields | (each or {}).get(i, {})))
+        for i in range(count)
+    ]
+
+
+def end_together(processes, seconds=300):
+    """As `end`, of each; none is left behind when one is not as it should be."""
+    try:
+        return [end(process, seconds) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def end(process, seconds=300, others_complain=False):
