@@ -21,6 +21,9 @@ def get_config(model: str) -> ConfigDict:
     config.task = ConfigDict()
     config.model = ConfigDict(MODELS[model])
     config.model.controller_size = 100
+    config.model.compute = (
+        "float32"  # or bfloat16: the layers' products, not addressing, memory or parameters
+    )
     if model == "lstm":
         config.model.controller_layers = 3
     else:

@@ -11,7 +11,7 @@ from ntm_jax.controllers import FeedForward, StackedLSTM
 from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls, Heads
 from ntm_jax.initial_state import InitialState
-from ntm_jax.linear import Linear
+from ntm_jax.linear import Layer, Linear, set_compute
 from ntm_jax.memory import read, write
 
 CONTROLLERS = ("feedforward", "lstm")
@@ -65,6 +65,8 @@ class NTMCell(nnx.Module):
       stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
       sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
       cosine_epsilon: inside the root of the cosine's denominator.
+      compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
+        `bfloat16`; addressing and memory never are.
       param_dtype: of parameters and of the state.
       rngs: where the parameters' first values come from.
 
@@ -100,6 +102,7 @@ class NTMCell(nnx.Module):
         stay_bias: float = 0.0,
         sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
+        compute: str = "float32",
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -160,7 +163,8 @@ class NTMCell(nnx.Module):
             self.heads.first_bias(gate_bias, stay_bias, sharpening_bias, param_dtype)
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
-        self.to_output = nnx.Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        set_compute(self, compute)
         self.initial = InitialState(
             memory=initial_memory,
             weighting=initial_weighting,

@@ -61,6 +61,10 @@ MAY_CHANGE = (
 )
 
 
+# What configs of runs that were begun before there was a field mean.
+BEFORE = {"model.compute": "float32"}
+
+
 def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """The config in a file, for one of its models, with fields overridden.
 
@@ -135,7 +139,7 @@ def easier_updates(config: ConfigDict) -> int:
 
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     """The first field in which two configs of one run may not differ, but do; None if there is none."""
-    before, after = dict(flatten(old)), dict(flatten(new))
+    before, after = (BEFORE | dict(flatten(config)) for config in (old, new))
     for field in sorted(before.keys() | after.keys()):
         if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE):
             return field
