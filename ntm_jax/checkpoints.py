@@ -252,11 +252,15 @@ class Followed:
         self._newest: int | None = None
 
     def newest(self) -> int | None:
-        """The update of the newest checkpoint that this session has begun to write."""
+        """The update of the newest checkpoint."""
         return self._newest
 
     def wait(self) -> None:
         """For nothing."""
+
+    def restored(self, update: int) -> None:
+        """What the other has gone on from, 0 if from nothing."""
+        self._newest = update or None
 
     def save(self, update: int, *values: Any, **more: Any) -> None:
         """The other process does."""

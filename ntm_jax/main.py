@@ -230,11 +230,11 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
         if not _joined():
             raise
         message, status = traceback.format_exc(), 1
-    print(f"ntm_jax: {message}", file=sys.stderr)
     if _joined():
         from ntm_jax import processes
 
-        processes.end_at_once(status)
+        processes.end_at_once(f"ntm_jax: {message}", status)
+    print(f"ntm_jax: {message}", file=sys.stderr)
     sys.exit(status)
 
 

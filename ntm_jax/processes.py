@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -183,21 +184,25 @@ class _Abort:
         os.write(self.stderr, self.line)
         os._exit(self.status)
 
+    def silence(self, status: int) -> None:
+        """Something else is said."""
+        self.line, self.status = b"", status
+
 
 _abort = _Abort()
 
 
-def end_at_once(status: int) -> None:
-    """Ends a process whose others know nothing of it; JAX's own way would wait for them. They notice."""
+def end_at_once(message: str, status: int) -> None:
+    """Ends this process with a message. JAX's own way would wait for the others; so, they notice."""
+    _abort.silence(status)
+    print(message, file=sys.stderr)
+    sys.stdout.flush()
     if first():
-        import time
-
         time.sleep(
             1
-        )  # the coordinator goes last, for without it the others cannot say what they would
-    _abort.drop()
-    sys.stdout.flush()
-    sys.stderr.flush()
+        )  # the coordinator goes last, or the others end before they have said what they would
+    if _abort.log is not None:
+        _abort.log.unlink(missing_ok=True)
     os._exit(status)
 
 

@@ -274,7 +274,10 @@ def _begin(trainer: Trainer, checkpoints: Checkpoints | Followed) -> tuple[Train
         return _restore(checkpoints, newest, first)
 
     state, before = processes.by_first(restored, (first, 0.0))
-    return trainer.devices.place(processes.from_first(state)), before
+    state = processes.from_first(state)
+    if isinstance(checkpoints, Followed):
+        checkpoints.restored(int(state.update))
+    return trainer.devices.place(state), before
 
 
 def _agree(request: stopping.StopRequest, pace: stopping.Pace) -> bool:

@@ -97,7 +97,7 @@ def test_two_then_one_then_four_are_as_one(tmp_path, straight):
     """And the run of each goes on from what another number of processes has saved."""
     workdir, base = tmp_path / "run", tmp_path.parent
     train_together(base, workdir, 2, train__updates=10)
-    train_alone(base, workdir, train__updates=15)
+    train_alone(base, workdir, train__updates=16)
     train_together(base, workdir, 4)
     assert_as_good_as(workdir, straight)
 
