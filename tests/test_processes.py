@@ -21,7 +21,7 @@ RUN = {
     "train__batch_size": 4,
     "train__log_every": 2,
     "train__checkpoint_every": 4,
-    "optimizer__learning_rate": 0.01,  # enough for errors to grow
+    "optimizer__learning_rate": 3e-4,  # at 0.01, float32's rounding has grown to 1e-5 by the end
     "model__initial_memory": "random",
     "task__max_length": 4,
     "curriculum__name": "growing",
@@ -73,20 +73,21 @@ def straight(tmp_path_factory):
     return workdir
 
 
-def assert_as_good_as(workdir, straight, tolerance=1e-6):
+def assert_as_good_as(workdir, straight):
     """The same lines of metrics, the same parameters and optimiser's state, to within rounding."""
     found, expected = (read(folder / "metrics.csv") for folder in (workdir, straight))
     assert [row["update"] for row in found] == [row["update"] for row in expected]
     assert len(found) == UPDATES / 2
     for ours, theirs in zip(found, expected, strict=True):
-        for name in ("loss_bits_per_sequence", "bit_errors_per_sequence", "gradient_norm"):
-            assert ours[name] == pytest.approx(theirs[name], rel=tolerance), name
+        for name in ("loss_bits_per_sequence", "bit_errors_per_sequence"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-6), name
+        assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-5)
     (update, ours), (_, theirs) = (saved(folder, tiny(**RUN)) for folder in (workdir, straight))
     assert update == UPDATES
     for a, b in zip(*(jax.tree.leaves(one.parameters) for one in (ours, theirs)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
     for a, b in zip(*(jax.tree.leaves(one.optimizer) for one in (ours, theirs)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 # ---- As one process
@@ -104,14 +105,15 @@ def test_two_then_one_then_four_are_as_one(tmp_path, straight):
 
 @pytest.mark.slow
 def test_in_float64_they_are_equal_but_for_rounding(tmp_path):
-    train_alone(tmp_path.parent, tmp_path / "one", first=DOUBLE)
-    train_together(tmp_path.parent, tmp_path / "two", 2, first=DOUBLE)
-    with jax.enable_x64(True):
-        one, two = (read(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    """With steps so large that in float32 they are not."""
+    large = {"optimizer__learning_rate": 0.01}
+    train_alone(tmp_path.parent, tmp_path / "one", first=DOUBLE, **large)
+    train_together(tmp_path.parent, tmp_path / "two", 2, first=DOUBLE, **large)
+    one, two = (read(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     assert len(one) == len(two) == UPDATES / 2
     for a, b in zip(one, two, strict=True):
-        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-12)
-        assert a["loss_bits_per_sequence"] == pytest.approx(b["loss_bits_per_sequence"], rel=1e-12)
+        for name in ("loss_bits_per_sequence", "gradient_norm"):
+            assert a[name] == pytest.approx(b[name], rel=1e-12)
 
 
 @pytest.mark.slow
