@@ -1,6 +1,5 @@
 """Several processes train one run, on loopback: as one would, through stops, and until one of them is gone."""
 
-import csv
 import signal
 import time
 
@@ -31,6 +30,10 @@ RUN = {
 NO_EVALUATION = """
 from ntm_jax import evaluate
 evaluate.evaluate = lambda config, workdir: {"cases": []}
+"""
+ONE_CASE = """
+from ntm_jax.tasks import base, copy
+copy.Copy.cases = lambda task: [base.Case("as_trained", {}, task)]
 """
 DOUBLE = """
 import jax
@@ -118,16 +121,20 @@ def test_in_float64_they_are_equal_but_for_rounding(tmp_path):
 
 @pytest.mark.slow
 def test_the_first_process_alone_writes_shows_and_evaluates(tmp_path):
-    both = programs.start_together(tmp_path.parent, tmp_path, 2, **(RUN | {"train__updates": 4}))
-    said = [process.communicate(timeout=300) for process in both]
+    fields = RUN | {"train__updates": 4}
+    both = programs.start_together(tmp_path.parent, tmp_path, 2, first=ONE_CASE, **fields)
+    try:
+        said = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
     assert [process.returncode for process in both] == [0, 0]
-    assert "length_120" in said[0][0]
+    assert "as_trained" in said[0][0]
     assert "training" in said[0][1]
-    assert "length" not in said[1][0]
+    assert "as_trained" not in said[1][0]
     assert said[1][1] == ""
     assert (tmp_path / "evaluation.json").exists()
-    with (tmp_path / "metrics.csv").open() as file:
-        assert [row["update"] for row in csv.DictReader(file)] == ["2", "4"]
+    assert [row["update"] for row in programs.rows(tmp_path)] == ["2", "4"]
 
 
 # ---- Asked to stop
