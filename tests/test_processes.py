@@ -150,7 +150,7 @@ def test_when_one_is_asked_to_stop_all_do_at_the_same_update(
 ):
     first = NO_EVALUATION + SLOWLY
     both = programs.start_together(tmp_path.parent, tmp_path, 2, first=first, **RUN)
-    programs.wait_for(lambda: programs.rows(tmp_path)[1:])
+    programs.wait_for(lambda: programs.rows(tmp_path)[1:], seconds=300)
     both[asked].send_signal(number)
     ends = programs.end_together(both, seconds=60)
     assert ends[0] == ends[1]
@@ -171,7 +171,7 @@ def test_when_one_is_killed_the_other_says_so_and_all_go_on_later(tmp_path, stra
     """The first holds JAX's coordinator, so it is missed otherwise."""
     first = NO_EVALUATION + SLOWLY
     both = programs.start_together(tmp_path.parent, tmp_path, 2, first=first, **RUN)
-    programs.wait_for(lambda: programs.checkpoints_in(tmp_path))
+    programs.wait_for(lambda: programs.checkpoints_in(tmp_path), seconds=300)
     both[killed].kill()
     begun = time.monotonic()
     status, line = programs.end(both[1 - killed], seconds=60)
@@ -191,7 +191,7 @@ def test_a_process_that_hangs_is_missed_within_a_minute(tmp_path):
     """As one whose machine is gone: its connections stay, and say nothing."""
     first = NO_EVALUATION + SLOWLY
     both = programs.start_together(tmp_path.parent, tmp_path, 2, first=first, **RUN)
-    programs.wait_for(lambda: programs.rows(tmp_path))
+    programs.wait_for(lambda: programs.rows(tmp_path), seconds=300)
     both[1].send_signal(signal.SIGSTOP)
     try:
         status, line = programs.end(both[0], seconds=60)
