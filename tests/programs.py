@@ -12,6 +12,7 @@ from pathlib import Path
 from test_config import tiny_overrides
 
 ROOT = Path(__file__).parents[1]
+STARTED = []  # processes, for whoever is to leave none behind
 # The rate and the costs do not depend on where the end is.
 USUAL = {
     "train__updates": 10**7,
@@ -46,7 +47,7 @@ def start(base, workdir, *more, first="", **fields):
     """
     overrides = tiny_overrides(**(USUAL | fields))
     flags = ["--config", str(ROOT / "configs" / "copy.py"), "--workdir", str(workdir), *more]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [
             *(sys.executable, "-c", f"from ntm_jax import main\n{first}\nmain.main()", *flags),
             *(f"--config.{override}" for override in overrides),
@@ -57,6 +58,8 @@ def start(base, workdir, *more, first="", **fields):
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 @contextmanager

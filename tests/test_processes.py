@@ -56,6 +56,14 @@ def quick(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def none_left():
+    """A test that fails leaves processes that wait for each other."""
+    yield
+    while programs.STARTED:
+        programs.STARTED.pop().kill()
+
+
 def train_alone(base, workdir, first="", **fields):
     process = programs.start(base, workdir, first=NO_EVALUATION + first, **(RUN | fields))
     assert programs.end(process)[0] == 0
