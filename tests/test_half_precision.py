@@ -114,7 +114,7 @@ EASIER = {
     "copy": ({"max_length": 4}, 800),
     "associative_recall": ({"min_items": 2, "max_items": 2}, 1000),
 }
-TOLERANCE = 0.1  # of what chance costs
+TOLERANCE = 0.03  # of what chance costs
 
 
 def learned(name, compute):
@@ -137,7 +137,7 @@ def learned(name, compute):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EASIER)
 def test_as_much_is_learned(name):
-    """As in float32, to within a tenth of what knowing nothing costs."""
+    """As in float32, to within 3% of what knowing nothing costs."""
     whole, chance = learned(name, "float32")
     half, _ = learned(name, "bfloat16")
     print(f"{name}: {whole:.3f} bits/sequence, in bfloat16 {half:.3f}; {chance:.1f} at first")
