@@ -21,6 +21,9 @@ def get_config(model: str) -> ConfigDict:
     config.task = ConfigDict()
     config.model = ConfigDict(MODELS[model])
     config.model.controller_size = 100
+    config.model.compute = (
+        "float32"  # or bfloat16: the layers' products, not addressing, memory or parameters
+    )
     if model == "lstm":
         config.model.controller_layers = 3
     else:
@@ -53,6 +56,11 @@ def get_config(model: str) -> ConfigDict:
             "solved_below": 0.0,  # bits/sequence; training says when a line of its metrics is below
             "on_nonfinite": "stop",  # or skip the update, where the loss or the gradient is not finite
             "most_skipped": 100,  # updates of a run; then it stops
+        }
+    )
+    config.mesh = ConfigDict(
+        {
+            "data": 1,  # devices that share a batch, of all processes together
         }
     )
     config.evaluate = ConfigDict(

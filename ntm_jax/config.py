@@ -43,6 +43,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
     "train.most_skipped": (1, 10**9),
+    "mesh.data": (1, 65_536),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
@@ -61,7 +62,7 @@ NEEDED = (
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(field for field in LIMITS if not field.startswith(("model.", "monitor.", *NEWER))),
+    *(f for f in LIMITS if not f.startswith(("model.", "mesh.", "monitor.", *NEWER))),
 )
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
@@ -69,8 +70,12 @@ ON_NONFINITE = ("stop", "skip")
 MAY_CHANGE = (
     *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
     *("train.on_nonfinite", "train.most_skipped"),
-    *("evaluate.", "monitor."),
+    *("evaluate.", "mesh.", "monitor."),
 )
+
+
+# What configs of runs that were begun before there was a field mean.
+BEFORE = {"model.compute": "float32"}
 
 
 def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -114,6 +119,12 @@ def check(config: ConfigDict) -> None:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
         raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
+    devices = values.get("mesh.data", 1)
+    if config.train.batch_size % devices:
+        raise UserError(
+            f"mesh.data: {devices} devices cannot share train.batch_size={config.train.batch_size} evenly; "
+            "make one a multiple of the other"
+        )
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(
             f"model.shift_range: {config.model.shift_range} reaches around "
@@ -153,7 +164,7 @@ def easier_updates(config: ConfigDict) -> int:
 
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     """The first field in which two configs of one run may not differ, but do; None if there is none."""
-    before, after = dict(flatten(old)), dict(flatten(new))
+    before, after = (BEFORE | dict(flatten(config)) for config in (old, new))
     for field in sorted(before.keys() | after.keys()):
         if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE):
             return field

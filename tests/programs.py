@@ -2,14 +2,17 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from test_config import tiny_overrides
 
 ROOT = Path(__file__).parents[1]
+STARTED = []  # processes, for whoever is to leave none behind
 # The rate and the costs do not depend on where the end is.
 USUAL = {
     "train__updates": 10**7,
@@ -51,7 +54,7 @@ def start(base, workdir, *more, first="", pass_fds=(), **fields):
       fields: of the config, like `train__updates=3`.
     """
     code = f"from ntm_jax import main\n{first}\nmain.main()"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code, *flags(workdir, **fields), *more],
         pass_fds=pass_fds,
         cwd=ROOT,
@@ -60,6 +63,41 @@ def start(base, workdir, *more, first="", pass_fds=(), **fields):
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
+
+
+@contextmanager
+def listening():
+    """A port of this machine that is taken."""
+    with socket.create_server(("", 0), family=socket.AF_INET) as server:
+        yield server.getsockname()[1]
+
+
+def free_port():
+    """One that nobody listens at."""
+    with listening() as port:
+        return port
+
+
+def start_together(base, workdir, count, *more, each=None, **fields):
+    """As `start`, so many processes that train one run; `each` gives further fields by process."""
+    address = f"127.0.0.1:{free_port()}"
+    flags = ["--coordinator", address, "--processes", str(count), "--join-seconds", "100", *more]
+    fields = {"mesh__data": count, **fields}
+    return [
+        start(base, workdir, *flags, "--process", str(i), **(fields | (each or {}).get(i, {})))
+        for i in range(count)
+    ]
+
+
+def end_together(processes, seconds=300):
+    """As `end`, of each; none is left behind when one is not as it should be."""
+    try:
+        return [end(process, seconds) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def end(process, seconds=300):
