@@ -123,7 +123,7 @@ def check(config: ConfigDict) -> None:
     if config.train.batch_size % devices:
         raise UserError(
             f"mesh.data: {devices} devices cannot share train.batch_size={config.train.batch_size} evenly; "
-            "make one a multiple of the other"
+            "train.batch_size has to be a multiple of it"
         )
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(

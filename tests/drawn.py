@@ -8,7 +8,7 @@ import os
 import hypothesis
 from hypothesis import strategies as st
 
-from ntm_jax import cell, controllers, heads, initial_state, optimizers
+from ntm_jax import cell, controllers, heads, initial_state, linear, optimizers
 from ntm_jax import config as configs
 
 TASKS = {
@@ -127,6 +127,7 @@ def other_fields(draw):
         "optimizer.warmup": draw(whole(0, 3) | whole(0, MOST)),
         "optimizer.clip": draw(one_of(sorted(optimizers.CLIPPINGS))),
         "optimizer.clip_at": draw(magnitudes(-11.9, 11.9)),
+        "optimizer.clip_state_at": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
         "curriculum.name": draw(one_of(configs.CURRICULA)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "train.updates": 2,
@@ -140,6 +141,7 @@ def other_fields(draw):
         "evaluate.episodes": draw(whole(1, 10**7)),
         "evaluate.memory_size": 0,
         "evaluate.seed": draw(whole(0, 2**31 - 1)),
+        "mesh.data": 1,
         "monitor.port": -1,
         "monitor.host": draw(st.text(max_size=10)),
     }
@@ -152,6 +154,7 @@ def valid(draw):
     model = draw(st.sampled_from(["ntm-ff", "ntm-lstm", "lstm"]))
     fields = {f"task.{name}": value for name, value in draw(task_fields(task)).items()}
     fields["model.controller_size"] = draw(st.sampled_from([1, 4]))
+    fields["model.compute"] = draw(st.sampled_from(sorted(linear.COMPUTE)))
     if model == "lstm":
         fields["model.controller_layers"] = draw(st.integers(1, 2))
     else:
