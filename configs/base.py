@@ -21,6 +21,9 @@ def get_config(model: str) -> ConfigDict:
     config.task = ConfigDict()
     config.model = ConfigDict(MODELS[model])
     config.model.controller_size = 100
+    config.model.compute = (
+        "float32"  # or bfloat16: the layers' products, not addressing, memory or parameters
+    )
     if model == "lstm":
         config.model.controller_layers = 3
     else:
@@ -34,6 +37,7 @@ def get_config(model: str) -> ConfigDict:
             "warmup": 0,  # updates
             "clip": "global_norm",  # value (each element, as in the paper), none
             "clip_at": 1.0,
+            "clip_state_at": 0.0,  # each element of a sequence's derivative by the state, at every step; 0: no limit
         }
     )
     config.curriculum = ConfigDict(
@@ -54,6 +58,11 @@ def get_config(model: str) -> ConfigDict:
             "most_skipped": 100,  # updates of a run; then it stops
         }
     )
+    config.mesh = ConfigDict(
+        {
+            "data": 1,  # devices that share a batch, of all processes together
+        }
+    )
     config.evaluate = ConfigDict(
         {
             "episodes": 1000,  # a case
@@ -67,6 +76,16 @@ def get_config(model: str) -> ConfigDict:
             "host": "127.0.0.1",  # this machine alone; 0.0.0.0: whoever reaches it
         }
     )
+    return config
+
+
+def baseline(config: ConfigDict, units: int, updates: int) -> ConfigDict:
+    """The paper's LSTM for a task: three layers of its size, trained with Adam for about 10 minutes on one core."""
+    config.model.controller_size = units
+    config.optimizer.update({"name": "adam", "learning_rate": 1e-3, "schedule": "cosine"})
+    config.optimizer.update({"clip": "global_norm", "clip_at": 1.0})
+    config.train.update({"updates": updates, "batch_size": 16})
+    config.train.update({"log_every": 100, "checkpoint_every": 1000})
     return config
 
 

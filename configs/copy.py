@@ -15,8 +15,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.update({"updates": 40_000, "batch_size": 1, "solved_below": 0.05})
     config.train.update({"log_every": 400, "checkpoint_every": 8000})
     if model == "lstm":
-        config.model.controller_size = 256
-        return config
+        return base.baseline(config, units=256, updates=6000)
     # The paper's 128 rows are nearly full of 120 vectors, and the write head needs others to rest on.
     config.evaluate.memory_size = 256
     # Heads begin by location: a read head that waits at the first row finds it whatever the length,

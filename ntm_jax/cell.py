@@ -11,7 +11,7 @@ from ntm_jax.controllers import FeedForward, StackedLSTM
 from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls, Heads
 from ntm_jax.initial_state import InitialState
-from ntm_jax.linear import Linear
+from ntm_jax.linear import Layer, Linear, set_compute
 from ntm_jax.memory import read, write
 
 CONTROLLERS = ("feedforward", "lstm")
@@ -65,6 +65,8 @@ class NTMCell(nnx.Module):
       stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
       sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
       cosine_epsilon: inside the root of the cosine's denominator.
+      compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
+        `bfloat16`; addressing and memory never are.
       param_dtype: of parameters and of the state.
       rngs: where the parameters' first values come from.
 
@@ -100,6 +102,7 @@ class NTMCell(nnx.Module):
         stay_bias: float = 0.0,
         sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
+        compute: str = "float32",
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -160,7 +163,8 @@ class NTMCell(nnx.Module):
             self.heads.first_bias(gate_bias, stay_bias, sharpening_bias, param_dtype)
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
-        self.to_output = nnx.Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        set_compute(self, compute)
         self.initial = InitialState(
             memory=initial_memory,
             weighting=initial_weighting,
@@ -180,19 +184,21 @@ class NTMCell(nnx.Module):
 
         Args:
           batch_shape: `()` for one example.
-          key: for a random initial state; `jax.random.key(0)` if not given.
+          key: for a random initial state, one, or one of each example `[*batch_shape]`; `jax.random.key(0)` if
+            not given.
         """
         key = jax.random.key(0) if key is None else key
         initial = self.initial
         if "random" in (initial.memory, initial.weighting):
-            keys = jax.random.split(key, batch_shape)
+            keys = key if _one_of_each(key, batch_shape) else jax.random.split(key, batch_shape)
             make = initial.__call__
             for _ in batch_shape:
                 make = jax.vmap(make)
             memory, weightings, reads = make(keys)
         else:
             memory, weightings, reads = (
-                jnp.broadcast_to(part, (*batch_shape, *part.shape)) for part in initial(key)
+                jnp.broadcast_to(part, (*batch_shape, *part.shape))
+                for part in initial(jax.random.key(0))  # which has no part in it
             )
         return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
 
@@ -254,3 +260,12 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:
+    """Whether these are keys, one of each example; an old-style key is an array itself."""
+    return (
+        bool(batch_shape)
+        and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        and key.shape == batch_shape
+    )

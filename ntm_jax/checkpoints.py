@@ -20,7 +20,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import files, soundness, tasks
+from ntm_jax import files, processes, soundness, tasks
 from ntm_jax import model as models
 from ntm_jax.errors import UserError
 
@@ -110,15 +110,18 @@ class Checkpoints:
         self._folder = (workdir / "checkpoints").absolute()
         self._newest = soundness.newest_sound(self._folder, set_aside=write)
         self._saving = 0  # the update whose checkpoint was begun last
+        if write:
+            self._folder.mkdir(exist_ok=True)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep,
-                create=write,
+                create=False,
                 read_only=not write,
                 cleanup_tmp_directories=write,
                 lightweight_initialize=True,  # which damage cannot disturb
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+                multiprocessing_options=_alone(),
             ),
         )
 
@@ -179,6 +182,8 @@ class Checkpoints:
         self._saving = update
         run = {"layout": soundness.LAYOUT, "seconds": seconds, "config": config.to_dict()}
         run["skipped"] = skipped
+        if processes.count() > 1:  # the others do not know that what they have too is written
+            parameters, training = jax.device_get((parameters, training))
         with self._explained():
             self._manager.save(
                 update,
@@ -238,6 +243,38 @@ class Checkpoints:
                 f"--workdir: the checkpoint of update {self._saving} cannot be written to {self._folder} "
                 f"({_reason(error)}); the last sound one is of {sound}"
             ) from None
+
+
+class Followed:
+    """The checkpoints of a run as a process sees them that leaves them to another, at the same updates."""
+
+    def __init__(self) -> None:
+        self._newest: int | None = None
+
+    def newest(self) -> int | None:
+        """The update of the newest checkpoint."""
+        return self._newest
+
+    def wait(self) -> None:
+        """For nothing."""
+
+    def restored(self, update: int) -> None:
+        """What the other has gone on from, 0 if from nothing."""
+        self._newest = update or None
+
+    def save(self, update: int, *values: Any, **more: Any) -> None:
+        """The other process does."""
+        self._newest = update
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax is to wait for no other process: whoever opens checkpoints does so alone."""
+    if processes.count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=str(this)
+    )
 
 
 def _reason(error: Exception) -> str:

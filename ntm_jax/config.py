@@ -29,9 +29,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "model.shift_range": (0, 64),
     "model.embedding_size": (0, 100_000),
     "model.dropout": (0, 0.99),
+    "model.gate_bias": (-1e4, 1e4),
+    "model.stay_bias": (-1e4, 1e4),
+    "model.sharpening_bias": (-1e4, 1e4),
+    "model.cosine_epsilon": (0, 1),  # of weights of fumin/ntm alone
     "optimizer.learning_rate": (1e-12, 1e3),
     "optimizer.warmup": (0, 10**9),
     "optimizer.clip_at": (1e-12, 1e12),
+    "optimizer.clip_state_at": (0, 1e12),
     "curriculum.updates": (1, 10**9),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
@@ -40,17 +45,27 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
     "train.most_skipped": (1, 10**9),
+    "mesh.data": (1, 65_536),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
     "evaluate.seed": (0, 2**31 - 1),
     "monitor.port": (-1, 65_535),
 }
+# Of these, those that are not whole numbers.
+REAL = (
+    *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
+    "model.dropout",
+    *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
+    *("train.blur_cost", "train.solved_below"),
+)
+# Configs of older runs are without these.
+NEWER = ("train.most_skipped", "optimizer.clip_state_at")
 NEEDED = (
     "task.name",
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(f for f in LIMITS if not f.startswith(("model.", "monitor.", "train.most_skipped"))),
+    *(f for f in LIMITS if not f.startswith(("model.", "mesh.", "monitor.", *NEWER))),
 )
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
@@ -58,8 +73,12 @@ ON_NONFINITE = ("stop", "skip")
 MAY_CHANGE = (
     *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
     *("train.on_nonfinite", "train.most_skipped"),
-    *("evaluate.", "monitor."),
+    *("evaluate.", "mesh.", "monitor."),
 )
+
+
+# What configs of runs that were begun before there was a field mean.
+BEFORE = {"model.compute": "float32"}
 
 
 def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -84,27 +103,45 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises `UserError` for a value outside `LIMITS`; names and combinations are checked where they are used."""
+    """Raises `UserError` for a value of the wrong kind or outside `LIMITS`.
+
+    Names and combinations are checked where they are used.
+    """
     values = dict(flatten(config))
     for field in NEEDED:
         if field not in values:
             raise UserError(
                 f"{field}: the config does not have it; begin with base.get_config(model)"
             )
-    for field, (least, most) in LIMITS.items():
-        if field in values and not least <= values[field] <= most:
-            raise UserError(
-                f"{field}: {values[field]} is given, allowed is from {least:g} to {most:g}"
-            )
+    for field, value in values.items():
+        if field in LIMITS:
+            _check_number(field, value)
+        elif field.startswith(("task.", "model.")) and not isinstance(value, str | int | None):
+            raise UserError(f"{field}: {value!r} is given, a name or a whole number is needed")
     if config.curriculum.name not in CURRICULA:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
         raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
+    devices = values.get("mesh.data", 1)
+    if config.train.batch_size % devices:
+        raise UserError(
+            f"mesh.data: {devices} devices cannot share train.batch_size={config.train.batch_size} evenly; "
+            "train.batch_size has to be a multiple of it"
+        )
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(
             f"model.shift_range: {config.model.shift_range} reaches around "
             f"model.memory_size={config.model.memory_size} rows; make it smaller"
         )
+
+
+def _check_number(field: str, value: Any) -> None:
+    least, most = LIMITS[field]
+    if isinstance(value, bool) or not isinstance(value, int | float if field in REAL else int):
+        kind = "finite" if field in REAL else "whole"
+        raise UserError(f"{field}: {value!r} is given, a {kind} number is needed")
+    if not least <= value <= most:
+        raise UserError(f"{field}: {value} is given, allowed is from {least:g} to {most:g}")
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -130,7 +167,7 @@ def easier_updates(config: ConfigDict) -> int:
 
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     """The first field in which two configs of one run may not differ, but do; None if there is none."""
-    before, after = dict(flatten(old)), dict(flatten(new))
+    before, after = (BEFORE | dict(flatten(config)) for config in (old, new))
     for field in sorted(before.keys() | after.keys()):
         if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE):
             return field
@@ -153,7 +190,7 @@ def from_json(path: Path) -> ConfigDict:
         check(config)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is not the config of a run ({error})") from None
     return config
 

@@ -2,10 +2,20 @@
 
 
 class UserError(ValueError):
-    """What was given is not allowed; the message names it and says what is, in one line."""
+    """What was given is not allowed; the message names it and says what is, in one line.
+
+    What cannot be printed, in a name that was given, is escaped: a line's end would make two lines of it.
+    """
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
 
 
 def one_of(field: str, given: object, allowed: object) -> UserError:
     """An error for a `field` whose value `given` is not among the names in `allowed`."""
     names = ", ".join(sorted(map(str, allowed)))  # type: ignore[call-overload]
     return UserError(f"{field}: {given!r} is unknown; choose one of {names}")
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -3,6 +3,9 @@
 Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, a
 [in, out] outer product each time. A tap takes the layer's input and its output's cotangent out of the scan
 instead, and one matrix product over all steps and sequences makes the same sum.
+
+In half precision, both sides of a layer's products are bfloat16, in every direction; their sums, parameters and
+all else stay float32.
 """
 
 from collections.abc import Callable
@@ -12,11 +15,55 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ntm_jax.errors import one_of
+
+COMPUTE = {"float32": None, "bfloat16": jnp.bfloat16}  # None: in the parameters' own numbers
+
 Module = TypeVar("Module", bound=nnx.Module)
 
 
-class Linear(nnx.Linear):
-    """`nnx.Linear` that can be tapped."""
+class Layer(nnx.Linear):
+    """`nnx.Linear` with a choice of what its products are computed in, by name."""
+
+    compute = "float32"
+
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        """`[..., in]` -> `[..., out]`."""
+        if COMPUTE[self.compute] is None:
+            return super().__call__(inputs, out_sharding)
+        assert self.bias is not None
+        bias = jnp.broadcast_to(self.bias[...], (*inputs.shape[:-1], self.out_features))
+        return _product(inputs, rounded(self.kernel[...], self.compute)) + bias
+
+
+def rounded(values: jax.Array, compute: str) -> jax.Array:
+    """As they enter a layer's products."""
+    dtype = COMPUTE[compute]
+    return values if dtype is None else values.astype(dtype)
+
+
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x @ kernel`, computed in the kernel's type and summed in that of x."""
+    if x.dtype == kernel.dtype:
+        return x @ kernel
+    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
+
+
+def set_compute(module: nnx.Module, compute: str) -> None:
+    """Has every `Layer` of a module compute so.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    if compute not in COMPUTE:
+        raise one_of("model.compute", compute, COMPUTE)
+    for _, node in nnx.iter_graph(module):
+        if isinstance(node, Layer):
+            node.compute = compute
+
+
+class Linear(Layer):
+    """A layer that can be tapped."""
 
     # Zeros [B, in] and [B, out], and the kernel's transpose [out, in]; a tapped layer takes inputs [B, in].
     tap: tuple[jax.Array, jax.Array] | None = None
@@ -35,7 +82,7 @@ class Linear(nnx.Linear):
 @jax.custom_vjp
 def _tapped(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> jax.Array:
     kernel, bias, _ = weights
-    return x @ kernel + bias[None, :]
+    return _product(x, kernel) + bias[None, :]
 
 
 def _tapped_forward(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> Any:
@@ -45,7 +92,7 @@ def _tapped_forward(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> A
 def _tapped_backward(kept: Any, d: jax.Array) -> Any:
     """What the tap's 'gradient' carries out is (input, cotangent); the weights get none here."""
     x, weights = kept
-    return d @ weights[2], jax.tree.map(jnp.zeros_like, weights), (x, d)
+    return _product(d, weights[2]), jax.tree.map(jnp.zeros_like, weights), (x, d)
 
 
 _tapped.defvjp(_tapped_forward, _tapped_backward)
@@ -79,6 +126,7 @@ def scan_with_taps(
         return enter, leave
 
     taps = {path: tap(layer) for path, layer in layers(module).items()}
+    computes = {path: layer.compute for path, layer in layers(module).items()}
 
     def run(parameters: Any, taps: Any, state: Any, inputs: Any) -> Any:
         return scan(nnx.merge(structure, parameters), taps, state, inputs)
@@ -93,10 +141,12 @@ def scan_with_taps(
     def backward(vjp: Any, d: Any) -> Any:
         d_parameters, d_taps, d_state, d_inputs = vjp(d)
         for path, (x, dy) in d_taps.items():
-            layer = d_parameters
+            layer, compute = d_parameters, computes[path]
             for part in path:
                 layer = layer[part]
-            layer["kernel"] = layer["kernel"] + jnp.einsum("tbi,tbo->io", x, dy)
+            both = rounded(x, compute), rounded(dy, compute)
+            kernel = jnp.einsum("tbi,tbo->io", *both, preferred_element_type=dy.dtype)
+            layer["kernel"] = layer["kernel"] + kernel
             layer["bias"] = layer["bias"] + jnp.sum(dy, axis=(0, 1))
         return d_parameters, d_state, d_inputs
 
@@ -113,7 +163,8 @@ def frozen(module: Module) -> Module:
     module = nnx.merge(*nnx.split(module))
     for layer in layers(module).values():
         assert layer.bias is not None
-        layer.kernel = nnx.Param(jax.lax.stop_gradient(layer.kernel[...]))
+        kernel = rounded(layer.kernel[...], layer.compute)
+        layer.kernel = nnx.Param(jax.lax.stop_gradient(kernel))
         layer.bias = nnx.Param(jax.lax.stop_gradient(layer.bias[...]))
         layer.transposed = nnx.data(layer.kernel[...].T)
     return module

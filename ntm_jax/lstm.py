@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ntm_jax.controllers import LSTMCarry, StackedLSTM
+from ntm_jax.linear import Layer, set_compute
 
 
 class LSTM(nnx.Module):
@@ -17,6 +18,7 @@ class LSTM(nnx.Module):
       output_size: width of the output (logits).
       controller_size: units in each layer.
       controller_layers: layers.
+      compute: what the layers' products are computed in, `float32` or `bfloat16`, see `NTMCell`.
       param_dtype: of parameters and state.
       rngs: where the parameters' first values come from.
     """
@@ -28,6 +30,7 @@ class LSTM(nnx.Module):
         *,
         controller_size: int,
         controller_layers: int = 3,
+        compute: str = "float32",
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -39,9 +42,8 @@ class LSTM(nnx.Module):
             param_dtype=param_dtype,
             rngs=rngs,
         )
-        self.to_output = nnx.Linear(
-            controller_size, output_size, param_dtype=param_dtype, rngs=rngs
-        )
+        self.to_output = Layer(controller_size, output_size, param_dtype=param_dtype, rngs=rngs)
+        set_compute(self, compute)
 
     def initial_state(
         self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None

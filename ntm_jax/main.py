@@ -1,12 +1,20 @@
 """The program: `python -m ntm_jax.main --config configs/copy.py`."""
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ntm_jax import compiler, stopping
+from ntm_jax import compiler, quiet, stopping
 from ntm_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from ntm_jax import processes
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -64,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR|FILE",
         help="serve, report: another run or weights to choose; can be given again",
     )
+    add("--coordinator", metavar="HOST:PORT", help="train: where process 0 of several is found")
+    add("--processes", type=int, metavar="P", help="train: how many train together")
+    add("--process", type=int, metavar="I", help="train: which of them this is, from 0")
+    add("--join-seconds", type=int, default=300, metavar="S", help="train: to wait for them (300)")
     add("--port", type=int, default=PORT, help=f"serve: {PORT} if not given; 0 takes a free one")
     add("--host", default="127.0.0.1", help="serve: 127.0.0.1, this machine alone, if not given")
     return result
@@ -100,6 +112,9 @@ def run(arguments: Sequence[str]) -> None:
     if options.weights is not None and (options.mode == "train" or options.config):
         other = "--config" if options.config else "--mode train"
         raise UserError(f"--weights: the file says what it is of; it cannot be with {other}")
+    joining = (options.coordinator, options.processes, options.process)
+    if options.mode != "train" and joining != (None, None, None):
+        raise UserError("--coordinator, --processes, --process: only for --mode train")
     if options.mode in ("serve", "report"):
         _show(options, overrides)
     elif options.weights is not None:
@@ -111,15 +126,52 @@ def run(arguments: Sequence[str]) -> None:
 def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs
-    from ntm_jax import evaluate, train
+    from ntm_jax import evaluate
 
     config = configs.load(options.config, overrides)
     workdir = options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
-    if options.mode == "train":
-        train.train(config, workdir)
+    if options.mode == "train" and not _train(config, workdir, _meeting(options)):
+        return
     result = evaluate.evaluate(config, workdir)
     print(evaluate.table(result))
     print(f"{workdir}: evaluation.json, figures/")
+
+
+def _meeting(options: argparse.Namespace) -> "processes.Meeting":
+    """From the flags, or the environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    from ntm_jax import processes
+
+    def number(flag: int | None, name: str) -> int | None:
+        text = os.environ.get(name)
+        if flag is not None or text is None:
+            return flag
+        if not text.isdecimal():
+            raise UserError(f"{name}: {text!r} is given, a whole number is needed")
+        return int(text)
+
+    return processes.Meeting(
+        options.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"),
+        number(options.processes, "JAX_NUM_PROCESSES"),
+        number(options.process, "JAX_PROCESS_ID"),
+        options.join_seconds,
+    )
+
+
+def _train(config: "ConfigDict", workdir: Path, meeting: "processes.Meeting") -> bool:
+    """Trains, with others if they were asked for; whether this process is to evaluate."""
+    from ntm_jax import mesh, processes, train
+
+    # One that was asked for nothing never waits for anyone.
+    if meeting.asked or mesh.wanted_devices(config) > 1:
+        processes.join(meeting)
+    try:
+        train.train(config, workdir)
+    except stopping.Stopped as stopped:
+        if not isinstance(stopped, processes.Lost):
+            processes.leave()
+        raise
+    processes.leave()
+    return processes.first()
 
 
 def _evaluate_weights(path: Path) -> None:
@@ -163,6 +215,7 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     status 143 or 130.
     """
     compiler.compile_small_loops_whole()
+    quiet.threads()
     try:
         with stopping.at_once():
             program(sys.argv[1:])
@@ -174,8 +227,21 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
         message = "stopped by Ctrl-C; the same command goes on from the last checkpoint"
         status = 130
+    except Exception:
+        if not _joined():
+            raise
+        message, status = traceback.format_exc(), 1
+    if _joined():
+        from ntm_jax import processes
+
+        processes.end_at_once(f"ntm_jax: {message}", status)
     print(f"ntm_jax: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def _joined() -> bool:
+    found = sys.modules.get("ntm_jax.processes")  # not imported by --help
+    return found is not None and found.joined()
 
 
 def main() -> None:

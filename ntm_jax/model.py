@@ -1,5 +1,6 @@
 """Models as a whole: built from a config, and unrolled over time."""
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,7 @@ from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.embedded import Embedded
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls
 from ntm_jax.linear import frozen, scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
@@ -23,6 +24,8 @@ from ntm_jax.windows import window
 
 Model: TypeAlias = NTMCell | LSTM | Embedded
 State: TypeAlias = NTMState | LSTMCarry
+KINDS: dict[str, type[NTMCell | LSTM]] = {"ntm": NTMCell, "lstm": LSTM}
+OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no config sets
 SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
@@ -50,22 +53,18 @@ def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
     """
     options: dict[str, Any] = dict(config.model)
     embedding, dropout = (options.pop(name, 0) for name in ("embedding_size", "dropout"))
+    kind = options.pop("kind")
+    if kind not in KINDS:
+        raise one_of("model.kind", kind, KINDS)
+    known = inspect.signature(KINDS[kind].__init__).parameters.keys() - OTHERS
+    for field in options:
+        if field not in known:
+            raise one_of(f"model {kind}, field", field, known)
     rngs = nnx.Rngs(config.seed)
     if embedding:
-        core = _build_core(options, embedding, embedding, rngs)
+        core = KINDS[kind](embedding, embedding, **options, rngs=rngs)
         return Embedded(core, output_size, dropout=dropout, rngs=rngs)
-    return _build_core(options, input_size, output_size, rngs)
-
-
-def _build_core(
-    options: dict[str, Any], input_size: int, output_size: int, rngs: nnx.Rngs
-) -> NTMCell | LSTM:
-    kind = options.pop("kind")
-    if kind == "lstm":
-        return LSTM(input_size, output_size, **options, rngs=rngs)
-    if kind == "ntm":
-        return NTMCell(input_size, output_size, **options, rngs=rngs)
-    raise UserError(f"model.kind: {kind!r} is unknown; choose one of lstm, ntm")
+    return KINDS[kind](input_size, output_size, **options, rngs=rngs)
 
 
 def parameter_count(model: Model) -> int:
@@ -126,15 +125,18 @@ def logits(
     key: jax.Array | None = None,
     dropout: jax.Array | None = None,
     answers: tuple[jax.Array, int] | None = None,
+    clip_state_at: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """What training needs of `unroll`: nothing else is kept along the way.
 
     Args:
-      model: from `build`.
+      model: as for `unroll`.
       inputs: `[T, B, input_size]`.
       key: for a random initial state.
       dropout: the key for it, where the model has some; None leaves it out.
       answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
+      clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
+        0 for no limit. For a model without memory there is none.
 
     Returns:
       Logits `[T, B, output_size]`, or of the answers' steps, and the blur `[T, B]` of the weightings:
@@ -144,7 +146,9 @@ def logits(
     if isinstance(model, Embedded):
         keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
         embedded = model.embed(inputs, keys[0])
-        outputs, blur = logits(model.core, embedded, key=key, answers=answers)
+        outputs, blur = logits(
+            model.core, embedded, key=key, answers=answers, clip_state_at=clip_state_at
+        )
         return model.logits(outputs, keys[1]), blur
 
     def answered(values: jax.Array) -> jax.Array:
@@ -157,7 +161,7 @@ def logits(
     def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
         return step.hidden, step.reads, jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
 
-    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record)
+    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record, clip_state_at)
     return model.output(answered(hidden), answered(reads)), blur
 
 
@@ -179,6 +183,7 @@ def _scan_ntm(
     state: Any,
     key: jax.Array | None,
     record: Callable[[NTMState, Step], Any],
+    clip_state_at: float = 0.0,
 ) -> Any:
     """What `record` makes of every step and the state after it, stacked along time."""
     state = model.initial_state((inputs.shape[1],), key) if state is None else state
@@ -189,6 +194,7 @@ def _scan_ntm(
 
         def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
             x, taps = now
+            state = _clipped_backwards(clip_state_at, state) if clip_state_at else state
             this = cell if taps is None else tapped(cell, taps)
             state, happened = rows_last.advance(this, state, x, one)
             return state, record(state, happened)
@@ -196,6 +202,23 @@ def _scan_ntm(
         return _scan(step, state, (inputs, taps))
 
     return scan_with_taps(scan, model, rows_last.turn(state), inputs)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _clipped_backwards(at: float, state: NTMState) -> NTMState:
+    """The same state; every element of its cotangent is limited to `-at .. at`.
+
+    Backwards through many steps of finding, reading and rewriting the same rows, cotangents can grow
+    exponentially: limited once at the end, such an episode's gradient is a direction of no use. The paper
+    limits 'during the backward pass' (section 4.6), as Graves (2013, section 2.1) did at every step.
+    """
+    return state
+
+
+_clipped_backwards.defvjp(
+    lambda at, state: (state, None),
+    lambda at, _, d: (jax.tree.map(lambda x: jnp.clip(x, -at, at), d),),
+)
 
 
 def _scan(step: Callable[..., Any], state: Any, inputs: Any) -> Any:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx, struct
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax import losses, nonfinite, optimizers, stopping, tasks
+from ntm_jax import losses, mesh, nonfinite, optimizers, processes, stopping, tasks
 from ntm_jax import model as models
-from ntm_jax.checkpoints import Checkpoints, claimed, resized
+from ntm_jax.checkpoints import Checkpoints, Followed, claimed, resized
 from ntm_jax.errors import UserError
-from ntm_jax.metrics import Metrics, Row, first_below
+from ntm_jax.metrics import Row
+from ntm_jax.reports import Reports, Silence
 from ntm_jax.web import monitor
 from ntm_jax.windows import first_scored, window
 
@@ -62,13 +64,14 @@ class Trainer:
 
     Args:
       config: a whole config, see `ntm_jax.config`.
+      devices: that share the batches, see `ntm_jax.mesh`.
 
     Raises:
       UserError: something in the config that is not allowed.
     """
 
-    def __init__(self, config: ConfigDict):
-        self.config = config
+    def __init__(self, config: ConfigDict, devices: mesh.DataParallel = mesh.DataParallel()):  # noqa: B008
+        self.config, self.devices = config, devices
         self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self.optimizer = optimizers.build(config, config.train.updates)
         self._shapes = shapes(config, self.task)
@@ -76,12 +79,10 @@ class Trainer:
         built = models.build(config, self.task.input_size, self.task.output_size)
         self.structure, first = nnx.split(built)
         self._first_parameters = nnx.to_pure_dict(first)
-        self.run: Callable[[TrainState, jax.Array], TrainState] = jax.jit(
-            self._run, donate_argnums=0
-        )
+        self.run: Callable[[TrainState, Any], TrainState] = devices.jit(self._run, donate_argnums=0)
 
     def initial_state(self) -> TrainState:
-        """The state before the first update, decided by `config.seed` alone."""
+        """The state before the first update, decided by `config.seed` alone; `devices.place` gives it to all."""
         parameters = jax.tree.map(jnp.copy, self._first_parameters)
         optimizer = self.optimizer.init(parameters)
         zero = jnp.zeros((), jnp.int32)
@@ -121,27 +122,32 @@ class Trainer:
 
     def gradient_norms(self, state: TrainState) -> Any:
         """The norm of each parameter's gradient at the next update, nested dicts of `[]`."""
-        gradient, _ = jax.jit(self._gradient)(state)
+        gradient, _ = self.devices.jit(self._gradient)(state)
         return jax.tree.map(jnp.linalg.norm, gradient)
 
     def _gradient(self, state: TrainState) -> tuple[Parameters, tuple[jax.Array, jax.Array]]:
         batch_key, model_key = keys(self.config, state.update)
         progress = curriculum(self.config, state.update)
         blur_cost = self._blur_cost(state.update)
+        part = self.devices.part
 
         def of(task: tasks.Task, batch_size: int) -> Callable[[Parameters], Any]:
             def gradient(parameters: Parameters) -> Any:
-                batch = task.sample(batch_key, batch_size, progress)
-                loss = partial(self._loss, task=task, batch=batch, key=model_key)
+                batch = task.sample(batch_key, batch_size, progress, part)
+                key = model_key
+                if self.devices.devices > 1:
+                    key = part(jax.random.split(model_key, batch_size))
+                dropout = jax.random.fold_in(jax.random.fold_in(model_key, 0), self.devices.number)
+                loss = partial(self._loss, task=task, batch=batch, key=key, dropout=dropout)
                 return jax.grad(loss, has_aux=True)(parameters, blur_cost=blur_cost)
 
             return gradient
 
         gradients = [of(*one) for one in self._shapes]
         if len(gradients) == 1:
-            return gradients[0](state.parameters)
+            return self.devices.total(gradients[0](state.parameters))
         chosen = chosen_shape(self.config, self.task, state.update)
-        return jax.lax.switch(chosen, gradients, state.parameters)
+        return self.devices.total(jax.lax.switch(chosen, gradients, state.parameters))
 
     def _loss(
         self,
@@ -149,25 +155,32 @@ class Trainer:
         task: tasks.Task,
         batch: tasks.Batch,
         key: jax.Array,
+        dropout: jax.Array,
         blur_cost: jax.Array,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """What is minimised; nats and wrong outputs per sequence, of `train.batch_size` sequences.
 
-        A batch that has more of them, because they are shorter, counts for no more.
+        Of several devices, this one's part. A batch that has more sequences, because they are shorter, counts
+        for no more.
         """
         model = nnx.merge(self.structure, parameters)
+        # Of a batch's mean, a sequence's derivatives are as many times smaller.
+        limit = self.config.optimizer.get("clip_state_at", 0.0) / self.config.train.batch_size
         scored, answers = (batch.targets, batch.mask), None
         if task.answer_steps < task.steps:
             answers = first_scored(batch.mask), task.answer_steps
             scored = window(batch.targets, *answers), window(batch.mask, *answers)
-        logits, blur = models.logits(
-            model, batch.inputs, key=key, dropout=jax.random.fold_in(key, 0), answers=answers
-        )
-        nats = jnp.sum(task.outputs.nats(logits, *scored)) / self.config.train.batch_size
-        errors = jnp.sum(task.outputs.errors(logits, *scored)) / self.config.train.batch_size
+        options = {"key": key, "dropout": dropout, "answers": answers, "clip_state_at": limit}
+        logits, blur = models.logits(model, batch.inputs, **options)
+        nats = self._mean(task.outputs.nats(logits, *scored))
+        errors = self._mean(task.outputs.errors(logits, *scored))
         if not self.config.train.blur_cost:
             return nats, (nats, errors)
-        return nats + blur_cost * jnp.mean(jnp.sum(blur, axis=0)), (nats, errors)
+        return nats + blur_cost * self._mean(jnp.sum(blur, axis=0)), (nats, errors)
+
+    def _mean(self, costs: jax.Array) -> jax.Array:
+        """Over the batch, of each sequence's; of several devices, this one's part of it."""
+        return jnp.sum(costs) / self.config.train.batch_size
 
     def _blur_cost(self, update: jax.Array) -> jax.Array:
         """`train.blur_cost`, from 0 at a quarter of the updates to all of it at three quarters.
@@ -186,8 +199,13 @@ def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def shapes(config: ConfigDict, task: tasks.Task) -> tuple[tuple[tasks.Task, int], ...]:
-    """The kinds of batches that training draws: each a task of one shape, and how many sequences."""
-    return tuple(zip(task.shapes, task.sequences(config.train.batch_size), strict=True))
+    """The kinds of batches that training draws: each a task of one shape, and how many sequences.
+
+    Those are a multiple of the devices that share them.
+    """
+    devices = mesh.wanted_devices(config)
+    sizes = (max(1, size // devices) * devices for size in task.sequences(config.train.batch_size))
+    return tuple(zip(task.shapes, sizes, strict=True))
 
 
 def chosen_shape(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array:
@@ -219,75 +237,108 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
         Or the disk is full; the checkpoints that are there are sound.
       Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
     """
-    trainer = Trainer(config)
+    processes.check_alike("the config", configs.to_json(config))
+    trainer = Trainer(config, mesh.build(config))
     if config.evaluate.memory_size:
         resized(config, config.evaluate.memory_size)  # may not be possible: better said now
-    with monitor.beside(config, workdir) as publish, claimed(workdir, config) as checkpoints:
-        with stopping.when_asked() as request:
-            try:
-                state = _train(trainer, workdir, checkpoints, publish, request)
-            except OSError as error:
-                raise UserError(
-                    f"--workdir: {workdir} cannot be written to ({error.strerror}); "
-                    "the same command goes on from the last checkpoint"
-                ) from None
-            request.what_is_left = (
-                f"update {int(state.update):,} is saved; the same command goes on from there"
-            )
-        return state
+    with _folder(config, workdir) as (publish, checkpoints), stopping.when_asked() as request:
+        try:
+            state = _train(trainer, workdir, checkpoints, publish, request)
+        except OSError as error:
+            raise UserError(
+                f"--workdir: {workdir} cannot be written to ({error.strerror}); "
+                "the same command goes on from the last checkpoint"
+            ) from None
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            raise processes.explained(error) from None
+        request.what_is_left = (
+            f"update {int(state.update):,} is saved; the same command goes on from there"
+        )
+    return state
+
+
+@contextmanager
+def _folder(
+    config: ConfigDict, workdir: Path
+) -> Iterator[tuple[monitor.Publish, Checkpoints | Followed]]:
+    """The monitor and the checkpoints of the run, whose folder one process has."""
+    with ExitStack() as stack:
+
+        def claim() -> tuple[monitor.Publish, Checkpoints | Followed]:
+            publish = stack.enter_context(monitor.beside(config, workdir))
+            return publish, stack.enter_context(claimed(workdir, config))
+
+        elsewhere: tuple[monitor.Publish, Checkpoints | Followed] = monitor.nothing, Followed()
+        yield processes.by_first(claim, elsewhere)
 
 
 def _train(
     trainer: Trainer,
     workdir: Path,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | Followed,
     publish: monitor.Publish,
     request: stopping.StopRequest,
 ) -> TrainState:
     config, pace, asked = trainer.config, stopping.Pace(), False
-    state, before = trainer.initial_state(), 0.0
-    newest = checkpoints.newest()
-    if newest is not None:
-        state, before = _restore(checkpoints, newest, state)
-    start, done, told = time.monotonic(), int(state.update), int(state.skipped)
+    state, before = _begin(trainer, checkpoints)
+    start, done = time.monotonic(), int(state.update)
     publish(done, state.parameters)
-    with Metrics(workdir, done) as metrics, _progress_bar(config, done) as bar:
-        goal, easier = config.train.solved_below, configs.easier_updates(config)
-        solved = first_below(workdir / "metrics.csv", goal, easier) is not None
+    reports = Silence()
+    if processes.first():
+        reports = Reports(config, workdir, publish, done, int(state.skipped))
+    with reports:
         while done < config.train.updates and not asked:
             stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
             before_it = nonfinite.copy(state)
-            state = trainer.run(state, jnp.int32(stop - done))
+            state = trainer.run(state, np.int32(stop - done))
             if state.stuck:
                 state = _skipped(trainer, before_it, int(state.update), checkpoints)
                 stop = int(state.update)
             pace.took(stop - done, time.monotonic() - begun)
             seconds = before + time.monotonic() - start
-            bar.update(stop - done)
+            reports.advance(stop - done)
             done = stop
             last = done == config.train.updates
             if last or done % config.train.log_every == 0:
-                row = _row(trainer, state, seconds)
-                metrics.write(row)
-                publish(done, state.parameters)
-                bar.set_postfix_str(f"{row.loss_bits_per_sequence:.3f} bits/sequence")
-                if state.skipped > told:
-                    told = int(state.skipped)
-                    bar.write(f"update {done:,}: {told} were not finite, and skipped, so far")
-                if row.loss_bits_per_sequence < goal and done > easier and not solved:
-                    solved = True
-                    bar.write(
-                        f"below {goal:g} bits/sequence after {row.sequences:,} sequences, {seconds:.0f} s"
-                    )
-                state = replace(state, sums=Sums.zero())
-            asked = request.number is not None
+                reports.tell(_row(trainer, state, seconds), state.parameters, int(state.skipped))
+                state = replace(state, sums=trainer.devices.place(Sums.zero()))
+            asked = _agree(request, pace)
             if last or asked or done % config.train.checkpoint_every == 0:
                 _save(trainer, state, checkpoints, seconds)
     checkpoints.wait()
     return state
 
 
-def _save(trainer: Trainer, state: TrainState, checkpoints: Checkpoints, seconds: float) -> None:
+def _begin(trainer: Trainer, checkpoints: Checkpoints | Followed) -> tuple[TrainState, float]:
+    """The state of the newest checkpoint, or the first; and the seconds until then."""
+    first = trainer.initial_state()
+
+    def restored() -> tuple[TrainState, float]:
+        newest = checkpoints.newest()
+        if newest is None or isinstance(checkpoints, Followed):
+            return first, 0.0
+        return _restore(checkpoints, newest, first)
+
+    state, before = processes.by_first(restored, (first, 0.0))
+    state = processes.from_first(state)
+    if isinstance(checkpoints, Followed):
+        checkpoints.restored(int(state.update))
+    return trainer.devices.place(state), before
+
+
+def _agree(request: stopping.StopRequest, pace: stopping.Pace) -> bool:
+    """Whether any process was asked to stop; from here on all have the first one's pace."""
+    told = processes.told([request.number or 0, pace.updates])
+    pace.updates = int(told[0, 1])
+    asked = int(told[:, 0].max())
+    if asked:
+        request.number = asked
+    return bool(asked)
+
+
+def _save(
+    trainer: Trainer, state: TrainState, checkpoints: Checkpoints | Followed, seconds: float
+) -> None:
     if not nonfinite.all_finite(state.parameters):
         what = "the parameters after it are"
         raise _not_finite(trainer, state, int(state.update), checkpoints, what)
@@ -299,7 +350,7 @@ def _save(trainer: Trainer, state: TrainState, checkpoints: Checkpoints, seconds
 
 
 def _skipped(
-    trainer: Trainer, before: TrainState, bad: int, checkpoints: Checkpoints
+    trainer: Trainer, before: TrainState, bad: int, checkpoints: Checkpoints | Followed
 ) -> TrainState:
     """The state after an update that was not finite, with nothing of it, from one before it.
 
@@ -312,7 +363,7 @@ def _skipped(
 
 
 def _not_finite(
-    trainer: Trainer, state: TrainState, update: int, checkpoints: Checkpoints, what: str
+    trainer: Trainer, state: TrainState, update: int, checkpoints: Checkpoints | Followed, what: str
 ) -> UserError:
     checkpoints.wait()
     norms = trainer.gradient_norms(state)
@@ -345,16 +396,4 @@ def _row(trainer: Trainer, state: TrainState, seconds: float) -> Row:
         bit_errors_per_sequence=float(sums.bit_errors) / updates,
         gradient_norm=float(sums.gradient_norm) / updates,
         learning_rate=float(trainer.learning_rate(update - 1)),
-    )
-
-
-def _progress_bar(config: ConfigDict, done: int) -> tqdm:
-    batch_size = config.train.batch_size
-    return tqdm(
-        total=config.train.updates,
-        initial=done,
-        unit="seq",
-        unit_scale=batch_size,
-        desc="training",
-        dynamic_ncols=True,
     )

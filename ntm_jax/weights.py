@@ -105,7 +105,7 @@ def _load_safetensors(path: Path) -> Weights:
         config = ConfigDict(json.loads(metadata["config"]))
         update = int(metadata["update"])
         configs.check(config)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"--weights: {path} does not carry a run's config ({error})") from None
     _, expected = _shapes(config)
     return Weights(config, _filled(path, expected, arrays), update)

@@ -1,6 +1,8 @@
 """Strictness for every test, and what several of them share."""
 
 import os
+import sys
+import threading
 from pathlib import Path
 
 import jax
@@ -10,6 +12,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
+
+
+@pytest.fixture(autouse=True)
+def hooks():
+    """A program's are for its process, which here is the tests'."""
+    before = threading.excepthook, sys.excepthook
+    yield
+    threading.excepthook, sys.excepthook = before
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from test_config import tiny_overrides
 
 ROOT = Path(__file__).parents[1]
+STARTED = []  # processes, for whoever is to leave none behind
 # The rate and the costs do not depend on where the end is.
 USUAL = {
     "train__updates": 10**7,
@@ -32,7 +35,14 @@ def environment(base):
     }
 
 
-def start(base, workdir, *more, first="", **fields):
+def flags(workdir, **fields):
+    """A tiny copy run on a command line."""
+    overrides = tiny_overrides(**(USUAL | fields))
+    first = ["--config", str(ROOT / "configs" / "copy.py"), "--workdir", str(workdir)]
+    return [*first, *(f"--config.{override}" for override in overrides)]
+
+
+def start(base, workdir, *more, first="", pass_fds=(), **fields):
     """`ntm_jax.main` on a tiny copy run, its output in pipes.
 
     Args:
@@ -40,37 +50,64 @@ def start(base, workdir, *more, first="", **fields):
       workdir: the run's folder.
       more: flags.
       first: Python to run in the process before the program.
+      pass_fds: what the process gets open.
       fields: of the config, like `train__updates=3`.
     """
-    overrides = tiny_overrides(**(USUAL | fields))
-    flags = ["--config", str(ROOT / "configs" / "copy.py"), "--workdir", str(workdir), *more]
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", f"from ntm_jax import main\n{first}\nmain.main()", *flags),
-            *(f"--config.{override}" for override in overrides),
-        ],
+    code = f"from ntm_jax import main\n{first}\nmain.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *flags(workdir, **fields), *more],
+        pass_fds=pass_fds,
         cwd=ROOT,
         env=environment(base),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
-def end(process, seconds=300, others_complain=False):
-    """Exit status and the last line of standard error, once a program has ended.
+@contextmanager
+def listening():
+    """A port of this machine that is taken."""
+    with socket.create_server(("", 0), family=socket.AF_INET) as server:
+        yield server.getsockname()[1]
 
-    There is no traceback before it, unless threads of TensorStore and tensorboardX print what befell them.
-    """
+
+def free_port():
+    """One that nobody listens at."""
+    with listening() as port:
+        return port
+
+
+def start_together(base, workdir, count, *more, each=None, **fields):
+    """As `start`, so many processes that train one run; `each` gives further fields by process."""
+    address = f"127.0.0.1:{free_port()}"
+    flags = ["--coordinator", address, "--processes", str(count), "--join-seconds", "100", *more]
+    fields = {"mesh__data": count, **fields}
+    return [
+        start(base, workdir, *flags, "--process", str(i), **(fields | (each or {}).get(i, {})))
+        for i in range(count)
+    ]
+
+
+def end_together(processes, seconds=300):
+    """As `end`, of each; none is left behind when one is not as it should be."""
+    try:
+        return [end(process, seconds) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def end(process, seconds=300):
+    """Exit status and the last line of standard error, once a program has ended; there is no traceback before it."""
     try:
         _, err = process.communicate(timeout=seconds)
     finally:
         process.kill()  # where it has not ended
-    assert others_complain or "Traceback" not in err, err
+    assert "Traceback" not in err, err
     lines = err.replace("\r", "\n").splitlines()
-    if others_complain:  # at any time
-        lines = [line for line in lines if line.startswith("ntm_jax: ")]
-        assert len(lines) == 1
     return process.returncode, lines[-1] if lines else ""
 
 

@@ -1,5 +1,10 @@
-"""Killed with `kill -9` at random moments, a run ends as if it had not been: bit for bit, no line lost or doubled."""
+"""Killed with `kill -9` at random moments, a run ends as if it had not been: bit for bit, no line lost or doubled.
 
+`NTM_JAX_KILLS=100 pytest -m slow tests/test_killed.py` kills as often.
+"""
+
+import itertools
+import os
 import random
 import signal
 import subprocess
@@ -12,15 +17,16 @@ import pytest
 from test_config import quick_compile, tiny, tiny_overrides
 from test_train import assert_same, saved
 
-TIMES = 20
-UPDATES = 402
+TIMES = int(os.environ.get("NTM_JAX_KILLS", "20"))
+UPDATES = 402 if TIMES <= 20 else 402 * (TIMES // 20)
 EVERY = programs.USUAL | {
     "train__updates": UPDATES,
     "train__log_every": 2,
     "train__checkpoint_every": 3,
 }
-# A process that has imported all, which takes longest, but begun nothing; for each line with a number of updates
-# it starts one that trains with chunks of at most so many, and tells its number, and how it ended.
+# A process that has imported all, which takes longest, but begun nothing; for each line with two numbers of updates
+# it starts one that trains with chunks that begin at so many and logs that often, and tells its number, and how it
+# ended.
 NURSERY = """
 import os, signal, sys
 from pathlib import Path
@@ -29,8 +35,9 @@ workdir, path, *overrides = sys.argv[1:]
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        stopping.FIRST_UPDATES = int(line)
-        train.train(config.load(path, overrides), Path(workdir))
+        chunk, log_every = line.split()
+        stopping.FIRST_UPDATES = int(chunk)
+        train.train(config.load(path, [*overrides, f"train.log_every={log_every}"]), Path(workdir))
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -49,9 +56,9 @@ class Nursery:
     def __init__(self, process):
         self._process = process
 
-    def start(self, chunk):
+    def start(self, chunk, log_every=2):
         """A session's process."""
-        self._process.stdin.write(f"{chunk}\n")
+        self._process.stdin.write(f"{chunk} {log_every}\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -111,7 +118,45 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
     assert expected[0] == found[0] == UPDATES
     assert_same(found[1], expected[1])
     names = [path.name for path in (workdir / "checkpoints").iterdir()]
-    assert sorted(names) == ["396", "399", "402"]  # nothing half written is left
+    last = [str(UPDATES - 6), str(UPDATES - 3), str(UPDATES)]
+    assert sorted(names) == sorted(last)  # nothing half written is left
     assert writing >= 2
     assert len(set(got_to)) > TIMES / 2
     assert got_to == sorted(got_to)
+
+
+@pytest.mark.slow
+def test_sessions_may_log_more_or_less_often_and_look_for_signals_too(tmp_path):
+    """The state after it is the same, bit for bit; so are lines over the same updates."""
+    base, straight, workdir = tmp_path.parent, tmp_path / "straight", tmp_path / "run"
+    with nursery(base, straight) as sessions:
+        sessions.start(16)
+        assert sessions.end() == 0
+    chance, got_to = random.Random(7), 0
+    with nursery(base, workdir) as sessions:
+        for log_every in (3, 1000):
+            process = sessions.start(chance.choice([1, 5, 16]), log_every)
+            wanted = got_to + 60
+            programs.wait_for(
+                lambda wanted=wanted: programs.checkpoints_in(workdir)[-1:] >= [wanted]
+            )
+            subprocess.run(["kill", "-9", str(process)], check=True)
+            assert sessions.end() == -signal.SIGKILL
+            got_to = programs.checkpoints_in(workdir)[-1]
+        sessions.start(3, 2)
+        assert sessions.end() == 0
+    expected, found = (saved(folder, tiny(**EVERY)) for folder in (straight, workdir))
+    assert found[0] == UPDATES
+    assert_same(found[1].parameters, expected[1].parameters)
+    assert_same(found[1].optimizer, expected[1].optimizer)
+    whole = {row["update"]: row for row in programs.rows(straight)}
+    lines = programs.rows(workdir)
+    updates = [int(row["update"]) for row in lines]
+    assert updates == sorted(set(updates))
+    assert updates[-1] == UPDATES
+    pairs = [(before, now) for before, now in itertools.pairwise(updates) if now == before + 2]
+    alike = [now for _, now in pairs if now % 2 == 0]
+    assert len(alike) > 20
+    for row in lines:
+        if int(row["update"]) in alike:
+            assert row == whole[row["update"]]

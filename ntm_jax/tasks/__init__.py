@@ -19,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task for task in (Copy, RepeatCopy, AssociativeRecall, NGram, PrioritySort, Acrostic)
 }
 OPTIONAL = ("repeat_copy", "bits")  # the only field that may be None
+MOST = 1_000_000  # of any field, and of an episode's steps
 
 
 def make(name: str, /, **difficulty: Any) -> Task:
@@ -44,7 +45,12 @@ def make(name: str, /, **difficulty: Any) -> Task:
                 raise UserError(f"task.{field}: {value!r} is given, text is needed")
         elif type(value) is not int and not (value is None and (name, field) == OPTIONAL):
             raise UserError(f"task.{field}: {value!r} is given, a whole number is needed")
-    return TASKS[name](**difficulty)
+        elif value is not None and value > MOST:
+            raise UserError(f"task.{field}: {value} is given, at most {MOST:,} is allowed")
+    made = TASKS[name](**difficulty)
+    if made.steps > MOST:
+        raise UserError(f"task {name}: an episode of {made.steps} steps; {MOST:,} are allowed")
+    return made
 
 
 def difficulty(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -72,15 +72,22 @@ class Task(ABC):
     def cases(self) -> list[Case]:
         """The evaluation's cases, in range and beyond it; the paper's, at least."""
 
-    def sample(self, key: jax.Array, batch_size: int, progress: jax.Array | float = 1.0) -> Batch:
+    def sample(
+        self,
+        key: jax.Array,
+        batch_size: int,
+        progress: jax.Array | float = 1.0,
+        part: Callable[[jax.Array], jax.Array] = lambda keys: keys,
+    ) -> Batch:
         """A batch of independent episodes.
 
         Args:
           key: decides everything.
           batch_size: B.
           progress: see `episode`.
+          part: which of the episodes' keys `[B]` to draw, if not all.
         """
-        keys = jax.random.split(key, batch_size)
+        keys = part(jax.random.split(key, batch_size))
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
 
     # What tasks have whose episodes are of very different lengths, or not without end.

@@ -68,7 +68,7 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
     """
     options = config.get("monitor")
     if options is None or options.port < 0:
-        yield lambda update, parameters: None
+        yield nothing
         return
     from ntm_jax.web import guard  # starlette and uvicorn, for those who watch
 
@@ -85,6 +85,10 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
         _start(stack, "monitor_worker", IDLE, places)
         print(f"monitor: {guard.address(listener, options.host)}", flush=True)
         yield _publisher(folder, config)
+
+
+def nothing(update: int, parameters: Any) -> None:
+    """What to call where nobody looks."""
 
 
 def _place() -> Path | None:

@@ -44,6 +44,6 @@ class Tail:
             return self.values
         whole, end, _ = new.rpartition(b"\n")  # what follows is still being written
         self._read += len(whole) + len(end)
-        parsed = (self._parse(line) for line in whole.decode().split("\n") if line)
+        parsed = (self._parse(line) for line in whole.decode(errors="replace").split("\n") if line)
         self.values += [value for value in parsed if value is not None]
         return self.values

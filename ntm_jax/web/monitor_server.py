@@ -9,6 +9,7 @@
 """
 
 import json
+import math
 import secrets
 import socket
 from contextlib import suppress
@@ -54,7 +55,7 @@ class Monitor:
         self._session = secrets.token_hex(8)
         self._name = workdir.name
         self._metrics = Tail(workdir / "metrics.csv", _metrics_row)
-        self._evaluation = Tail(folder / monitor.EVALUATION, json.loads)
+        self._evaluation = Tail(folder / monitor.EVALUATION, _evaluation_row)
 
     def progress(self, after: int) -> bytes:
         """The run's state, and its curves' points after an update, as JSON."""
@@ -151,10 +152,22 @@ def application(watched: Monitor, host: str) -> ASGIApp:
 
 
 def _metrics_row(line: str) -> dict[str, float] | None:
-    values = line.split(",")
-    if not values[0].isdecimal():
-        return None  # the header
-    return dict(zip(METRICS, map(float, values), strict=False))
+    try:
+        values = dict(zip(METRICS, map(float, line.split(",")), strict=True))
+    except ValueError:
+        return None  # the header, or damaged
+    if not all(map(math.isfinite, (values[name] for name in METRICS[:3]))):
+        return None
+    return _without_nan(values)
+
+
+def _evaluation_row(line: str) -> dict[str, float]:
+    return _without_nan(json.loads(line))
+
+
+def _without_nan(values: dict[str, float]) -> dict[str, Any]:
+    """With null for what is not finite, which JSON has no number for: the mean of no update, for one."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _speed(rows: list[dict[str, float]], updates: int) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Viewer:
         if len(parameters) < len(given):
             raise UserError("a parameter is given twice")
         run = parameters.pop("run", "0")
-        if not (run.isascii() and run.isdecimal() and int(run[:9]) < len(self._sources)):
+        if run not in map(str, range(len(self._sources))):
             most = len(self._sources) - 1
             raise UserError(f"run: {run[:20]!r} is given, 0 to {most} is allowed")
         with self._lock:

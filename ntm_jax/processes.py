@@ -1,0 +1,268 @@
+"""Several processes that train one run together: how they meet, agree, and notice that one of them is gone.
+
+JAX does the work: `jax.distributed`, whose coordinator is in process 0, and collectives between the devices. Every
+process runs the same program; what is to be done once (files, progress, evaluation) the first does. Alone, all of
+this is nothing.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from ntm_jax.errors import UserError
+from ntm_jax.stopping import Stopped
+
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS = 30  # without a sign of life, after which a process counts as gone
+LONGEST_MESSAGE = 2000  # bytes
+LOST_STATUS = 3
+LOST = "another process of this run has ended, or cannot be reached"
+GO_ON = "start all of them again to go on from the last checkpoint"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the processes of a run meet; None: what JAX recognises of a cluster's launcher, such as Slurm."""
+
+    coordinator: str | None = None  # host:port of process 0
+    processes: int | None = None
+    process: int | None = None
+    seconds: int = 300  # to wait for each other
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything was said, in flags or in the environment."""
+        return (self.coordinator, self.processes, self.process) != (None, None, None)
+
+
+class Lost(Stopped):
+    """Training cannot go on, for a process is gone."""
+
+    def __init__(self, reason: str):
+        BaseException.__init__(self, f"{LOST} ({reason}); {GO_ON}")
+        self.status = LOST_STATUS
+
+
+def count() -> int:
+    """How many processes train together."""
+    return jax.process_count()
+
+
+def first() -> bool:
+    """Whether this is the process that writes, shows and evaluates."""
+    return jax.process_index() == 0
+
+
+def joined() -> bool:
+    """Whether this process still answers to others."""
+    return jax.distributed.is_initialized()
+
+
+# ---- Meeting and parting
+
+
+def join(meeting: Meeting) -> None:
+    """Meets the other processes, before JAX's first computation; where nothing was asked, in a cluster only.
+
+    Raises:
+      UserError: what was given cannot be. Where the others do not come, the process ends at once, with one line
+        and status 2.
+    """
+    _check(meeting)
+    options: Any = jax.config
+    options.update("jax_cpu_collectives_implementation", "gloo")
+    # Or it takes SIGTERM for itself.
+    options.update("jax_enable_preemption_service", False)
+    where = meeting.coordinator or "the place that the cluster names"
+    _abort.prepare(
+        f"the processes did not all come to {where} within {meeting.seconds} s; each needs the same coordinator "
+        "and --processes, and a --process of its own",
+        2,
+    )
+    try:
+        jax.distributed.initialize(
+            meeting.coordinator,
+            meeting.processes,
+            meeting.process,
+            initialization_timeout=meeting.seconds,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except ValueError as error:  # nothing is recognised
+        _abort.drop()
+        if meeting.asked:
+            raise UserError(
+                "--coordinator, --processes, --process: all three are needed, for no cluster is recognised here "
+                f"({_short(error)})"
+            ) from None
+        return
+    except RuntimeError as error:
+        _abort.drop()
+        raise UserError(f"--coordinator: {where} cannot be used ({_short(error)})") from None
+    _abort.prepare(f"{LOST}; {GO_ON}", LOST_STATUS)
+    told([0])  # connects all with all while none is busy
+
+
+def _check(meeting: Meeting) -> None:
+    if meeting.coordinator is not None:
+        host, _, port = meeting.coordinator.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise UserError(
+                f"--coordinator: {meeting.coordinator!r} is given, HOST:PORT of process 0 is needed"
+            )
+    if meeting.processes is not None and meeting.processes < 1:
+        raise UserError(f"--processes: {meeting.processes} is given, at least 1 is needed")
+    if meeting.process is not None and not 0 <= meeting.process < (meeting.processes or 2**31):
+        raise UserError(
+            f"--process: {meeting.process} is given; of {meeting.processes} processes, the first is 0"
+        )
+    if meeting.seconds < 1:
+        raise UserError(f"--join-seconds: {meeting.seconds} is given, at least 1 is needed")
+
+
+def leave() -> None:
+    """Parts from the others, once all have come to this point; what follows, each does alone."""
+    if joined():
+        jax.distributed.shutdown()  # type: ignore[no-untyped-call]
+        _abort.drop()
+
+
+class _Abort:
+    """What to say when JAX's C++ ends the process, which it does when another is gone, by SIGABRT and a page of text.
+
+    The page goes to a file, which the line names. Python's own handlers of signals would come too late.
+    """
+
+    def __init__(self) -> None:
+        self.stderr = 2
+        self.line, self.status = b"", 1
+        self.log: Path | None = None
+        self.handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
+
+    def prepare(self, message: str, status: int) -> None:
+        """From now on, an abort is this line on standard error and this status."""
+        if self.log is None:
+            self._divert()
+        self.line = f"ntm_jax: {message} (JAX's own words: {self.log})\n".encode()
+        self.status = status
+
+    def drop(self) -> None:
+        """Nothing is to be expected any more."""
+        if self.log is not None:
+            os.dup2(self.stderr, 2)
+            self.log.unlink(missing_ok=True)
+            self.log = None
+            signal.signal(signal.SIGABRT, signal.SIG_DFL)
+
+    def _divert(self) -> None:
+        """File descriptor 2, which C++ writes to, becomes a file; Python goes on writing to standard error."""
+        handle, name = tempfile.mkstemp(prefix="ntm_jax_", suffix=".log")
+        self.log = Path(name)
+        sys.stderr.flush()
+        self.stderr = os.dup(2)
+        os.dup2(handle, 2)
+        os.close(handle)
+        sys.stderr = open(self.stderr, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+        handler = ctypes.cast(self.handler, ctypes.c_void_p)
+        set_handler = ctypes.CDLL(None).signal
+        set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+        set_handler(signal.SIGABRT, handler)
+
+    def _aborted(self, number: int) -> None:
+        os.write(self.stderr, self.line)
+        os._exit(self.status)
+
+    def silence(self, status: int) -> None:
+        """Something else is said."""
+        self.line, self.status = b"", status
+
+
+_abort = _Abort()
+
+
+def end_at_once(message: str, status: int) -> None:
+    """Ends this process with a message. JAX's own way would wait for the others; so, they notice."""
+    _abort.silence(status)
+    print(message, file=sys.stderr)
+    sys.stdout.flush()
+    if first():
+        time.sleep(
+            1
+        )  # the coordinator goes last, or the others end before they have said what they would
+    if _abort.log is not None:
+        _abort.log.unlink(missing_ok=True)
+    os._exit(status)
+
+
+def explained(error: Exception) -> Exception | Lost:
+    """`Lost`, if an error is of a collective whose other side is gone; else the error itself."""
+    text = str(error)
+    if count() > 1 and any(word in text for word in ("Gloo", "NCCL", "coordination")):
+        return Lost(_short(error))
+    return error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:150]
+
+
+# ---- Agreeing: every process calls these at the same point
+
+
+def told(numbers: Sequence[int]) -> np.ndarray:
+    """Every process's numbers, `[processes, n]`."""
+    mine = np.array(numbers, np.int32)
+    if count() == 1:
+        return mine[None]
+    return np.asarray(multihost_utils.process_allgather(mine)).reshape(count(), -1)
+
+
+def from_first(tree: Any) -> Any:
+    """The first process's numbers, of a tree of arrays whose structure and shapes all have."""
+    if count() == 1:
+        return tree
+    return multihost_utils.broadcast_one_to_all(tree)
+
+
+def by_first(action: Callable[[], T], elsewhere: T) -> T:
+    """What `action()` gives in the first process, where alone it is called, and `elsewhere` in the others.
+
+    Raises:
+      UserError: that `action()` raises, in every process.
+    """
+    result, message = elsewhere, ""
+    if first():
+        try:
+            result = action()
+        except UserError as error:
+            if count() == 1:
+                raise
+            message = str(error)
+    if count() > 1:
+        letters = np.zeros(LONGEST_MESSAGE, np.uint8)
+        text = message.encode()[:LONGEST_MESSAGE]
+        letters[: len(text)] = np.frombuffer(text, np.uint8)
+        message = bytes(np.asarray(from_first(letters))).rstrip(b"\0").decode(errors="replace")
+        if message:
+            raise UserError(message)
+    return result
+
+
+def check_alike(what: str, text: str) -> None:
+    """Raises `UserError` in every process unless all have the same text."""
+    sums = told([zlib.crc32(text.encode()) & 0x7FFFFFFF])
+    if (sums != sums[0]).any():
+        others = [str(i) for i in range(count()) if sums[i, 0] != sums[0, 0]]
+        raise UserError(f"{what} of process {', '.join(others)} is not that of process 0")

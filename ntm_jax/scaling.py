@@ -1,0 +1,193 @@
+"""What sharing batches among devices can give, on paper and measured: `python -m ntm_jax.scaling`.
+
+An update computes, and then sums one buffer over the K devices, for the whole gradient is known only when time has
+been gone through backwards to the first step:
+
+    compute = b T flops / rate            b sequences of T steps on each device
+    sum     = 2 (K-1) latency + 2 (K-1)/K bytes / bandwidth        ring all-reduce
+    efficiency = compute / (compute + sum)
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flax import nnx
+from ml_collections import ConfigDict
+
+from ntm_jax import benchmark, metrics, tasks
+from ntm_jax import config as configs
+from ntm_jax import model as models
+from ntm_jax.errors import UserError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+BYTES = 4  # of a number, float32 in every setting
+COSTS = 2  # numbers that are summed with the gradient
+DEVICES = (2, 8, 256)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What joins the devices."""
+
+    name: str
+    bandwidth: float  # bytes a second, each way
+    latency: float  # seconds a message
+
+    def seconds(self, size: int, devices: int) -> float:
+        """To sum `size` bytes over them in a ring."""
+        moved = 2 * (devices - 1) / devices * size
+        return 2 * (devices - 1) * self.latency + moved / self.bandwidth
+
+
+LINKS = (
+    Link("1 Gbit/s", 0.125e9, 50e-6),
+    Link("100 Gbit/s", 12.5e9, 10e-6),
+    Link("in a machine", 100e9, 2e-6),
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One update of a config's model."""
+
+    name: str
+    parameters: int
+    steps: int
+    flops_per_step: float  # of one sequence, forward and backward
+
+    @property
+    def bytes(self) -> int:
+        """Summed over the devices, once an update."""
+        return BYTES * (self.parameters + COSTS)
+
+    def efficiency(self, link: Link, devices: int, batch: int, rate: float) -> float:
+        """The share of its time that a device computes, with `batch` sequences, at `rate` operations a second."""
+        compute = batch * self.steps * self.flops_per_step / rate
+        return compute / (compute + link.seconds(self.bytes, devices))
+
+
+def work(config: ConfigDict) -> Work:
+    """What an update of this config is."""
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    sizes = task.input_size, task.output_size
+    built = nnx.eval_shape(lambda: models.build(config, *sizes))
+    if config.model.kind == "ntm":
+        flops = benchmark.flops_per_step(config, *sizes)
+    else:  # products alone, 2 operations a weight; a backward pass is two forward passes
+        flops = 3.0 * 2.0 * models.parameter_count(built)
+    name = f"{config.task.name} {configs.model_name(config)}"
+    return Work(name, models.parameter_count(built), task.steps, flops)
+
+
+def every_work() -> list[Work]:
+    """Of every task's and model's config."""
+    paths = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "base")
+    names = ("ntm-ff", "ntm-lstm", "lstm")
+    return [work(configs.load(f"{path}:{model}")) for path in paths for model in names]
+
+
+def table(batch: int, gflops: float) -> str:
+    """The table of docs/scaling.md."""
+    ends = [f"{link.name}, {k}" for link in LINKS for k in DEVICES]
+    lines = [
+        "| | parameters | kB summed | steps | MFLOP a sequence | " + " | ".join(ends) + " |",
+        "| --- |" + " ---: |" * (4 + len(ends)),
+    ]
+    for one in every_work():
+        shares = [
+            f"{one.efficiency(link, k, batch, gflops * 1e9):.1%}" for link in LINKS for k in DEVICES
+        ]
+        mega = one.steps * one.flops_per_step / 1e6
+        lines.append(
+            f"| {one.name} | {one.parameters:,} | {one.bytes / 1e3:,.0f} | {one.steps} | {mega:,.1f} | "
+            + " | ".join(shares)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+# ---- Measured
+
+
+def measure(config: str, overrides: Sequence[str], count: int, updates: int, port: int) -> float:
+    """Sequences a second of `count` processes, one core each, after the first quarter of the updates."""
+    with tempfile.TemporaryDirectory(prefix="ntm_jax_scaling_") as folder:
+        line = [sys.executable, "-m", "ntm_jax.main", "--config", config, "--workdir", folder]
+        line += [*(f"--config.{override}" for override in overrides)]
+        line += [f"--config.train.updates={updates}", f"--config.train.log_every={updates // 4}"]
+        line += [f"--config.mesh.data={count}", "--config.evaluate.episodes=1"]
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < count:
+            raise UserError(
+                f"--measure: {count} processes need as many cores, here are {len(cores)}"
+            )
+        together = [*("--coordinator", f"127.0.0.1:{port}", "--processes", str(count), "--process")]
+        started = [
+            subprocess.Popen(
+                line + ([*together, str(i)] if count > 1 else []),
+                preexec_fn=lambda i=i: os.sched_setaffinity(0, [cores[i]]),  # type: ignore[misc]
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE if i == 0 else subprocess.DEVNULL,
+                text=True,
+            )
+            for i in range(count)
+        ]
+        said = started[0].communicate()[1]
+        if any(process.wait() for process in started):
+            raise UserError(f"--measure: {said.strip().splitlines()[-1]}")
+        rows = metrics.read(Path(folder) / "metrics.csv")
+    sequences, seconds = (rows[-1][name] - rows[0][name] for name in ("sequences", "seconds"))
+    return sequences / seconds
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Does what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ntm_jax.scaling",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--batch", type=int, default=16, help="sequences on each device (16)")
+    parser.add_argument(
+        "--gflops",
+        type=float,
+        default=12.0,
+        help="what a device computes in a second (12: two cores)",
+    )
+    parser.add_argument("--measure", type=int, metavar="P", help="1 and P processes of --config")
+    parser.add_argument("--config", metavar="FILE[:MODEL]", help="to measure")
+    parser.add_argument("--updates", type=int, default=40, help="of a measurement (40)")
+    parser.add_argument("--port", type=int, default=9911, help="where its processes meet (9911)")
+    from ntm_jax.main import config_overrides
+
+    options, others = parser.parse_known_args(arguments)
+    overrides = config_overrides(others)
+    if options.batch < 1 or not options.gflops > 0 or options.updates < 8:
+        raise UserError("--batch: at least 1; --gflops: more than 0; --updates: at least 8")
+    if options.measure is None:
+        print(table(options.batch, options.gflops))
+        return
+    if options.config is None or options.measure < 2:
+        raise UserError("--measure: at least 2, with a --config")
+    configs.load(options.config, [*overrides, f"mesh.data={options.measure}"])
+    speeds = [
+        measure(options.config, overrides, count, options.updates, options.port)
+        for count in (1, options.measure)
+    ]
+    print(
+        f"1 process {speeds[0]:.1f} sequences/s, {options.measure} processes {speeds[1]:.1f}: "
+        f"{speeds[1] / speeds[0]:.2f} times"
+    )
+
+
+if __name__ == "__main__":
+    from ntm_jax.main import exit_clearly
+
+    exit_clearly(run)
