@@ -111,7 +111,7 @@ def join(meeting: Meeting) -> None:
     except RuntimeError as error:
         _abort.drop()
         raise UserError(f"--coordinator: {where} cannot be used ({_short(error)})") from None
-    _abort.prepare(f"{LOST}; {GO_ON}", LOST_STATUS)
+    _abort.prepare(f"{LOST}; {GO_ON}", LOST_STATUS, beside_a_bar=first())
     told([0])  # connects all with all while none is busy
 
 
@@ -151,11 +151,12 @@ class _Abort:
         self.log: Path | None = None
         self.handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
 
-    def prepare(self, message: str, status: int) -> None:
-        """From now on, an abort is this line on standard error and this status."""
+    def prepare(self, message: str, status: int, beside_a_bar: bool = False) -> None:
+        """From now on, an abort is this line on standard error, below a progress bar's if any, and this status."""
         if self.log is None:
             self._divert()
-        self.line = f"ntm_jax: {message} (JAX's own words: {self.log})\n".encode()
+        text = f"ntm_jax: {message} (JAX's own words: {self.log})\n"
+        self.line = f"\n{text}".encode() if beside_a_bar else text.encode()
         self.status = status
 
     def drop(self) -> None:
@@ -198,9 +199,7 @@ def end_at_once(message: str, status: int) -> None:
     print(message, file=sys.stderr)
     sys.stdout.flush()
     if first():
-        time.sleep(
-            1
-        )  # the coordinator goes last, or the others end before they have said what they would
+        time.sleep(1)  # the coordinator goes last: others would end before they have said what they have to
     if _abort.log is not None:
         _abort.log.unlink(missing_ok=True)
     os._exit(status)
