@@ -199,7 +199,8 @@ def end_at_once(message: str, status: int) -> None:
     print(message, file=sys.stderr)
     sys.stdout.flush()
     if first():
-        time.sleep(1)  # the coordinator goes last: others would end before they have said what they have to
+        # The coordinator goes last, or others end before they have said what they would.
+        time.sleep(1)
     if _abort.log is not None:
         _abort.log.unlink(missing_ok=True)
     os._exit(status)
