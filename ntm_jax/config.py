@@ -110,6 +110,12 @@ def check(config: ConfigDict) -> None:
             raise UserError(
                 f"{field}: the config does not have it; begin with base.get_config(model)"
             )
+    for section in ("task", "model"):
+        for name, value in config[section].items():
+            if isinstance(value, ConfigDict):
+                raise UserError(
+                    f"{section}.{name}: has fields of its own, a name or a number is needed"
+                )
     for field, value in values.items():
         if field in LIMITS:
             _check_number(field, value)
