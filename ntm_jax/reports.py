@@ -71,7 +71,7 @@ class Reports(Silence):
         self._metrics.write(row)
         self._publish(row.update, parameters)
         bits = row.loss_bits_per_sequence
-        self._bar.set_postfix_str(f"{bits:.3f} bits/sequence")
+        self._bar.set_postfix_str(f"{bits:.3f} bits/sequence", refresh=False)  # `advance` draws it
         if skipped > self._skipped:
             self._skipped = skipped
             self._bar.write(
