@@ -6,8 +6,10 @@ this is nothing.
 """
 
 import ctypes
+import errno
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -82,6 +84,7 @@ def join(meeting: Meeting) -> None:
         and status 2.
     """
     _check(meeting)
+    _check_port(meeting)
     options: Any = jax.config
     options.update("jax_cpu_collectives_implementation", "gloo")
     # Or it takes SIGTERM for itself.
@@ -130,6 +133,24 @@ def _check(meeting: Meeting) -> None:
         )
     if meeting.seconds < 1:
         raise UserError(f"--join-seconds: {meeting.seconds} is given, at least 1 is needed")
+
+
+def _check_port(meeting: Meeting) -> None:
+    """In process 0, whether its port is free: JAX listens at all addresses, and crashes where it cannot."""
+    if meeting.coordinator is None or meeting.process != 0:
+        return
+    port = int(meeting.coordinator.rpartition(":")[2])
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.create_server(("", port), family=family).close()
+        except OSError as error:
+            if error.errno not in (
+                errno.EAFNOSUPPORT,
+                errno.EADDRNOTAVAIL,
+            ):  # no such addresses here
+                raise UserError(
+                    f"--coordinator: {meeting.coordinator} cannot be used ({_short(error)})"
+                ) from None
 
 
 def leave() -> None:
