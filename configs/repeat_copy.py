@@ -25,7 +25,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.update({"updates": 150_000, "batch_size": 1, "log_every": 1000})
     config.train.update({"checkpoint_every": 20_000, "solved_below": 0.1})
     if model == "lstm":
-        return base.baseline(config, units=512, updates=5000)  # two hours, for its size
+        return base.baseline(config, units=512, updates=5000)
     config.train.blur_cost = 0.001
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0, "memory_size": 32})
     config.evaluate.memory_size = 64  # for 20 vectors, and rows for the write head to rest on

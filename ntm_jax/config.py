@@ -58,14 +58,17 @@ REAL = (
     *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
     *("train.blur_cost", "train.solved_below"),
 )
-# Configs of older runs are without these.
-NEWER = ("train.most_skipped", "optimizer.clip_state_at")
+# What configs of runs mean that were begun before there was a field.
+BEFORE = {
+    **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
+    **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
+}
 NEEDED = (
     "task.name",
     "model.kind",
     "optimizer.name",
     "curriculum.name",
-    *(f for f in LIMITS if not f.startswith(("model.", "mesh.", "monitor.", *NEWER))),
+    *(f for f in LIMITS if f not in BEFORE and not f.startswith(("model.", "monitor."))),
 )
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
@@ -75,10 +78,6 @@ MAY_CHANGE = (
     *("train.on_nonfinite", "train.most_skipped"),
     *("evaluate.", "mesh.", "monitor."),
 )
-
-
-# What configs of runs that were begun before there was a field mean.
-BEFORE = {"model.compute": "float32"}
 
 
 def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -113,6 +112,12 @@ def check(config: ConfigDict) -> None:
             raise UserError(
                 f"{field}: the config does not have it; begin with base.get_config(model)"
             )
+    for section in ("task", "model"):
+        for name, value in config[section].items():
+            if isinstance(value, ConfigDict):
+                raise UserError(
+                    f"{section}.{name}: has fields of its own, a name or a number is needed"
+                )
     for field, value in values.items():
         if field in LIMITS:
             _check_number(field, value)

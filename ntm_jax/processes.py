@@ -6,8 +6,10 @@ this is nothing.
 """
 
 import ctypes
+import errno
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -82,6 +84,7 @@ def join(meeting: Meeting) -> None:
         and status 2.
     """
     _check(meeting)
+    _check_port(meeting)
     options: Any = jax.config
     options.update("jax_cpu_collectives_implementation", "gloo")
     # Or it takes SIGTERM for itself.
@@ -111,7 +114,7 @@ def join(meeting: Meeting) -> None:
     except RuntimeError as error:
         _abort.drop()
         raise UserError(f"--coordinator: {where} cannot be used ({_short(error)})") from None
-    _abort.prepare(f"{LOST}; {GO_ON}", LOST_STATUS)
+    _abort.prepare(f"{LOST}; {GO_ON}", LOST_STATUS, beside_a_bar=first())
     told([0])  # connects all with all while none is busy
 
 
@@ -130,6 +133,24 @@ def _check(meeting: Meeting) -> None:
         )
     if meeting.seconds < 1:
         raise UserError(f"--join-seconds: {meeting.seconds} is given, at least 1 is needed")
+
+
+def _check_port(meeting: Meeting) -> None:
+    """In process 0, whether its port is free: JAX listens at all addresses, and crashes where it cannot."""
+    if meeting.coordinator is None or meeting.process != 0:
+        return
+    port = int(meeting.coordinator.rpartition(":")[2])
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.create_server(("", port), family=family).close()
+        except OSError as error:
+            if error.errno not in (
+                errno.EAFNOSUPPORT,
+                errno.EADDRNOTAVAIL,
+            ):  # no such addresses here
+                raise UserError(
+                    f"--coordinator: {meeting.coordinator} cannot be used ({_short(error)})"
+                ) from None
 
 
 def leave() -> None:
@@ -151,11 +172,12 @@ class _Abort:
         self.log: Path | None = None
         self.handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
 
-    def prepare(self, message: str, status: int) -> None:
-        """From now on, an abort is this line on standard error and this status."""
+    def prepare(self, message: str, status: int, beside_a_bar: bool = False) -> None:
+        """From now on, an abort is this line on standard error, below a progress bar's if any, and this status."""
         if self.log is None:
             self._divert()
-        self.line = f"ntm_jax: {message} (JAX's own words: {self.log})\n".encode()
+        text = f"ntm_jax: {message} (JAX's own words: {self.log})\n"
+        self.line = f"\n{text}".encode() if beside_a_bar else text.encode()
         self.status = status
 
     def drop(self) -> None:
@@ -198,9 +220,8 @@ def end_at_once(message: str, status: int) -> None:
     print(message, file=sys.stderr)
     sys.stdout.flush()
     if first():
-        time.sleep(
-            1
-        )  # the coordinator goes last, or the others end before they have said what they would
+        # The coordinator goes last, or others end before they have said what they would.
+        time.sleep(1)
     if _abort.log is not None:
         _abort.log.unlink(missing_ok=True)
     os._exit(status)

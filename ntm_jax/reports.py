@@ -1,7 +1,6 @@
 """What training shows of itself while it runs: lines of metrics, the monitor, and a bar in the terminal."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ml_collections import ConfigDict
@@ -18,12 +17,7 @@ class Silence:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         pass
 
     def advance(self, updates: int) -> None:
@@ -53,14 +47,9 @@ class Reports(Silence):
         self._solved = first_below(workdir / "metrics.csv", self._goal, self._easier) is not None
         self._bar = _progress_bar(config, update)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self._bar.close()
-        self._metrics.__exit__(kind, error, traceback)
+        self._metrics.__exit__(*raised)
 
     def advance(self, updates: int) -> None:
         """Moves the bar."""
@@ -71,7 +60,7 @@ class Reports(Silence):
         self._metrics.write(row)
         self._publish(row.update, parameters)
         bits = row.loss_bits_per_sequence
-        self._bar.set_postfix_str(f"{bits:.3f} bits/sequence")
+        self._bar.set_postfix_str(f"{bits:.3f} bits/sequence", refresh=False)  # `advance` draws it
         if skipped > self._skipped:
             self._skipped = skipped
             self._bar.write(

@@ -83,14 +83,15 @@ def nursery(base, workdir):
 
 
 def kill_sometime(sessions, workdir, chance):
-    """Starts the run and kills it, mostly within a second of a first line; gives whether it was writing a checkpoint."""
+    """Starts the run and kills it, mostly soon after some lines; gives whether it was writing a checkpoint."""
     before = programs.rows(workdir)
     process = sessions.start(chance.choice([1, 2, 16]))
     if chance.random() < 0.8:
-        programs.wait_for(lambda: programs.rows(workdir)[len(before) :])
-        time.sleep(chance.uniform(0, 0.8))
+        wanted = len(before) + chance.randint(1, 6)  # a hundred times, before the run is over
+        programs.wait_for(lambda: len(programs.rows(workdir)) >= wanted)
+        time.sleep(chance.uniform(0, 0.1))
     else:
-        time.sleep(chance.uniform(0, 5))  # while it starts, too
+        time.sleep(chance.uniform(0, 2.5))  # while it starts, too
     subprocess.run(["kill", "-9", str(process)], check=True)
     assert sessions.end() == -signal.SIGKILL
     return bool(list(workdir.glob("checkpoints/*tmp*")))

@@ -26,8 +26,8 @@ ADAM = {"name": "adam", "learning_rate": 3e-3, "clip": "global_norm", "clip_at":
 EASIER = {
     "repeat_copy": (
         {"max_length": 3, "max_repeats": 3},
-        {"model": SMALLER, "train": {"updates": 1500, "batch_size": 16}},
-        0.5,
+        {"model": SMALLER, "train": {"updates": 3000, "batch_size": 16}},
+        0.6,
     ),
     "associative_recall": (
         {"min_items": 2, "max_items": 2},

@@ -181,13 +181,14 @@ def test_when_one_is_killed_the_other_says_so_and_all_go_on_later(tmp_path, stra
     both = programs.start_together(tmp_path.parent, tmp_path, 2, first=first, **RUN)
     programs.wait_for(lambda: programs.checkpoints_in(tmp_path), seconds=300)
     both[killed].kill()
+    both[killed].communicate()
     begun = time.monotonic()
     status, line = programs.end(both[1 - killed], seconds=60)
     print(f"{time.monotonic() - begun:.1f} s, {line}")
     assert status == processes.LOST_STATUS
-    assert line.startswith("ntm_jax: another process of this run has ended, or cannot be reached (")
+    # With the reason of a collective that failed, or where to find why JAX ended the process, as either is first.
+    assert line.startswith("ntm_jax: another process of this run has ended, or cannot be reached")
     assert "start all of them again to go on from the last checkpoint" in line
-    both[killed].communicate()
     done = programs.rows(tmp_path)
     assert len(done) < UPDATES / 2
     train_together(tmp_path.parent, tmp_path, 2)

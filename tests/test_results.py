@@ -149,6 +149,17 @@ def test_the_readme_has_today_s_table():
     assert f"<!-- results -->\n{results.table(PRETRAINED)}\n" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
+def test_a_shipped_run_is_what_its_config_file_trains(folder):
+    """So `--mode evaluate` takes it, and training from the file gets there by itself."""
+    old = configs.from_json(folder / "config.json")
+    new = configs.load(f"{ROOT / 'configs' / old.task.name}.py:{configs.model_name(old)}")
+    new.seed = old.seed
+    assert configs.difference(old, new) is None
+    for field in ("updates", "log_every"):
+        assert old.train[field] == new.train[field]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
 def test_a_shipped_run_costs_what_its_evaluation_says(folder):

@@ -120,9 +120,10 @@ def blocks(
     chunk = config.train.log_every
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        before = set(_children())
         with redirect_stdout(StringIO()) as said:
             publish = stack.enter_context(monitor.beside(config, folder / "run"))
-        others = _children()
+        others = [child for child in _children() if child not in before]
         address = next(word for word in said.getvalue().split() if word.startswith("http://"))
         visitor = subprocess.Popen([sys.executable, "-c", VISITOR, address], stdin=subprocess.PIPE)
         others.append(visitor.pid)
