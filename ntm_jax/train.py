@@ -17,7 +17,7 @@ from flax import nnx, struct
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import losses, mesh, nonfinite, optimizers, processes, stopping, tasks
+from ntm_jax import files, losses, mesh, nonfinite, optimizers, processes, stopping, tasks
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, Followed, claimed, resized
 from ntm_jax.errors import UserError
@@ -280,6 +280,9 @@ def _train(
     request: stopping.StopRequest,
 ) -> TrainState:
     config, pace, asked = trainer.config, stopping.Pace(), False
+    if processes.first():
+        for name, text in trainer.task.records().items():
+            files.write_whole(workdir / name, text.encode())
     state, before = _begin(trainer, checkpoints)
     start, done = time.monotonic(), int(state.update)
     publish(done, state.parameters)

@@ -151,6 +151,10 @@ class Task(ABC):
         """
         return batch.inputs, batch.targets, jax.nn.sigmoid(logits)
 
+    def records(self) -> dict[str, str]:
+        """Texts that belong to a run beside its config, by the file's name: what its numbers stand for."""
+        return {}
+
     def optimal_nats(self, batch: Batch) -> jax.Array | None:
         """`[B]`, the cost of the best possible predictor on these episodes, where one is known."""
         return None

@@ -93,12 +93,12 @@ def read(
     changes: dict[str, int] = {}
     for field in fields:
         if field.name in given:
-            difficulty[field.name] = _whole(field.name, given[field.name], field.least, field.most)
+            difficulty[field.name] = whole(field.name, given[field.name], field.least, field.most)
         changes |= dict.fromkeys(field.sets, difficulty[field.name])
     task = task.at(**changes)
-    seed = _whole("seed", given.get("seed", "0"), 0, LARGEST_SEED)
+    seed = whole("seed", given.get("seed", "0"), 0, LARGEST_SEED)
     rows = _rows(given.get("rows"), usual_rows, fixed_rows)
-    table = _whole("table", given["table"], 0, LARGEST_SEED) if "table" in given else None
+    table = whole("table", given["table"], 0, LARGEST_SEED) if "table" in given else None
     _check_size(task.steps, rows, word_size)
     return Question(task, tuple(difficulty.items()), seed, rows, table)
 
@@ -116,9 +116,9 @@ def _rows(text: str | None, usual_rows: int, fixed: bool) -> int:
     if text is None:
         return usual_rows
     if usual_rows == 0:
-        _whole("rows", text, 0, 0)
+        whole("rows", text, 0, 0)
         return 0
-    rows = _whole("rows", text, 1, MOST_ROWS)
+    rows = whole("rows", text, 1, MOST_ROWS)
     if fixed and rows != usual_rows:
         raise UserError(
             f"rows: {rows} is given, but this model learned values for each of {usual_rows} rows"
@@ -136,7 +136,12 @@ def _check_size(steps: int, rows: int, word_size: int) -> None:
         )
 
 
-def _whole(name: str, text: str, least: int, most: int) -> int:
+def whole(name: str, text: str, least: int, most: int) -> int:
+    """The whole number that a parameter is given as text.
+
+    Raises:
+      UserError: it is none, or beyond a limit, which is named.
+    """
     shown = text if len(text) <= 20 else f"{text[:20]}..."
     # isascii: int() would also take digits of other scripts, and underscores.
     digits = text.removeprefix("-")

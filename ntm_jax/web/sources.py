@@ -10,7 +10,9 @@ from ml_collections import ConfigDict
 from ntm_jax import checkpoints, tasks, weights
 from ntm_jax import config as configs
 from ntm_jax import model as models
+from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
+from ntm_jax.tasks.acrostic.corpus import VOCABULARY
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.web import difficulty, episodes
 from ntm_jax.web.difficulty import Question
@@ -102,7 +104,21 @@ class Source(ABC):
             "fixed_rows": self.fixed_rows or self.rows == 0,
             "most_rows": difficulty.MOST_ROWS,
             "keeps_table": isinstance(self.task, NGram),
+            "writes": self.writes,
         }
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can be asked for poems."""
+        return False
+
+    def writer(self) -> Writer:
+        """The newest version as a writer of poems.
+
+        Raises:
+          UserError: it is none.
+        """
+        raise UserError(f"{self.name} writes no poems; a run of the task acrostic does")
 
     def answer(self, question: Question) -> dict[str, Any]:
         """The episode that is asked for, for the page."""
@@ -124,6 +140,7 @@ class RunFolder(Source):
 
     def __init__(self, path: Path):
         self.name = path.resolve().name
+        self._writer: tuple[str, Writer] | None = None
         super().__init__(path)
 
     def version(self) -> str:
@@ -139,6 +156,20 @@ class RunFolder(Source):
     def _read(self) -> None:
         self.config = configs.from_json(self.path / "config.json")
         self.update = int(self.version().partition("-")[0])
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is of acrostics, with its characters beside it."""
+        return self.config.task.name == "acrostic" and (self.path / VOCABULARY).is_file()
+
+    def writer(self) -> Writer:
+        """Read again when there is a newer checkpoint."""
+        version = self.refresh()
+        if not self.writes:
+            return super().writer()
+        if self._writer is None or self._writer[0] != version:
+            self._writer = version, Writer.load(self.path)
+        return self._writer[1]
 
     def _load(self, rows: int | None) -> models.Model:
         model, self.update = checkpoints.load_as(self.path, self.config, rows)

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ntm_jax.errors import UserError
-from ntm_jax.web import guard
+from ntm_jax.web import guard, poems
 from ntm_jax.web.packing import to_json
 from ntm_jax.web.sources import Source
 
@@ -46,6 +46,25 @@ class Viewer:
         Raises:
           UserError: a parameter that is not allowed.
         """
+        source, parameters = self._chosen(given)
+        with self._lock:
+            return self._answer(source, parameters)
+
+    def poems(self, given: Sequence[tuple[str, str]]) -> bytes:
+        """The poems that an address's parameters ask for, as JSON.
+
+        Raises:
+          UserError: a parameter that is not allowed, or a run that writes none.
+        """
+        source, parameters = self._chosen(given)
+        request = poems.read(parameters)
+        with self._lock:
+            writer = source.writer()
+            read_heads = int(source.config.model.get("read_heads", 0))
+            return to_json(poems.write(writer, request, read_heads))
+
+    def _chosen(self, given: Sequence[tuple[str, str]]) -> tuple[Source, dict[str, str]]:
+        """The run that is asked, and the other parameters."""
         parameters = dict(given)
         if len(parameters) < len(given):
             raise UserError("a parameter is given twice")
@@ -53,8 +72,7 @@ class Viewer:
         if run not in map(str, range(len(self._sources))):
             most = len(self._sources) - 1
             raise UserError(f"run: {run[:20]!r} is given, 0 to {most} is allowed")
-        with self._lock:
-            return self._answer(self._sources[int(run)], parameters)
+        return self._sources[int(run)], parameters
 
     def _answer(self, source: Source, parameters: dict[str, str]) -> bytes:
         version = source.refresh()
@@ -83,8 +101,17 @@ def application(sources: Sequence[Source], host: str) -> ASGIApp:
         given = request.query_params.multi_items()
         return Response(viewer.episode(given), media_type="application/json")
 
+    def acrostics(request: Request) -> Response:
+        return guard.page("acrostic.html")
+
+    def poems_of(request: Request) -> Response:
+        given = request.query_params.multi_items()
+        return Response(viewer.poems(given), media_type="application/json")
+
     routes = [
         Route("/", index),
+        Route("/acrostic", acrostics),
+        Route("/api/poems", poems_of),
         Route("/api/runs", runs),
         Route("/api/episode", episode),
     ]

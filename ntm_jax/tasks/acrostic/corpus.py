@@ -24,6 +24,7 @@ from ntm_jax.tasks.acrostic.package import NAME, VERSION, RawPoem
 UNKNOWN, BLANK, LINEFEED, END = range(4)
 MARKS = 4
 DEFAULT = "runs/corpus/quantangshi.npz"
+VOCABULARY = "vocabulary.txt"  # in a run's folder, the characters, so that writing needs no corpus
 LAYOUT = 1  # of the file
 MOST_LINES = 32
 MOST_SYMBOLS = 256  # of a poem, linefeeds counted; longer ones end with the last line within

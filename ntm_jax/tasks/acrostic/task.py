@@ -178,6 +178,9 @@ class Acrostic(Task):
         anchor = bigram.of_corpus(_open(self)[0], self.output_size)
         return scores.report(measures, anchor)
 
+    def records(self) -> dict[str, str]:
+        return {corpus.VOCABULARY: _open(self)[0].characters + "\n"}
+
     def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         return scores.picture(batch, logits)
 

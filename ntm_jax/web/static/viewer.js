@@ -258,6 +258,7 @@
     });
     $("beside").prepend(NTM.element("option", { value: "", selected: "" }, "nothing"));
     $("beside-label").hidden = runs.length < 2;
+    $("acrostic").hidden = NTM.source.isReport || !runs.some((one) => one.writes);
     readLink();
     listen();
     await show();

@@ -1,0 +1,1 @@
+"""Acrostics for people: a message goes in, poems come out that carry it."""

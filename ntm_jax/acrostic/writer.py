@@ -1,0 +1,192 @@
+"""A trained model that writes: sampling, beam search, and what its heads did meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from ntm_jax import checkpoints, losses
+from ntm_jax import config as configs
+from ntm_jax.acrostic.form import Form, Rules
+from ntm_jax.cell import NTMState
+from ntm_jax.embedded import Embedded
+from ntm_jax.errors import UserError
+from ntm_jax.tasks.acrostic.corpus import END, LINEFEED, MARKS, VOCABULARY
+
+
+@dataclass(frozen=True)
+class Poem:
+    """A poem, and what the model says of it when it is made to write just this."""
+
+    symbols: np.ndarray  # [S], whole numbers
+    lines: tuple[str, ...]
+    bits: float  # a character, linefeeds counted; -log2 of the model's own probabilities
+    kept: int  # of the message's characters, those that were the most probable in their places
+    weightings: (
+        np.ndarray | None
+    )  # [2 S, A, N] at each step, read heads first; None of a model without memory
+
+
+class Writer:
+    """A model of acrostics, and its characters.
+
+    Args:
+      model: from `load`.
+      vocabulary: the characters of the symbols from `MARKS` on.
+    """
+
+    def __init__(self, model: Embedded, vocabulary: str):
+        self.vocabulary = vocabulary
+        self._model, (self._structure, self._parameters) = model, nnx.split(model)
+
+    @classmethod
+    def load(cls, workdir: Path) -> "Writer":
+        """The newest checkpoint of a run.
+
+        Raises:
+          UserError: there is none, or the run is of another task.
+        """
+        config = configs.from_json(workdir / "config.json")
+        if config.task.name != "acrostic":
+            raise UserError(f"--model: {workdir} is of the task {config.task.name!r}, not acrostic")
+        try:
+            vocabulary = (workdir / VOCABULARY).read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError):
+            raise UserError(
+                f"--model: {workdir / VOCABULARY} cannot be read; it belongs to the run"
+            ) from None
+        model = checkpoints.load(workdir)
+        assert isinstance(model, Embedded)
+        if len(vocabulary) > config.task.vocabulary:
+            raise UserError(f"--model: {workdir / VOCABULARY} is not what the run was trained with")
+        return cls(model, vocabulary)
+
+    @property
+    def size(self) -> int:
+        """How many symbols there are, marks counted; a model may have room for more."""
+        return MARKS + len(self.vocabulary)
+
+    def symbols(self, text: str) -> tuple[int, ...]:
+        """The numbers of characters that are all in the vocabulary."""
+        return tuple(MARKS + self.vocabulary.index(character) for character in text)
+
+    def sample(
+        self, form: Form, rules: Rules, count: int, temperature: float, seed: int
+    ) -> list[Poem]:
+        """So many poems, each symbol drawn from what the model and the rules leave.
+
+        Args:
+          form: of all of them.
+          rules: for that form.
+          count: of poems; the first few are the same however many there are.
+          temperature: 1 draws as the model says, less keeps to what is probable.
+          seed: decides what is drawn.
+        """
+        draws = [np.random.default_rng([seed, poem]) for poem in range(count)]
+        written = np.zeros((count, 0), int)
+        state, scores = self._listen(form, count)
+        for place in range(len(form.fixed)):
+            chosen = np.array(
+                [
+                    _draw(row, rules.allowed(poem), temperature, draw)
+                    for row, poem, draw in zip(scores, written, draws, strict=True)
+                ]
+            )
+            written = np.concatenate([written, chosen[:, None]], axis=1)
+            if place + 1 < len(form.fixed):
+                state, scores = self._step(state, chosen)
+        return self.follow(form, written)
+
+    def search(self, form: Form, rules: Rules, count: int, width: int) -> list[Poem]:
+        """The most probable poems that beam search finds, the best first.
+
+        Args:
+          form: of all of them.
+          rules: for that form.
+          count: of poems, at most `width`.
+          width: beginnings that are gone on with at every place.
+        """
+        written, total = np.zeros((1, 0), int), np.zeros(1)
+        state, scores = self._listen(form, 1)
+        for place in range(len(form.fixed)):
+            allowed = np.stack([rules.allowed(poem) for poem in written])
+            # The message has its place whatever the model thinks of it, and decides between no beginnings.
+            costs = np.where(allowed, total[:, None] + _log_softmax(scores), -np.inf)
+            kept = np.argsort(-costs, axis=None, kind="stable")[:width]
+            kept = kept[np.isfinite(costs.reshape(-1)[kept])]
+            parents, chosen = np.divmod(kept, costs.shape[1])
+            written = np.concatenate([written[parents], chosen[:, None]], axis=1)
+            total = costs.reshape(-1)[kept]
+            if place + 1 < len(form.fixed):
+                state = jax.tree.map(lambda x, of=parents: x[of], state)
+                state, scores = self._step(state, chosen)
+        return self.follow(form, written[:count])
+
+    def follow(self, form: Form, poems: np.ndarray) -> list[Poem]:
+        """What the model says of poems `[B, S]` when it is made to write them."""
+        fixed = form.fixed
+        seen: list[Any] = []
+        state, scores = self._listen(form, len(poems), seen)
+        every = [scores]
+        for symbols in poems.T[:-1]:
+            state, scores = self._step(state, symbols)
+            seen.append(state)
+            every.append(scores)
+        logs = _log_softmax(np.stack(every, axis=1))  # [B, S, V]
+        costs = -np.take_along_axis(logs, poems[:, :, None], axis=2)[:, :, 0] * losses.BITS_PER_NAT
+        own = (logs.argmax(axis=2) == fixed) & (fixed >= MARKS)
+        weightings = [None] * len(poems)
+        if isinstance(state, NTMState):
+            weightings = list(np.stack([np.asarray(one.weightings) for one in seen], axis=1))
+        return [
+            Poem(poem, self.lines(poem), float(cost.mean()), int(kept.sum()), trace)
+            for poem, cost, kept, trace in zip(poems, costs, own, weightings, strict=True)
+        ]
+
+    def lines(self, symbols: Sequence[int] | np.ndarray) -> tuple[str, ...]:
+        """The text of a poem."""
+        text = "".join("\n" if s == LINEFEED else self.vocabulary[s - MARKS] for s in symbols)
+        return tuple(text.split("\n")[:-1])
+
+    def _listen(
+        self, form: Form, count: int, seen: list[Any] | None = None
+    ) -> tuple[Any, np.ndarray]:
+        """The state of each of `count` poems after the form is shown, and the scores of their first symbols."""
+        state, scores = self._model.initial_state((count,)), np.zeros(0)
+        for symbol in [*form.asked, END]:
+            state, scores = self._step(state, np.full(count, symbol))
+            if seen is not None:
+                seen.append(state)
+        return state, scores
+
+    def _step(self, state: Any, symbols: np.ndarray) -> tuple[Any, np.ndarray]:
+        state, scores = _step(
+            self._structure, self._parameters, state, jnp.asarray(symbols, jnp.int32)
+        )
+        return state, np.asarray(scores, np.float64)[:, : self.size]
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(structure: Any, parameters: Any, state: Any, symbols: jax.Array) -> tuple[Any, jax.Array]:
+    model = nnx.merge(structure, parameters)
+    state, outputs = model.core(state, model.embed(symbols[:, None]))
+    return state, model.logits(outputs)
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _draw(
+    scores: np.ndarray, allowed: np.ndarray, temperature: float, draw: np.random.Generator
+) -> int:
+    """One of the allowed symbols, by the Gumbel trick; the draws are as many whatever is allowed."""
+    noise = draw.gumbel(size=scores.size)
+    return int(np.argmax(np.where(allowed, scores / temperature + noise, -np.inf)))
