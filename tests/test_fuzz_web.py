@@ -39,6 +39,7 @@ def base(tmp_path_factory):
     with quick_compile(tmp_path_factory.getbasetemp()):
         for name, task in (("walker", "copy"), ("ngram", "ngram")):
             save_walker(base / name, tiny(task))
+        train.train(tiny("acrostic", train__updates=1), base / "verse")
         config = tiny(model="lstm", train__batch_size=1)
         content = weights.dump(train.Trainer(config).initial_state().parameters, config, 3)
         (base / "weights").write_bytes(content)
@@ -54,7 +55,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def apps(base):
     """Both servers' applications."""
-    paths = [base / "walker", base / "ngram", base / "weights"]
+    paths = [base / "walker", base / "ngram", base / "weights", base / "verse"]
     watched = monitor_server.Monitor(base / "monitor", base / "walker")
     return {
         "viewer": viewers.application(sources.open_sources(paths), "127.0.0.1"),
@@ -93,7 +94,21 @@ NUMBERS = st.sampled_from(
     [*ODD, "٣", "²", "nan", "inf", "0x1", "1_0", " 1", "", "%00", "%ff", "%0a"]
 )
 NAMES = ("run", "length", "seed", "rows", "table", "items", "after", "repeats", "colour", "%0a", "")
+ASKED = (
+    "run",
+    "message",
+    "form",
+    "position",
+    "n",
+    "beam",
+    "temperature",
+    "rhyme",
+    "seed",
+    "colour",
+)
+MESSAGES = ("%E5%AE%87", "%E5%AE%87%E6%97%A5", "%E5%AE%87" * 33, "%E7%BA%A2", "a", "%F0%B0%80%80")
 PATHS = (
+    *("/acrostic", "/api/poems"),
     *("/", "/api/runs", "/api/episode", "/api/progress", "/Loss", "/Weights", "/PrintDebug"),
     *("/static/style.css", "/static/viewer.js", "/static/", "/plotly.min.js", "/nothing"),
 )
@@ -120,8 +135,15 @@ PRINTABLE = st.text(
 @st.composite
 def targets(draw):
     """Paths and queries: mostly those that there are, with something odd in them."""
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["episode", "poems", "any", "any"]))
+    if kind == "episode":
         path, names, values = "/api/episode", st.sampled_from(NAMES), st.sampled_from(ODD)
+    elif kind == "poems":
+        path, names, values = (
+            "/api/poems",
+            st.sampled_from(ASKED),
+            st.sampled_from([*ODD, *MESSAGES]),
+        )
     else:
         steps = draw(st.lists(st.sampled_from(STEPS) | PRINTABLE, max_size=6))
         made_up = st.sampled_from(["/", "/static/", "//", "/api/"]).map(
