@@ -1,7 +1,9 @@
 """Poems around a message: the message itself, the form's rules, decoding, and the program."""
 
 import itertools
+import json
 import math
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -336,6 +338,16 @@ def test_bad_input_is_one_line(run, arguments, said, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert err.startswith(f"ntm_jax: {said}")
     assert err.count("\n") == 1
+
+
+def test_writing_needs_no_corpus(run, writer, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    config = json.loads((copied / "config.json").read_text())
+    config["task"]["corpus"] = str(tmp_path / "none.npz")
+    (copied / "config.json").write_text(json.dumps(config))
+    lines = [answer(w, Request("宇日"))[1][0].lines for w in (Writer.load(copied), writer)]
+    assert lines[0] == lines[1]
 
 
 def test_runs_that_write_nothing(tmp_path, run):

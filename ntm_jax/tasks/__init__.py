@@ -48,8 +48,8 @@ def make(name: str, /, **difficulty: Any) -> Task:
         elif value is not None and value > MOST:
             raise UserError(f"task.{field}: {value} is given, at most {MOST:,} is allowed")
     made = TASKS[name](**difficulty)
-    if made.steps > MOST:
-        raise UserError(f"task {name}: an episode of {made.steps} steps; {MOST:,} are allowed")
+    if made.most_steps > MOST:
+        raise UserError(f"task {name}: an episode of {made.most_steps} steps; {MOST:,} are allowed")
     return made
 
 

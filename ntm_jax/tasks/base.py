@@ -90,6 +90,11 @@ class Task(ABC):
         keys = part(jax.random.split(key, batch_size))
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
 
+    @property
+    def most_steps(self) -> int:
+        """What `steps` is at most, by the fields alone; no data is read for it."""
+        return self.steps
+
     # What tasks have whose episodes are of very different lengths, or not without end.
 
     @property

@@ -90,6 +90,10 @@ class Acrostic(Task):
         return 2 * self.answer_steps
 
     @property
+    def most_steps(self) -> int:
+        return 2 * min(self.longest, MOST_SYMBOLS)
+
+    @property
     def answer_steps(self) -> int:
         found, poems = _open(self)
         return int(found.lengths[poems].max())
