@@ -153,7 +153,8 @@ def test_the_readme_has_today_s_table():
 def test_a_shipped_run_is_what_its_config_file_trains(folder):
     """So `--mode evaluate` takes it, and training from the file gets there by itself."""
     old = configs.from_json(folder / "config.json")
-    new = configs.load(f"{ROOT / 'configs' / old.task.name}.py:{configs.model_name(old)}")
+    binary = ["task.count=binary", "task.bits=6"] if "_binary-" in folder.name else []
+    new = configs.load(f"{ROOT / 'configs' / old.task.name}.py:{configs.model_name(old)}", binary)
     new.seed = old.seed
     assert configs.difference(old, new) is None
     for field in ("updates", "log_every"):
