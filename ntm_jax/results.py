@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntm_jax import soundness
 from ntm_jax.errors import UserError
+from ntm_jax.tasks.acrostic.corpus import VOCABULARY
 
 PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 MEASURED = ("config.json", "metrics.csv", "evaluation.json")
-SHIPPED = (*MEASURED, "figures", "checkpoints")
+SHIPPED = (*MEASURED, "figures", "checkpoints", VOCABULARY)
+MOST_TRAINING_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ def ship(sweep: Path, pretrained: Path) -> Path:
         if name == "checkpoints":
             newest = str(run["update"])
             shutil.copytree(source / newest, partial / name / newest)
+            _lighten(partial / name / newest)
         elif source.is_dir():
             shutil.copytree(source, partial / name)
-        else:
+        elif name != VOCABULARY or source.exists():
             shutil.copy2(source, partial / name)
     for marker in partial.rglob("commit_success.txt"):
         marker.write_text("")  # Orbax writes in it where it was saved, a path of this machine
@@ -113,6 +117,15 @@ def ship(sweep: Path, pretrained: Path) -> Path:
         shutil.rmtree(target)
     partial.replace(target)
     return target
+
+
+def _lighten(checkpoint: Path) -> None:
+    """Leaves out the optimiser's state where it is large for a repository; training cannot go on from there."""
+    training = checkpoint / "training"
+    size = sum(path.stat().st_size for path in training.rglob("*"))
+    if size > MOST_TRAINING_BYTES:
+        shutil.rmtree(training)
+        soundness.seal(checkpoint)
 
 
 def shipped_task(task: Mapping[str, Any]) -> str:
@@ -167,6 +180,37 @@ def table(pretrained: Path) -> str:
     return "\n".join(rows)
 
 
+def verse_table(pretrained: Path) -> str:
+    """Of acrostics, in bits a character with linefeeds counted; empty where none is there."""
+    told = {
+        model: {case["name"]: case for case in json.loads(path.read_text("utf-8"))["cases"]}
+        for model in MODELS
+        if (path := pretrained / f"acrostic-{model}" / "evaluation.json").exists()
+    }
+    if not told:
+        return ""
+    columns = [f"`{model}`: bits | keywords | linefeeds | other characters" for model in told]
+    rows = [
+        "| held-out poems | " + " | ".join(columns) + " | bigram | told keywords and linefeeds |"
+    ]
+    rows.append("| --- " * (4 * len(told) + 3) + "|")
+    for name, first in next(iter(told.values())).items():
+        cells = [f"{name.replace('_', ' ')}, {first['episodes']:,}"]
+        for cases in told.values():
+            case = cases[name]
+            cells.append(f"**{case['bits_per_character']:.2f}**")
+            for field, shown in (
+                ("keyword_accuracy", ".1%"),
+                ("linefeed_accuracy", ".2%"),
+                ("rest_bits", ".2f"),
+            ):
+                cells.append(format(case[field], shown) if field in case else "")
+        told_all = first["bigram_told_keywords_and_linefeeds_bits_per_character"]
+        cells += [f"{first['bigram_bits_per_character']:.2f}", f"{told_all:.2f}"]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def _cell(summary: dict[str, Any] | None, case: str) -> str:
     """Median (best - worst) of the seeds, or what the only one cost; of n-grams what is above the optimum."""
     found = [entry for entry in summary["cases"] if entry["name"] == case] if summary else []
@@ -204,6 +248,8 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError(f"--pretrained: {options.pretrained} is not there")
     draw(options.pretrained)
     print(table(options.pretrained))
+    if verse := verse_table(options.pretrained):
+        print(f"\n{verse}")
 
 
 if __name__ == "__main__":

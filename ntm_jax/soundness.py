@@ -26,6 +26,7 @@ NOTES = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 def seal(folder: Path) -> None:
     """Writes the checksums of a checkpoint's files beside them."""
+    (folder / CHECKSUMS).unlink(missing_ok=True)  # of what it was before
     sums = {str(path.relative_to(folder)): _checksum(path) for path in _files(folder)}
     write_whole(folder / CHECKSUMS, json.dumps(sums, indent=1).encode())
 

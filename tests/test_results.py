@@ -8,8 +8,10 @@ from matplotlib import pyplot as plt
 from test_checkpoints import save
 from test_config import quick_compile, tiny
 
-from ntm_jax import checkpoints, evaluate, plots, results
+from ntm_jax import checkpoints, evaluate, plots, results, soundness, train
 from ntm_jax import config as configs
+from ntm_jax.acrostic.ask import Request, answer
+from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +61,7 @@ def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_checkpoin
     target = results.ship(tmp_path / "sweep", tmp_path)
     assert target == tmp_path / "copy-ntm-ff"
     assert sorted(path.name for path in target.iterdir()) == sorted(
-        [*results.SHIPPED, "seeds.json"]
+        [*results.MEASURED, "figures", "checkpoints", "seeds.json"]
     )
     assert [path.name for path in (target / "checkpoints").iterdir()] == ["102"]
     assert (target / "checkpoints" / "102" / "commit_success.txt").read_text() == ""
@@ -84,6 +86,30 @@ def test_of_an_lstm_what_was_measured_is_shipped(tmp_path):
 def test_repeat_copy_with_another_count_is_shipped_beside_it(tmp_path, task, name):
     write_sweep(tmp_path / "sweep", {1: 0.5}, task=task)
     assert results.ship(tmp_path / "sweep", tmp_path) == tmp_path / name
+
+
+def test_a_large_run_is_shipped_with_its_characters_and_without_the_optimiser(
+    quick, tmp_path, monkeypatch
+):
+    """It loads, and its checksums are those of what is there."""
+    run = tmp_path / "sweep" / "seed_0"
+    config = tiny("acrostic", "ntm-lstm", train__updates=1)
+    train.train(config, run)
+    evaluate.evaluate(config, run)
+    summary = {"runs": ["seed_0"], "failed": [], "cases": []}
+    (tmp_path / "sweep" / "summary.json").write_text(json.dumps(summary))
+    whole = results.ship(tmp_path / "sweep", tmp_path / "whole")
+    assert (whole / "checkpoints" / "1" / "training").is_dir()
+    monkeypatch.setattr(results, "MOST_TRAINING_BYTES", 100)
+    light = results.ship(tmp_path / "sweep", tmp_path / "light")
+    assert not (light / "checkpoints" / "1" / "training").exists()
+    assert soundness.fault(light / "checkpoints" / "1") is None
+    request = Request("宇日", n=1)
+    lines = [answer(Writer.load(folder), request)[1][0].lines for folder in (run, whole, light)]
+    assert lines[0] == lines[1] == lines[2]
+    rows = results.verse_table(tmp_path / "light").split("\n")
+    assert [row.split(" | ")[0] for row in rows[2:4]] == ["| any, 2", "| first, 2"]
+    assert len({row.count("|") for row in rows}) == 1
 
 
 def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path, monkeypatch):
@@ -145,8 +171,10 @@ def test_one_seed_has_no_spread():
     assert results._cell(summary, "it") == "7.00, 1 seed"
 
 
-def test_the_readme_has_today_s_table():
-    assert f"<!-- results -->\n{results.table(PRETRAINED)}\n" in (ROOT / "README.md").read_text()
+def test_the_readme_has_today_s_tables():
+    readme = (ROOT / "README.md").read_text()
+    assert f"<!-- results -->\n{results.table(PRETRAINED)}\n" in readme
+    assert f"<!-- verse -->\n{results.verse_table(PRETRAINED)}\n" in readme
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)

@@ -61,7 +61,7 @@ class Writer:
             raise UserError(
                 f"--model: {workdir / VOCABULARY} cannot be read; it belongs to the run"
             ) from None
-        model = checkpoints.load(workdir)
+        model = checkpoints.load(workdir, memory_size=config.evaluate.memory_size or None)
         assert isinstance(model, Embedded)
         if len(vocabulary) > config.task.vocabulary:
             raise UserError(f"--model: {workdir / VOCABULARY} is not what the run was trained with")
