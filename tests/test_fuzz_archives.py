@@ -101,7 +101,14 @@ def check(folder, content):
     assert [path.name for path in folder.parent.glob("outside*")] == []
 
 
-MEMBERS = st.lists(st.tuples(NAMES, KINDS, CONTENTS), max_size=5)
+GOOD = ("package/package.json", tarfile.REGTYPE, json.dumps(ABOUT).encode())
+ODD = st.tuples(NAMES, KINDS, CONTENTS)
+PLACED = st.tuples(
+    st.just("package/dist/quantangshi/poet.tang.0.json"), st.just(tarfile.REGTYPE), CONTENTS
+)
+MEMBERS = (
+    st.lists(ODD, max_size=5) | st.tuples(st.just(GOOD), PLACED) | st.tuples(st.just(GOOD), ODD)
+)
 
 
 @examples(100, slow=False)
