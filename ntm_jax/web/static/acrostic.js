@@ -125,12 +125,12 @@
     const titles = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
     $("kept").replaceChildren(titles, ...rows);
     $("memory-text").textContent =
-      "For each character of the message: the row that was written to most when it was shown, and how much of that row was read while the poem was written.";
+      "For each character of the message: the row that was written to most when it was shown, and how much of that row all heads together read while the poem was written.";
   }
 
   function picture(write, read, labels, size) {
     const c = NTM.colours();
-    const layout = NTM.layout(520, { l: 56, r: 10, t: 26, b: 34 });
+    const layout = NTM.layout(540, { l: 56, r: 10, t: 26, b: 52 });
     const steps = labels.map((_, i) => i);
     const panel = (z, y, name) => ({
       type: "heatmap", x: steps, z, yaxis: y, colorscale: c.weights, zmin: 0, zmax: 1, showscale: false, customdata: z.map(() => labels),
