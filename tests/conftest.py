@@ -1,5 +1,6 @@
 """Strictness for every test, and what several of them share."""
 
+import gc
 import os
 import sys
 import threading
@@ -20,6 +21,14 @@ def hooks():
     before = threading.excepthook, sys.excepthook
     yield
     threading.excepthook, sys.excepthook = before
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_executables():
+    """Leaves none behind: each has maps of memory, of which a process of Linux may have 65,530; then XLA crashes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
