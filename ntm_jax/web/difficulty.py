@@ -99,7 +99,7 @@ def read(
     seed = whole("seed", given.get("seed", "0"), 0, LARGEST_SEED)
     rows = _rows(given.get("rows"), usual_rows, fixed_rows)
     table = whole("table", given["table"], 0, LARGEST_SEED) if "table" in given else None
-    _check_size(task.steps, rows, word_size)
+    _check_size(task.most_steps, rows, word_size)
     return Question(task, tuple(difficulty.items()), seed, rows, table)
 
 
