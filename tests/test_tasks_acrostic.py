@@ -457,15 +457,15 @@ def test_a_small_model_learns_to_put_keywords_in_their_places():
     config = configs.load(
         f"{path}:ntm-lstm",
         [
-            f"task.corpus={verse.corpus_path(count=2000, lines=(2, 3))}",
+            f"task.corpus={verse.corpus_path(count=10_000, lines=(2, 3))}",
             f"task.vocabulary={verse.VOCABULARY}",
             *(f"model.{name}={value}" for name, value in {**sizes, **heads}.items()),
-            *("train.updates=1500", "train.batch_size=16"),
+            *("train.updates=2500", "train.batch_size=16"),
             *("optimizer.learning_rate=0.005", "optimizer.warmup=50"),
         ],
     )
     trainer = train.Trainer(config)
-    state = trainer.run(trainer.initial_state(), jnp.int32(1500))
+    state = trainer.run(trainer.initial_state(), jnp.int32(2500))
     task = trainer.task.at(part="validation", more=0)
     found, _ = evaluate.score(trainer.model(state), task, jax.random.key(0), 200)
     told = task.report(jax.device_get(found.measures))
