@@ -144,10 +144,8 @@ def _check_port(meeting: Meeting) -> None:
         try:
             socket.create_server(("", port), family=family).close()
         except OSError as error:
-            if error.errno not in (
-                errno.EAFNOSUPPORT,
-                errno.EADDRNOTAVAIL,
-            ):  # no such addresses here
+            here_are_none = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # of that family
+            if error.errno not in here_are_none:
                 raise UserError(
                     f"--coordinator: {meeting.coordinator} cannot be used ({_short(error)})"
                 ) from None

@@ -57,6 +57,8 @@ def test_a_message_is_read(given, read):
         ("spring", "the message has 's'"),
         ("紅2", "the message has '2'"),
         ("紅あ", "the message has 'あ'"),
+        ("紅\ue000", "the message has '.ue000'"),  # of private use, not left out in silence
+        ("紅\udcff", "the message has '.udcff'"),
         ("紅" * 33, "33 characters.*32 lines at most"),
         # Another form of one that is there; one that sounds the same; one that sounds nearly so; nothing at all.
         ("紅爲", "爲 is not among the 5 characters.*nearest is 為: 紅為"),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ntm_jax.errors import UserError
 from ntm_jax.main import exit_clearly
-from ntm_jax.tasks.acrostic.corpus import LINEFEED
 
 MODEL = Path("runs/pretrained/acrostic-ntm-lstm")
 DESCRIPTION = """\
@@ -81,7 +80,7 @@ def run(arguments: Sequence[str]) -> None:
         )
     writer = Writer.load(workdir)
     form, poems = answer(writer, request)
-    asked = "".join(writer.lines([*form.message, LINEFEED]))
+    asked = writer.text(form.message)
     if asked != request.message:
         print(f"{asked}\n")
     for poem in poems:

@@ -76,7 +76,8 @@ def _unknown(text: str, place: int, chosen: list[str], vocabulary: str) -> UserE
 
 
 def _is_between(character: str) -> bool:
-    return unicodedata.category(character)[0] in "PZC"
+    category = unicodedata.category(character)
+    return category[0] in "PZ" or category in ("Cc", "Cf")
 
 
 def _traditional(text: str) -> str:

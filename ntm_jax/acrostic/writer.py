@@ -1,6 +1,6 @@
 """A trained model that writes: sampling, beam search, and what its heads did meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,8 @@ class Poem:
     lines: tuple[str, ...]
     bits: float  # a character, linefeeds counted; -log2 of the model's own probabilities
     kept: int  # of the message's characters, those that were the most probable in their places
-    weightings: (
-        np.ndarray | None
-    )  # [2 S, A, N] at each step, read heads first; None of a model without memory
+    # [2 S, A, N] at each step, read heads first; None of a model without memory.
+    weightings: np.ndarray | None
 
 
 class Writer:
@@ -145,14 +144,19 @@ class Writer:
         if isinstance(state, NTMState):
             weightings = list(np.stack([np.asarray(one.weightings) for one in seen], axis=1))
         return [
-            Poem(poem, self.lines(poem), float(cost.mean()), int(kept.sum()), trace)
+            Poem(
+                poem,
+                tuple(self.text(poem).splitlines()),
+                float(cost.mean()),
+                int(kept.sum()),
+                trace,
+            )
             for poem, cost, kept, trace in zip(poems, costs, own, weightings, strict=True)
         ]
 
-    def lines(self, symbols: Sequence[int] | np.ndarray) -> tuple[str, ...]:
-        """The text of a poem."""
-        text = "".join("\n" if s == LINEFEED else self.vocabulary[s - MARKS] for s in symbols)
-        return tuple(text.split("\n")[:-1])
+    def text(self, symbols: Iterable[int]) -> str:
+        """Characters and linefeeds; no other marks."""
+        return "".join("\n" if s == LINEFEED else self.vocabulary[s - MARKS] for s in symbols)
 
     def _listen(
         self, form: Form, count: int, seen: list[Any] | None = None

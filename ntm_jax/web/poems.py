@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ntm_jax.acrostic.ask import Request, answer
-from ntm_jax.acrostic.form import FREE, Form
 from ntm_jax.acrostic.writer import Poem, Writer
 from ntm_jax.errors import UserError, one_of
-from ntm_jax.tasks.acrostic.corpus import LINEFEED
+from ntm_jax.tasks.acrostic.corpus import MARKS
 from ntm_jax.web.difficulty import LARGEST_SEED, whole
 from ntm_jax.web.packing import pack
 
@@ -55,10 +56,10 @@ def write(writer: Writer, request: Request, read_heads: int) -> dict[str, Any]:
     """
     form, poems = answer(writer, request)
     return {
-        "asked": "".join(writer.lines([*form.message, LINEFEED])),
+        "asked": writer.text(form.message),
         "width": form.width,
         "column": form.column,
-        "places": [int(place) for place in _places(form)],
+        "places": np.flatnonzero(form.fixed >= MARKS).tolist(),
         "poems": [_poem(poem, read_heads) for poem in poems],
     }
 
@@ -69,12 +70,6 @@ def _poem(poem: Poem, read_heads: int) -> dict[str, Any]:
         result["read_weightings"] = pack(poem.weightings[:, :read_heads], rounded=True)
         result["write_weightings"] = pack(poem.weightings[:, read_heads:], rounded=True)
     return result
-
-
-def _places(form: Form) -> list[int]:
-    """Of the message's characters among the form's symbols."""
-    fixed = form.fixed
-    return [i for i, symbol in enumerate(fixed) if symbol not in (FREE, LINEFEED)]
 
 
 def _number(name: str, text: str) -> float:
