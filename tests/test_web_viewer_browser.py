@@ -323,7 +323,9 @@ def test_a_run_that_is_trained_meanwhile_says_so(page, folder):
 
 def downloaded(page, count=1):
     def whole():
-        files = [p for p in page.downloads.iterdir() if p.suffix in (".png", ".json")]
+        # Chrome reserves a name with an empty file, and moves the whole one onto it.
+        named = [p for p in page.downloads.iterdir() if p.suffix in (".png", ".json")]
+        files = [path for path in named if path.stat().st_size]
         return files if len(files) >= count else None
 
     files = wait_for(whole)
