@@ -94,7 +94,10 @@ def test_a_marked_command_is_one_line(marker):
     command = block.group(1)
     assert "\n" not in command
     assert command.strip() == command != ""
-    wanted = {"train": "-m ntm_jax.main --config configs/copy.py", "test": "pytest"}[marker]
+    wanted = {
+        "train": "-m ntm_jax.main --config configs/copy.py",
+        "test": "pytest -n 2 --dist loadfile",
+    }[marker]
     assert command.endswith(wanted)
 
 
