@@ -68,9 +68,9 @@ def start(base, workdir, *more, first="", pass_fds=(), **fields):
 
 
 @contextmanager
-def listening():
-    """A port of this machine that is taken."""
-    with socket.create_server(("", 0), family=socket.AF_INET) as server:
+def listening(host=""):
+    """A port of this machine that is taken, at one of its addresses or at all of them."""
+    with socket.create_server((host, 0), family=socket.AF_INET) as server:
         yield server.getsockname()[1]
 
 
