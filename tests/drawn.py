@@ -6,12 +6,14 @@ A test draws the same examples each time. With `NTM_JAX_FUZZ=5000` the slow ones
 import os
 
 import hypothesis
+import verse
 from hypothesis import strategies as st
 
 from ntm_jax import cell, controllers, heads, initial_state, linear, optimizers
 from ntm_jax import config as configs
 
 TASKS = {
+    "acrostic": ("part", "form", "more", "shortest", "longest", "vocabulary", "corpus"),
     "associative_recall": ("min_items", "max_items"),
     "copy": ("min_length", "max_length"),
     "ngram": ("length",),
@@ -63,6 +65,16 @@ def task_fields(draw, task):
         return {f"min_{what}": low, f"max_{what}": draw(whole(low, most))}
 
     match task:
+        case "acrostic":  # of the tests' poems, the least have 8 symbols
+            return {
+                "part": draw(st.sampled_from(["train", "validation", "test"])),
+                "form": draw(st.sampled_from(["", "3x2"])),
+                "more": draw(whole(0, 100)),
+                "shortest": draw(whole(1, 8)),
+                "longest": draw(st.sampled_from([8, 12, 256])),
+                "vocabulary": draw(whole(verse.VOCABULARY, 30)),
+                "corpus": verse.corpus_path(),
+            }
         case "associative_recall":
             return ordered("items", 2, 3)
         case "copy":
@@ -159,6 +171,10 @@ def valid(draw):
         fields["model.controller_layers"] = draw(st.integers(1, 2))
     else:
         fields |= {f"model.{name}": value for name, value in draw(ntm_fields(model)).items()}
+    if task == "acrostic":
+        fields["model.embedding_size"] = draw(st.sampled_from([1, 4]))
+        fields["model.dropout"] = draw(floats(0, 0.99))
+        fields["evaluate.part"] = draw(st.sampled_from(["validation", "test"]))
     return task, model, fields | draw(other_fields())
 
 
