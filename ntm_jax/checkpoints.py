@@ -103,7 +103,8 @@ class Checkpoints:
       write: what others left half written is removed, and what is damaged is set aside.
 
     Raises:
-      UserError: there are checkpoints, but none is sound, or one is another version's.
+      UserError: there are checkpoints, but none is sound, or one is another version's, or the newest is not to be
+        trained on.
     """
 
     def __init__(self, workdir: Path, keep: int = 3, *, write: bool = True):
@@ -111,6 +112,7 @@ class Checkpoints:
         self._newest = soundness.newest_sound(self._folder, set_aside=write)
         self._saving = 0  # the update whose checkpoint was begun last
         if write:
+            self._check_training()
             self._folder.mkdir(exist_ok=True)
         self._manager = ocp.CheckpointManager(
             self._folder,
@@ -141,6 +143,14 @@ class Checkpoints:
         except UserError:
             if error is None:  # or what came first is said
                 raise
+
+    def _check_training(self) -> None:
+        """Raises `UserError` if the newest checkpoint is there to be evaluated only, as some that ship."""
+        if self._newest is not None and not (self._folder / f"{self._newest}/training").is_dir():
+            raise UserError(
+                f"--workdir: {self._folder / str(self._newest)} has no state of an optimiser, so that "
+                "training cannot go on from there; choose another folder"
+            )
 
     def newest(self) -> int | None:
         """The update of the newest sound checkpoint, or None."""

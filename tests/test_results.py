@@ -110,6 +110,12 @@ def test_a_large_run_is_shipped_with_its_characters_and_without_the_optimiser(
     rows = results.verse_table(tmp_path / "light").split("\n")
     assert [row.split(" | ")[0] for row in rows[2:4]] == ["| any, 2", "| first, 2"]
     assert len({row.count("|") for row in rows}) == 1
+    before = (light / "config.json").read_bytes()
+    with pytest.raises(UserError, match="has no state of an optimiser") as caught:
+        train.train(tiny("acrostic", "ntm-lstm", train__updates=2), light)
+    assert "training cannot go on from there" in str(caught.value)
+    assert (light / "config.json").read_bytes() == before
+    assert [path.name for path in (light / "checkpoints").iterdir()] == ["1"]
 
 
 def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path, monkeypatch):
