@@ -120,10 +120,10 @@ def test_a_form_by_hand():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"width": 6}, "--form: 6"),
-        ({"position": 0}, "--position: 0"),
-        ({"position": 6}, "--position: 6"),
-        ({"position": -6}, "--position: -6"),
+        ({"width": 6}, "form: 6"),
+        ({"position": 0}, "position: 0"),
+        ({"position": 6}, "position: 6"),
+        ({"position": -6}, "position: -6"),
         ({"message": ()}, "1 to 32 lines; 0"),
         ({"message": (9,) * 33}, "1 to 32 lines; 33"),
     ],
@@ -325,7 +325,7 @@ def test_the_program_prints_poems(run, capsys):
     ("arguments", "said"),
     [
         (["宇", "--model", "nowhere"], "--model: there is no nowhere"),
-        (["宇", "--form", "6"], "--form: 6"),
+        (["宇", "--form", "6"], "form: 6"),
         (["x"], "the message has 'x'"),
         (["宇", "--n", "1000"], "n: 1000"),
     ],

@@ -31,10 +31,10 @@ class Form:
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
-            raise UserError(f"--form: {self.width} is given; lines have 5 or 7 characters")
+            raise UserError(f"form: {self.width} is given; lines have 5 or 7 characters")
         if not 1 <= abs(self.position) <= self.width:
             raise UserError(
-                f"--position: {self.position} is given; 1 to {self.width}, or -1 to -{self.width} from the end"
+                f"position: {self.position} is given; 1 to {self.width}, or -1 to -{self.width} from the end"
             )
         if not 1 <= len(self.message) <= MOST_LINES:
             raise UserError(
