@@ -4,7 +4,6 @@ The plain path is what one writes without this project's loops: `flax.nnx.RNN` o
 dispatch an update. Both train the same model on the same episodes with the same optimiser, in turn.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from ntm_jax import config as configs
 from ntm_jax import growth, losses, side_by_side, tasks
+from ntm_jax.command_line import Parser, exit_clearly
 from ntm_jax.errors import UserError
 from ntm_jax.train import Trainer, TrainState
 
@@ -195,9 +195,7 @@ def table(result: dict[str, Any]) -> str:
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ntm_jax.benchmark", description=__doc__, allow_abbrev=False
-    )
+    parser = Parser("python -m ntm_jax.benchmark", __doc__)
     parser.add_argument(
         "--out",
         type=Path,
@@ -220,6 +218,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from ntm_jax.main import exit_clearly
-
     exit_clearly(run)

@@ -91,14 +91,19 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
       UserError: no such file, model, field or value.
     """
     path, _, model = argument.partition(":")
-    config = _get_config(Path(path), model)
-    for override in overrides:
-        field, equals, value = override.partition("=")
-        if not equals:
-            raise UserError(f"--config.{override}: no value is given; write --config.{field}=VALUE")
-        _set(config, field, value)
-    check(config)
-    return config
+    return _overridden(_get_config(Path(path), model), overrides)
+
+
+def of_run(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
+    """The config of the run in a folder, with fields overridden as in `load`.
+
+    Raises:
+      UserError: no run is there; no such field or value.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise UserError(f"--workdir: {workdir} holds no run; train one first")
+    return _overridden(from_json(path), overrides)
 
 
 def check(config: ConfigDict) -> None:
@@ -224,6 +229,16 @@ def _get_config(path: Path, model: str) -> ConfigDict:
         sys.path.pop(0)
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config: {path}: get_config returns no ConfigDict")
+    return config
+
+
+def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    for override in overrides:
+        field, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"--config.{override}: no value is given; write --config.{field}=VALUE")
+        _set(config, field, value)
+    check(config)
     return config
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 import os
-import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntm_jax import compiler, quiet, stopping
+from ntm_jax import stopping
+from ntm_jax.command_line import Parser, config_overrides, exit_clearly
 from ntm_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,27 +21,26 @@ Trains a Neural Turing Machine on a task, evaluates what was trained, or shows i
   python -m ntm_jax.main --config configs/copy.py
   python -m ntm_jax.main --config configs/copy.py:ntm-lstm --config.train.updates=5000
   python -m ntm_jax.main --config configs/copy.py --config.monitor.port=8082
-  python -m ntm_jax.main --config configs/copy.py --mode evaluate --config.evaluate.memory_size=256
-  python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/copy-lstm
+  python -m ntm_jax.main --mode evaluate --workdir runs/copy-ntm-ff --config.evaluate.memory_size=256
+  python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/pretrained/copy-ntm-lstm
 """
 MODES = ("train", "evaluate", "serve", "report")
 PORT = 9000
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m ntm_jax.main",
-        description=DESCRIPTION,
-        epilog="--config.<field>=<value> sets any field; `config.json` in a run's folder lists them.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    result = Parser(
+        "python -m ntm_jax.main",
+        DESCRIPTION,
+        "--config.<field>=<value> sets any field; `config.json` in a run's folder lists them.",
     )
     add = result.add_argument
     add(
         "--config",
         metavar="FILE[:MODEL]",
-        help="a file of configs/, and one of its models: ntm-ff (the default), ntm-lstm, lstm",
+        help="a file of configs/, and one of its models: ntm-ff (the default), ntm-lstm, lstm; to evaluate a "
+        "--workdir, its own config if not given",
     )
     add(
         "--workdir",
@@ -81,33 +79,21 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def config_overrides(flags: Sequence[str]) -> list[str]:
-    """`--config.seed=3` -> `seed=3`, for each flag.
-
-    Raises:
-      UserError: a flag of another form.
-    """
-    for flag in flags:
-        if not flag.startswith("--config."):
-            raise UserError(f"{flag}: there is no such flag; see --help")
-        if "=" not in flag:
-            raise UserError(f"{flag}: no value is given; write {flag}=VALUE")
-    return [flag.removeprefix("--config.") for flag in flags]
-
-
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says.
 
     Raises:
       UserError: something in it is not allowed.
     """
-    line = parser()
-    options, others = line.parse_known_args(arguments)
+    options, others = parser().parse_known_args(arguments)
     overrides = config_overrides(others)
     if options.config is None:
-        if options.mode == "train" or (options.mode == "evaluate" and options.weights is None):
-            line.error("the following arguments are required: --config")
-        if overrides:
+        evaluated = options.mode == "evaluate" and options.weights is None
+        if options.mode == "train":
+            raise UserError("--config: is needed to train; see --help")
+        if evaluated and options.workdir is None:
+            raise UserError("--workdir: is needed to evaluate, or --config; see --help")
+        if overrides and not evaluated:
             raise UserError(f"--config.{overrides[0]}: --config is not given")
     if options.weights is not None and (options.mode == "train" or options.config):
         other = "--config" if options.config else "--mode train"
@@ -128,7 +114,10 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
     from ntm_jax import config as configs
     from ntm_jax import evaluate
 
-    config = configs.load(options.config, overrides)
+    if options.config is None:
+        config = configs.of_run(options.workdir, overrides)
+    else:
+        config = configs.load(options.config, overrides)
     workdir = options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
     if options.mode == "train" and not _train(config, workdir, _meeting(options)):
         return
@@ -206,42 +195,6 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         path = first.with_name(f"{first.name}-report.html")
     size = report.report(shown, path)
     print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
-
-
-def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
-    """Runs a program on this process's flags.
-
-    What the user got wrong is one line and exit status 2; being stopped by SIGTERM or Ctrl-C is one line and
-    status 143 or 130.
-    """
-    compiler.compile_small_loops_whole()
-    quiet.threads()
-    try:
-        with stopping.at_once():
-            program(sys.argv[1:])
-        return
-    except UserError as error:
-        message, status = str(error), 2
-    except stopping.Stopped as stopped:
-        message, status = str(stopped), stopped.status
-    except KeyboardInterrupt:
-        message = "stopped by Ctrl-C; the same command goes on from the last checkpoint"
-        status = 130
-    except Exception:
-        if not _joined():
-            raise
-        message, status = traceback.format_exc(), 1
-    if _joined():
-        from ntm_jax import processes
-
-        processes.end_at_once(f"ntm_jax: {message}", status)
-    print(f"ntm_jax: {message}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _joined() -> bool:
-    found = sys.modules.get("ntm_jax.processes")  # not imported by --help
-    return found is not None and found.joined()
 
 
 def main() -> None:

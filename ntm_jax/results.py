@@ -5,7 +5,6 @@ all of its seeds in seeds.json. `--ship runs/sweep-copy-ntm-ff` puts a sweep's t
 there are no checkpoints, only what training and evaluation measured.
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ntm_jax import soundness
+from ntm_jax.command_line import Parser, exit_clearly
 from ntm_jax.errors import UserError
 from ntm_jax.tasks.acrostic.corpus import VOCABULARY
 
@@ -230,12 +230,7 @@ def _short(bits: float) -> str:
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ntm_jax.results",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m ntm_jax.results", __doc__)
     parser.add_argument(
         "--ship", type=Path, nargs="*", default=[], metavar="SWEEP", help="put these there first"
     )
@@ -254,6 +249,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from ntm_jax.main import exit_clearly
-
     exit_clearly(run)

@@ -8,7 +8,6 @@ been gone through backwards to the first step:
     efficiency = compute / (compute + sum)
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from ml_collections import ConfigDict
 from ntm_jax import benchmark, metrics, tasks
 from ntm_jax import config as configs
 from ntm_jax import model as models
+from ntm_jax.command_line import Parser, config_overrides, exit_clearly
 from ntm_jax.embedded import Embedded
 from ntm_jax.errors import UserError
 
@@ -166,12 +166,7 @@ def measure(config: str, overrides: Sequence[str], count: int, updates: int, por
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ntm_jax.scaling",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("python -m ntm_jax.scaling", __doc__)
     parser.add_argument("--batch", type=int, default=16, help="sequences on each device (16)")
     parser.add_argument(
         "--gflops",
@@ -183,8 +178,6 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--config", metavar="FILE[:MODEL]", help="to measure")
     parser.add_argument("--updates", type=int, default=40, help="of a measurement (40)")
     parser.add_argument("--port", type=int, default=9911, help="where its processes meet (9911)")
-    from ntm_jax.main import config_overrides
-
     options, others = parser.parse_known_args(arguments)
     overrides = config_overrides(others)
     if options.batch < 1 or not options.gflops > 0 or options.updates < 8:
@@ -206,6 +199,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from ntm_jax.main import exit_clearly
-
     exit_clearly(run)

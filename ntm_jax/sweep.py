@@ -4,7 +4,6 @@ Every seed is an ordinary run of `ntm_jax.main` in a process of its own, on core
 sweep goes on where it stopped: finished seeds are kept, the others resume from their checkpoints.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -18,8 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ntm_jax.command_line import Parser, config_overrides, exit_clearly
 from ntm_jax.errors import UserError
-from ntm_jax.main import config_overrides, exit_clearly
 
 DESCRIPTION = """\
 Trains and evaluates one config under several seeds, side by side.
@@ -237,12 +236,10 @@ def _start(job: Job, config: str, overrides: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ntm_jax.sweep",
-        description=DESCRIPTION,
-        epilog="--config.<field>=<value> sets any field, as in ntm_jax.main.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        "python -m ntm_jax.sweep",
+        DESCRIPTION,
+        "--config.<field>=<value> sets any field, as in ntm_jax.main.",
     )
     parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
     parser.add_argument("--seeds", required=True, help="like 0-9 or 0,3,5")

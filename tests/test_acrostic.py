@@ -11,7 +11,7 @@ import pytest
 import verse
 from test_config import quick_compile, tiny
 
-from ntm_jax import losses, main, train
+from ntm_jax import command_line, losses, train
 from ntm_jax import model as models
 from ntm_jax.acrostic import __main__ as program
 from ntm_jax.acrostic import message, readings
@@ -335,7 +335,7 @@ def test_bad_input_is_one_line(run, arguments, said, monkeypatch, capsys):
         arguments = [*arguments, "--model", str(run)]
     monkeypatch.setattr("sys.argv", ["acrostic", *arguments])
     with pytest.raises(SystemExit) as ended:
-        main.exit_clearly(program.run)
+        command_line.exit_clearly(program.run)
     assert ended.value.code == 2
     err = capsys.readouterr().err
     assert err.startswith(f"ntm_jax: {said}")

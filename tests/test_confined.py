@@ -10,7 +10,9 @@ from pathlib import Path
 import programs
 import pytest
 
-SOURCES = [*(programs.ROOT / "ntm_jax").rglob("*.py"), *(programs.ROOT / "configs").glob("*.py")]
+SOURCES = sorted(
+    [*(programs.ROOT / "ntm_jax").rglob("*.py"), *(programs.ROOT / "configs").glob("*.py")]
+)
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # Before the program: notes what is written, by this process or what it starts by Python, and what is unpickled.
 AUDIT = """

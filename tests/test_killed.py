@@ -122,7 +122,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
     last = [str(UPDATES - 6), str(UPDATES - 3), str(UPDATES)]
     assert sorted(names) == sorted(last)  # nothing half written is left
     assert writing >= 2
-    assert len(set(got_to)) > TIMES / 2
+    assert len(set(got_to)) > TIMES / 3
     assert got_to == sorted(got_to)
 
 

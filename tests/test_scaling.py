@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import programs
 import pytest
 import verse
 from test_config import FOLDER, tiny_overrides
@@ -83,8 +84,9 @@ def test_what_cannot_be(flags, part):
 @pytest.mark.slow
 def test_two_processes_are_measured(capsys):
     path = str(FOLDER / "copy.py")
+    port = str(programs.free_port())
     tiny = [f"--config.{one}" for one in tiny_overrides()]
-    scaling.run(["--measure", "2", "--config", path, "--updates", "8", *tiny])
+    scaling.run(["--measure", "2", "--config", path, "--updates", "8", "--port", port, *tiny])
     out = capsys.readouterr().out
     assert out.startswith("1 process ")
     assert out.endswith(" times\n")

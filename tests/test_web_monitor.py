@@ -31,7 +31,7 @@ from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
 UPDATES = 10**7  # of a run that is interrupted when all was seen
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module", autouse=True)

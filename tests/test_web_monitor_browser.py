@@ -7,7 +7,7 @@ from test_web_monitor import flags
 from test_web_viewer_browser import COLLISIONS, CONTRAST, MISFITS
 from web import browser, complaints, js, look, printed_address, program, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 POINTS = "const f = document.getElementById('curves'); return f.data ? f.data[arguments[0]].x : []"
 TRAINING, EVALUATION = 0, 1
 

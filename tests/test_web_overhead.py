@@ -70,6 +70,7 @@ def test_the_summary_has_the_monitors_ratio_and_the_noises():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_blocks_of_a_real_run(tmp_path_factory, monkeypatch, capsys):
     """The processes work in watched blocks, and stand still in the others."""
     from web import ROOT

@@ -189,7 +189,7 @@ def test_the_memory_after_a_step_and_its_change(page, address):
 
 def test_play_and_pause(page, address):
     visit(page, address, "length=5")
-    put(page, "speed", "25")
+    put(page, "speed", "2")
     click(page, "play")
     wait_for(lambda: cursor(page) >= 3)
     click(page, "play")

@@ -18,7 +18,7 @@ from ntm_jax import checkpoints, train
 from ntm_jax.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_SECONDS = 60  # for what takes seconds on an idle machine
+PATIENCE_SECONDS = 300  # for what takes seconds on an idle machine
 
 
 def save_walker(workdir, config, update=7):

@@ -1,11 +1,10 @@
 """Poems that carry a message: `python -m ntm_jax.acrostic 紅春願此`."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ntm_jax.command_line import Parser, exit_clearly
 from ntm_jax.errors import UserError
-from ntm_jax.main import exit_clearly
 
 MODEL = Path("runs/pretrained/acrostic-ntm-lstm")
 DESCRIPTION = """\
@@ -17,14 +16,9 @@ Writes poems in the form of the Tang whose lines carry the characters of a messa
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    line = argparse.ArgumentParser(
-        prog="python -m ntm_jax.acrostic",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    line = Parser("python -m ntm_jax.acrostic", DESCRIPTION)
     add = line.add_argument
     add("message", help="Chinese characters, simplified or traditional; each gets a line")
     add("--form", type=int, default=5, metavar="5|7", help="characters in a line (5)")

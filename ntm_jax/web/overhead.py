@@ -6,7 +6,6 @@ processes stopped. The two that are alone differ by nothing but the machine's no
 them, printed beside the monitor's, says how small an effect could have been seen at all.
 """
 
-import argparse
 import os
 import random
 import signal
@@ -26,8 +25,8 @@ import numpy as np
 
 from ntm_jax import config as configs
 from ntm_jax import train
+from ntm_jax.command_line import Parser, config_overrides, exit_clearly
 from ntm_jax.errors import UserError
-from ntm_jax.main import config_overrides, exit_clearly
 from ntm_jax.web import monitor
 
 WARM_UP_SECONDS = 40.0  # for the monitor's processes to have compiled
@@ -160,7 +159,7 @@ def _children() -> list[int]:
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m ntm_jax.web.overhead", description=__doc__)
+    parser = Parser("python -m ntm_jax.web.overhead", __doc__)
     parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
     parser.add_argument("--rounds", type=int, default=60, help="of three blocks; 60 if not given")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a block; 4 if not given")

