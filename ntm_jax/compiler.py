@@ -1,4 +1,4 @@
-"""An option of XLA's CPU compiler that makes training one sequence at a time nearly twice as fast.
+"""An option of XLA's CPU compiler that takes training of one sequence at a time to 0.5 to 0.65 of its time, with few heads.
 
 Programs set it before JAX compiles anything, for XLA reads its options once in a process; the package does not,
 for its user's process is not its own.
