@@ -8,7 +8,7 @@ from configs import base
 def get_config(model: str = "ntm-ff") -> ConfigDict:
     """The config for one of base.MODELS."""
     config = base.get_config(model)
-    config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 5})
+    config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 60})
     config.task.update({"shortest": 1, "longest": 256})
     config.task.update({"vocabulary": 3000, "corpus": "runs/corpus/quantangshi.npz"})
     config.model.update({"embedding_size": 256, "dropout": 0.15})
@@ -17,7 +17,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.optimizer.clip_at = 50.0  # nats a poem: a few times the usual
     # Short poems first: how to find what was shown is learned there, at a fraction of the steps.
     config.curriculum.update({"name": "growing", "updates": 1500})
-    config.train.update({"updates": 7500, "batch_size": 32, "log_every": 50})
+    config.train.update({"updates": 12000, "batch_size": 32, "log_every": 50})
     config.train.checkpoint_every = 200
     config.evaluate.episodes = 3000  # all that are held out
     config.evaluate.part = "test"  # validation, while something is tuned
@@ -25,9 +25,8 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         # As many parameters as the NTM, and a few more.
         config.model.update({"controller_layers": 2, "controller_size": 288})
         return config
-    config.model.update({"controller_size": 384, "memory_size": 64, "word_size": 32})
+    config.model.update({"controller_size": 384, "memory_size": 128, "word_size": 32})
     config.model.update({"read_heads": 2, "write_heads": 1})
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})
     config.optimizer.clip_state_at = 1.0
-    config.evaluate.memory_size = 128  # a row for each symbol of all but the longest poems
     return config

@@ -39,7 +39,8 @@ class Acrostic(Task):
 
     `part` is train, validation or test; `form` like 5x8, 8 lines of 5 characters, or any if empty. `keywords`
     characters are shown in a line: at random places, if `position` is 0, or those nearest to the
-    `position`-th, counted from the end if it is below 0. Of the others, `more` percent are shown too.
+    `position`-th, counted from the end if it is below 0. In half of the poems a part of the others is shown
+    too, from none of them to `more` percent, so that it is learned to keep many as well as few.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
@@ -150,7 +151,12 @@ class Acrostic(Task):
             late = (column > self.position).astype(jnp.int32)
             order = 2 * jnp.abs(column - self.position) + late
         keyword = jnp.sum(fellows & (order[None, :] < order[:, None]), axis=1) < self.keywords
-        also = jax.random.uniform(jax.random.fold_in(key, 1), symbols.shape) < self.more / 100
+        share = (
+            jnp.maximum(0, jax.random.uniform(jax.random.fold_in(key, 2), minval=-1))
+            * self.more
+            / 100
+        )
+        also = jax.random.uniform(jax.random.fold_in(key, 1), symbols.shape) < share
         return character & (keyword | also)
 
     # Evaluation: every poem of a part once, or some of them, evenly spread.
