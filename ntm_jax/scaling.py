@@ -149,13 +149,14 @@ def measure(config: str, overrides: Sequence[str], count: int, updates: int, por
         started = [
             subprocess.Popen(
                 line + ([*together, str(i)] if count > 1 else []),
-                preexec_fn=lambda i=i: os.sched_setaffinity(0, [cores[i]]),  # type: ignore[misc]
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE if i == 0 else subprocess.DEVNULL,
                 text=True,
             )
             for i in range(count)
         ]
+        for core, process in zip(cores, started, strict=False):
+            os.sched_setaffinity(process.pid, [core])
         said = started[0].communicate()[1]
         if any(process.wait() for process in started):
             raise UserError(f"--measure: {said.strip().splitlines()[-1]}")
