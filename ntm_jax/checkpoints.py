@@ -81,10 +81,7 @@ def _check_claim(workdir: Path, config: ConfigDict) -> None:
 
 def same_run(workdir: Path, config: ConfigDict) -> None:
     """Raises `UserError` unless `workdir` holds the run that `config` describes."""
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise UserError(f"--workdir: {workdir} holds no run; train one first")
-    old = configs.from_json(path)
+    old = configs.of_run(workdir)
     field = configs.difference(old, config)
     if field:
         before, after = (dict(configs.flatten(c)).get(field) for c in (old, config))

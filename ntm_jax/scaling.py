@@ -25,12 +25,12 @@ from ntm_jax import model as models
 from ntm_jax.command_line import Parser, config_overrides, exit_clearly
 from ntm_jax.embedded import Embedded
 from ntm_jax.errors import UserError
+from ntm_jax.results import MODELS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 BYTES = 4  # of a number, float32 in every setting
 COSTS = 2  # numbers that are summed with the gradient
 DEVICES = (2, 8, 256)
-MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 EVERY = 10**9  # episodes, where a task has an end of them
 
 

@@ -98,6 +98,7 @@ def kill_sometime(sessions, workdir, chance):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     base, chance = tmp_path.parent, random.Random(2014)
     straight, workdir = tmp_path / "straight", tmp_path / "killed"
@@ -122,7 +123,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
     last = [str(UPDATES - 6), str(UPDATES - 3), str(UPDATES)]
     assert sorted(names) == sorted(last)  # nothing half written is left
     assert writing >= 2
-    assert len(set(got_to)) > TIMES / 3
+    assert len(set(got_to)) > TIMES / 2
     assert got_to == sorted(got_to)
 
 

@@ -151,11 +151,8 @@ class Acrostic(Task):
             late = (column > self.position).astype(jnp.int32)
             order = 2 * jnp.abs(column - self.position) + late
         keyword = jnp.sum(fellows & (order[None, :] < order[:, None]), axis=1) < self.keywords
-        share = (
-            jnp.maximum(0, jax.random.uniform(jax.random.fold_in(key, 2), minval=-1))
-            * self.more
-            / 100
-        )
+        drawn = jax.random.uniform(jax.random.fold_in(key, 2), minval=-1)
+        share = jnp.maximum(0, drawn) * self.more / 100
         also = jax.random.uniform(jax.random.fold_in(key, 1), symbols.shape) < share
         return character & (keyword | also)
 
