@@ -49,6 +49,7 @@ def get_config(model: str) -> ConfigDict:
             "updates": 10_000,
             "batch_size": 8,
             "blur_cost": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.train
+            "write_cost": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too
             "log_every": 100,
             "checkpoint_every": 1000,
             "solved_below": 0.0,  # bits/sequence; training says when a line of its metrics is below

@@ -91,7 +91,8 @@ def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str
         [
             *overrides,
             f"train.batch_size={batch_size}",
-            "train.blur_cost=0",  # which the plain path does not have
+            "train.blur_cost=0",  # these two the plain path does not have
+            "train.write_cost=0",
             "optimizer.schedule=constant",
         ],
     )

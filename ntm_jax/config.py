@@ -41,6 +41,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
     "train.blur_cost": (0, 1e6),
+    "train.write_cost": (0, 1e6),
     "train.log_every": (1, 10**9),
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
@@ -56,12 +57,13 @@ REAL = (
     *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
     "model.dropout",
     *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
-    *("train.blur_cost", "train.solved_below"),
+    *("train.blur_cost", "train.write_cost", "train.solved_below"),
 )
 # What configs of runs mean that were begun before there was a field.
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
+    **{"train.write_cost": 0.0, "task.zeros": 0},
 }
 NEEDED = (
     "task.name",

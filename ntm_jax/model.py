@@ -40,6 +40,14 @@ class Trace:
     memory: jax.Array | None  # [T, B, N, W] after each step's write, if asked for
 
 
+@struct.dataclass
+class MemoryUse:
+    """What training can put a price on, `[T, B]`. A model without memory uses none."""
+
+    blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
+    writing: jax.Array  # mean of e + |a| over the words, 0 to 2, summed over the write heads
+
+
 def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
     """The model that `config.model` describes, with first parameters drawn from `config.seed`.
 
@@ -126,7 +134,7 @@ def logits(
     dropout: jax.Array | None = None,
     answers: tuple[jax.Array, int] | None = None,
     clip_state_at: float = 0.0,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, MemoryUse]:
     """What training needs of `unroll`: nothing else is kept along the way.
 
     Args:
@@ -139,30 +147,36 @@ def logits(
         0 for no limit. For a model without memory there is none.
 
     Returns:
-      Logits `[T, B, output_size]`, or of the answers' steps, and the blur `[T, B]` of the weightings:
-      1 - Σ w(i)², which is 0 for a head on one row, summed over the addressings.
+      Logits `[T, B, output_size]`, or of the answers' steps, and how the memory was used at every step.
     """
     _check(model, inputs)
     if isinstance(model, Embedded):
         keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
         embedded = model.embed(inputs, keys[0])
-        outputs, blur = logits(
+        outputs, use = logits(
             model.core, embedded, key=key, answers=answers, clip_state_at=clip_state_at
         )
-        return model.logits(outputs, keys[1]), blur
+        return model.logits(outputs, keys[1]), use
 
     def answered(values: jax.Array) -> jax.Array:
         return values if answers is None else window(values, *answers)
 
     if isinstance(model, LSTM):
         hidden = _scan_lstm(model, inputs, None, key)
-        return model.output(answered(hidden)), jnp.zeros(inputs.shape[:2], hidden.dtype)
+        none = jnp.zeros(inputs.shape[:2], hidden.dtype)
+        return model.output(answered(hidden)), MemoryUse(none, none)
 
-    def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return step.hidden, step.reads, jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
+    def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, MemoryUse]:
+        return step.hidden, step.reads, _use(step)
 
-    hidden, reads, blur = _scan_ntm(model, inputs, None, key, record, clip_state_at)
-    return model.output(answered(hidden), answered(reads)), blur
+    hidden, reads, use = _scan_ntm(model, inputs, None, key, record, clip_state_at)
+    return model.output(answered(hidden), answered(reads)), use
+
+
+def _use(step: Step) -> MemoryUse:
+    written = jnp.mean(step.controls.erase + jnp.abs(step.controls.add), axis=-1)
+    blur = jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
+    return MemoryUse(blur=blur, writing=jnp.sum(written, axis=-1))
 
 
 def _check(model: Model, inputs: jax.Array) -> None:

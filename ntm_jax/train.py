@@ -128,7 +128,7 @@ class Trainer:
     def _gradient(self, state: TrainState) -> tuple[Parameters, tuple[jax.Array, jax.Array]]:
         batch_key, model_key = keys(self.config, state.update)
         progress = curriculum(self.config, state.update)
-        blur_cost = self._blur_cost(state.update)
+        price = self._price(state.update)
         part = self.devices.part
 
         def of(task: tasks.Task, batch_size: int) -> Callable[[Parameters], Any]:
@@ -139,7 +139,7 @@ class Trainer:
                     key = part(jax.random.split(model_key, batch_size))
                 dropout = jax.random.fold_in(jax.random.fold_in(model_key, 0), self.devices.number)
                 loss = partial(self._loss, task=task, batch=batch, key=key, dropout=dropout)
-                return jax.grad(loss, has_aux=True)(parameters, blur_cost=blur_cost)
+                return jax.grad(loss, has_aux=True)(parameters, price=price)
 
             return gradient
 
@@ -156,7 +156,7 @@ class Trainer:
         batch: tasks.Batch,
         key: jax.Array,
         dropout: jax.Array,
-        blur_cost: jax.Array,
+        price: jax.Array,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """What is minimised; nats and wrong outputs per sequence, of `train.batch_size` sequences.
 
@@ -171,24 +171,28 @@ class Trainer:
             answers = first_scored(batch.mask), task.answer_steps
             scored = window(batch.targets, *answers), window(batch.mask, *answers)
         options = {"key": key, "dropout": dropout, "answers": answers, "clip_state_at": limit}
-        logits, blur = models.logits(model, batch.inputs, **options)
+        logits, use = models.logits(model, batch.inputs, **options)
         nats = self._mean(task.outputs.nats(logits, *scored))
         errors = self._mean(task.outputs.errors(logits, *scored))
-        if not self.config.train.blur_cost:
-            return nats, (nats, errors)
-        return nats + blur_cost * self._mean(jnp.sum(blur, axis=0)), (nats, errors)
+        cost, train = nats, self.config.train
+        if train.blur_cost:
+            cost += price * train.blur_cost * self._mean(jnp.sum(use.blur, axis=0))
+        if train.get("write_cost", 0.0):
+            writing = jnp.where(batch.mask > 0, use.writing, 0)
+            cost += price * train.write_cost * self._mean(jnp.sum(writing, axis=0))
+        return cost, (nats, errors)
 
     def _mean(self, costs: jax.Array) -> jax.Array:
         """Over the batch, of each sequence's; of several devices, this one's part of it."""
         return jnp.sum(costs) / self.config.train.batch_size
 
-    def _blur_cost(self, update: jax.Array) -> jax.Array:
-        """`train.blur_cost`, from 0 at a quarter of the updates to all of it at three quarters.
+    def _price(self, update: jax.Array) -> jax.Array:
+        """The share of `train.blur_cost` and `train.write_cost` that counts: from 0 at a quarter of the updates to
+        1 at three quarters.
 
-        From the start it would keep heads from looking around, and nothing would be learned.
+        From the start they would keep heads from looking around and from writing, and nothing would be learned.
         """
-        share = jnp.clip(2 * update / self.config.train.updates - 0.5, 0, 1)
-        return self.config.train.blur_cost * share
+        return jnp.clip(2 * update / self.config.train.updates - 0.5, 0, 1)
 
 
 def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -15,10 +15,13 @@ from ntm_jax import config as configs
 TASKS = {
     "acrostic": ("part", "form", "more", "shortest", "longest", "vocabulary", "corpus"),
     "associative_recall": ("min_items", "max_items"),
-    "copy": ("min_length", "max_length"),
+    "copy": ("min_length", "max_length", "zeros"),
     "ngram": ("length",),
     "priority_sort": ("items", "kept"),
-    "repeat_copy": ("min_length", "max_length", "min_repeats", "max_repeats", "count", "bits"),
+    "repeat_copy": (
+        *("min_length", "max_length", "min_repeats", "max_repeats"),
+        *("count", "bits", "zeros"),
+    ),
 }
 # Of ours and optax's, those that need nothing but a learning rate, with an argument where one is worth a try.
 OPTIMIZERS = {
@@ -78,7 +81,7 @@ def task_fields(draw, task):
         case "associative_recall":
             return ordered("items", 2, 3)
         case "copy":
-            return ordered("length", 1, 3)
+            return ordered("length", 1, 3) | {"zeros": draw(whole(0, 100))}
         case "ngram":
             return {"length": draw(whole(6, 12))}
         case "priority_sort":
@@ -87,7 +90,11 @@ def task_fields(draw, task):
         case "repeat_copy":
             fields = ordered("length", 1, 2) | ordered("repeats", 1, 3)
             count = draw(st.sampled_from(["scalar", "binary", "linear"]))
-            return fields | {"count": count, "bits": draw(whole(1, 3))}
+            return fields | {
+                "count": count,
+                "bits": draw(whole(1, 3)),
+                "zeros": draw(whole(0, 100)),
+            }
     raise AssertionError(task)
 
 
@@ -145,6 +152,7 @@ def other_fields(draw):
         "train.updates": 2,
         "train.batch_size": draw(whole(1, 3)),
         "train.blur_cost": draw(st.just(0.0) | floats(0, 1e6)),
+        "train.write_cost": draw(st.just(0.0) | floats(0, 1e6)),
         "train.log_every": draw(whole(1, 3)),
         "train.checkpoint_every": draw(whole(1, 3) | whole(1, MOST)),
         "train.solved_below": draw(floats(0, 1e9)),

@@ -19,6 +19,7 @@ USUAL = {
     "train__log_every": 50,
     "train__checkpoint_every": 200,
     "train__blur_cost": 0.0,
+    "train__write_cost": 0.0,
     "optimizer__schedule": "constant",
     "optimizer__warmup": 20,
 }

@@ -35,7 +35,7 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
     trainer = Trainer(config)
     state = trainer.initial_state()
     batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), config.train.batch_size)
-    drawn = {"key": jax.random.key(0), "dropout": jax.random.key(0), "blur_cost": jnp.zeros(())}
+    drawn = {"key": jax.random.key(0), "dropout": jax.random.key(0), "price": jnp.zeros(())}
     gradient = jax.jit(
         jax.grad(lambda p: trainer._loss(p, task=trainer.task, batch=batch, **drawn)[0])
     )(state.parameters)

@@ -1,6 +1,6 @@
 """Killed with `kill -9` at random moments, a run ends as if it had not been: bit for bit, no line lost or doubled.
 
-`NTM_JAX_KILLS=100 pytest -m slow tests/test_killed.py` kills as often.
+`NTM_JAX_KILLS=20 pytest -m slow tests/test_killed.py` kills less often, and is over sooner.
 """
 
 import itertools
@@ -17,13 +17,8 @@ import pytest
 from test_config import quick_compile, tiny, tiny_overrides
 from test_train import assert_same, saved
 
-TIMES = int(os.environ.get("NTM_JAX_KILLS", "20"))
-UPDATES = 402 if TIMES <= 20 else 402 * (TIMES // 20)
-EVERY = programs.USUAL | {
-    "train__updates": UPDATES,
-    "train__log_every": 2,
-    "train__checkpoint_every": 3,
-}
+TIMES = int(os.environ.get("NTM_JAX_KILLS", "100"))
+UPDATES = 402  # enough for 20 kills
 # A process that has imported all, which takes longest, but begun nothing; for each line with two numbers of updates
 # it starts one that trains with chunks that begin at so many and logs that often, and tells its number, and how it
 # ended.
@@ -67,11 +62,17 @@ class Nursery:
         return int(self._process.stdout.readline())
 
 
+def fields(updates):
+    often = {"train__log_every": 2, "train__checkpoint_every": 3}
+    return programs.USUAL | often | {"train__updates": updates}
+
+
 @contextmanager
-def nursery(base, workdir):
+def nursery(base, workdir, updates=UPDATES):
+    overrides = tiny_overrides(**fields(updates))
     path = str(programs.ROOT / "configs" / "copy.py")
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY, str(workdir), path, *tiny_overrides(**EVERY)],
+        [sys.executable, "-c", NURSERY, str(workdir), path, *overrides],
         env=programs.environment(base),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -102,11 +103,12 @@ def kill_sometime(sessions, workdir, chance):
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     base, chance = tmp_path.parent, random.Random(2014)
     straight, workdir = tmp_path / "straight", tmp_path / "killed"
-    with nursery(base, straight) as sessions:
+    updates = UPDATES * max(1, TIMES // 20)
+    with nursery(base, straight, updates) as sessions:
         sessions.start(16)
         assert sessions.end() == 0
     writing, got_to = 0, []
-    with nursery(base, workdir) as sessions:
+    with nursery(base, workdir, updates) as sessions:
         for _ in range(TIMES):
             writing += kill_sometime(sessions, workdir, chance)
             got_to.append(max(programs.checkpoints_in(workdir), default=0))
@@ -115,12 +117,12 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
 
     print(f"killed {TIMES} times, {writing} while a checkpoint was written; got to {got_to}")
     assert programs.rows(workdir) == programs.rows(straight)
-    assert len(programs.rows(workdir)) == UPDATES // 2
-    expected, found = (saved(folder, tiny(**EVERY)) for folder in (straight, workdir))
-    assert expected[0] == found[0] == UPDATES
+    assert len(programs.rows(workdir)) == updates // 2
+    expected, found = (saved(folder, tiny(**fields(updates))) for folder in (straight, workdir))
+    assert expected[0] == found[0] == updates
     assert_same(found[1], expected[1])
     names = [path.name for path in (workdir / "checkpoints").iterdir()]
-    last = [str(UPDATES - 6), str(UPDATES - 3), str(UPDATES)]
+    last = [str(updates - 6), str(updates - 3), str(updates)]
     assert sorted(names) == sorted(last)  # nothing half written is left
     assert writing >= 2
     assert len(set(got_to)) > TIMES / 2
@@ -147,7 +149,7 @@ def test_sessions_may_log_more_or_less_often_and_look_for_signals_too(tmp_path):
             got_to = programs.checkpoints_in(workdir)[-1]
         sessions.start(3, 2)
         assert sessions.end() == 0
-    expected, found = (saved(folder, tiny(**EVERY)) for folder in (straight, workdir))
+    expected, found = (saved(folder, tiny(**fields(UPDATES))) for folder in (straight, workdir))
     assert found[0] == UPDATES
     assert_same(found[1].parameters, expected[1].parameters)
     assert_same(found[1].optimizer, expected[1].optimizer)

@@ -143,7 +143,7 @@ def test_the_second_half_goes_on_from_the_first(float64, name):
         ("shared_weighting", 512),
     ],
 )
-def test_logits_and_blur_and_their_gradients_are_those_of_a_loop_over_steps(
+def test_logits_and_memory_use_and_their_gradients_are_those_of_a_loop_over_steps(
     float64, monkeypatch, variant, segment
 ):
     """A model has its own way through a step and its own derivatives; the cell has JAX's."""
@@ -156,7 +156,10 @@ def test_logits_and_blur_and_their_gradients_are_those_of_a_loop_over_steps(
         def step(state, x):
             state, happened = cell.advance(state, x)
             blur = jnp.sum(1 - jnp.sum(happened.weightings**2, axis=-1), axis=-1)
-            return state, (cell.output(happened.hidden, happened.reads), blur)
+            erase, add = happened.controls.erase, happened.controls.add
+            writing = jnp.sum(jnp.mean(erase + abs(add), axis=-1), axis=-1)
+            use = model.MemoryUse(blur, writing)
+            return state, (cell.output(happened.hidden, happened.reads), use)
 
         return jax.lax.scan(step, cell.initial_state((B,)), inputs)[1]
 
@@ -166,7 +169,8 @@ def test_logits_and_blur_and_their_gradients_are_those_of_a_loop_over_steps(
     @functools.partial(jax.jit, static_argnums=0)
     def value_and_gradients(run, *told):
         value, pullback = jax.vjp(run, *told)
-        return value, pullback((normal(T, B, OUTPUTS, seed=5), normal(T, B, seed=6)))
+        use = model.MemoryUse(normal(T, B, seed=6), normal(T, B, seed=7))
+        return value, pullback((normal(T, B, OUTPUTS, seed=5), use))
 
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10),

@@ -141,23 +141,39 @@ def test_the_numbers_of_one_update(trainer, by_hand, done):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+def blur(trace, mask):
+    heads = jnp.concatenate([trace.read_weightings, trace.write_weightings], axis=2)
+    return (1 - (heads**2).sum(-1)).sum((0, 2))
+
+
+def writing_while_answering(trace, mask):
+    written = trace.controls.erase + abs(trace.controls.add)
+    return jnp.where(mask > 0, written.mean(-1).sum(-1), 0).sum(0)
+
+
 @pytest.mark.parametrize(("done", "share"), [(0, 0.0), (2, 0.0), (4, 0.5), (6, 1.0), (7, 1.0)])
-def test_the_cost_of_blur_begins_at_a_quarter_of_the_updates(done, share):
-    """One step of gradient descent is along the cost of the episode and that share of the weightings' blur."""
-    fields = {"optimizer__name": "sgd", "optimizer__warmup": 0, "optimizer__clip": "none"}
-    trainer = train.Trainer(config_of(train__blur_cost=0.3, **fields))
-    state = trainer.initial_state()
-    state = dataclasses.replace(state, update=jnp.int32(done))
+@pytest.mark.parametrize(
+    ("field", "use"),
+    [("blur_cost", blur), ("write_cost", writing_while_answering)],
+)
+def test_the_costs_of_memory_begin_at_a_quarter_of_the_updates(field, use, done, share):
+    """One step of gradient descent is along the cost of the episode and that share of what the memory's use costs."""
+    check_descent_along({f"train__{field}": 0.3}, lambda *told: 0.3 * share * use(*told), done)
+
+
+def check_descent_along(fields, extra, done):
+    """An update is a step along the mean of each episode's cross-entropy and what `extra` makes of its trace."""
+    plain = {"optimizer__name": "sgd", "optimizer__warmup": 0, "optimizer__clip": "none"}
+    trainer = train.Trainer(config_of(**plain, **fields))
+    state = dataclasses.replace(trainer.initial_state(), update=jnp.int32(done))
     batch_key, model_key = train.keys(trainer.config, state.update)
     batch = trainer.task.sample(batch_key, 2)
 
     def cost(parameters):
         model = nnx.merge(trainer.structure, parameters)
         logits, trace = ntm_jax.unroll(model, batch.inputs, key=model_key)
-        heads = jnp.concatenate([trace.read_weightings, trace.write_weightings], axis=2)
-        blur = (1 - (heads**2).sum(-1)).sum((0, 2))
         nats = losses.sequence_nats(logits, batch.targets, batch.mask)
-        return nats.mean() + 0.3 * share * blur.mean()
+        return jnp.mean(nats + extra(trace, batch.mask))
 
     rate = trainer.config.optimizer.learning_rate
     gradient = jax.grad(cost)(state.parameters)

@@ -196,6 +196,12 @@ def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.bernoulli(key, shape=shape).astype(jnp.float32)
 
 
+def random_vectors(key: jax.Array, shape: tuple[int, int], zeros: int) -> jax.Array:
+    """Vectors `[L, width]` of fair bits, but of so many percent of them as `zeros` says all bits are 0."""
+    nothing = jax.random.bernoulli(jax.random.fold_in(key, 1), zeros / 100, (shape[0], 1))
+    return jnp.where(nothing, 0, random_bits(key, shape))
+
+
 def rows_from(source: jax.Array, positions: jax.Array, present: jax.Array) -> jax.Array:
     """`source[positions]` where `present`, else zeros: how an episode places vectors in time.
 

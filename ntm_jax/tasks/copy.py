@@ -21,7 +21,7 @@ from ntm_jax.tasks.base import (
     Task,
     draw_between,
     flag,
-    random_bits,
+    random_vectors,
     require,
     require_range,
     rows_from,
@@ -32,7 +32,8 @@ from ntm_jax.tasks.base import (
 class Copy(Task):
     """Random vectors of `bits` bits, `min_length` to `max_length` of them.
 
-    `flags` is 1, the delimiter alone, or 2, with a start before the sequence.
+    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. Of `zeros` percent of the vectors
+    all bits are 0, which is easily taken for the end of the input; one in 256 is anyway.
     """
 
     name: ClassVar[str] = "copy"
@@ -40,11 +41,13 @@ class Copy(Task):
     max_length: int = 20
     bits: int = 8
     flags: int = 1
+    zeros: int = 0
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
         require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
         require(self.flags in (1, 2), f"task.flags: {self.flags} is given, 1 or 2 is allowed")
+        require(0 <= self.zeros <= 100, f"task.zeros: {self.zeros} is given, 0 to 100 is allowed")
 
     @property
     def input_size(self) -> int:
@@ -61,7 +64,7 @@ class Copy(Task):
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
         length_key, bits_key = jax.random.split(key)
         length = draw_between(length_key, self.min_length, self.max_length, progress)
-        vectors = random_bits(bits_key, (self.max_length, self.bits))
+        vectors = random_vectors(bits_key, (self.max_length, self.bits), self.zeros)
         step = jnp.arange(self.steps) - (self.flags - 1)  # since the sequence's first vector
         shown = rows_from(vectors, step, (step >= 0) & (step < length))
         answered = (step > length) & (step <= 2 * length)
@@ -75,7 +78,7 @@ class Copy(Task):
             Case(
                 f"length_{length}",
                 {"length": length},
-                self.at(min_length=length, max_length=length),
+                self.at(min_length=length, max_length=length, zeros=0),
             )
             for length in (10, 20, 30, 50, 120)
         ]

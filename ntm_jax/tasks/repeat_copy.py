@@ -34,7 +34,7 @@ from ntm_jax.tasks.base import (
     Task,
     draw_between,
     flag,
-    random_bits,
+    random_vectors,
     require,
     require_range,
     rows_from,
@@ -48,7 +48,8 @@ SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 
 class RepeatCopy(Task):
     """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
 
-    `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
+    `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others. Of `zeros`
+    percent of the vectors all bits are 0, which a scalar count near 0 is hard to tell from; one in 256 is anyway.
     """
 
     name: ClassVar[str] = "repeat_copy"
@@ -58,6 +59,7 @@ class RepeatCopy(Task):
     max_repeats: int = 10
     count: str = "scalar"
     bits: int | None = None
+    zeros: int = 0
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
@@ -65,6 +67,7 @@ class RepeatCopy(Task):
         if self.count not in CHANNELS:
             raise one_of("task.count", self.count, CHANNELS)
         require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(0 <= self.zeros <= 100, f"task.zeros: {self.zeros} is given, 0 to 100 is allowed")
 
     @property
     def width(self) -> int:
@@ -94,7 +97,7 @@ class RepeatCopy(Task):
         length_key, repeats_key, bits_key = jax.random.split(key, 3)
         length = draw_between(length_key, self.min_length, self.max_length, progress)
         repeats = draw_between(repeats_key, self.min_repeats, self.max_repeats, progress)
-        vectors = random_bits(bits_key, (self.max_length, self.width))
+        vectors = random_vectors(bits_key, (self.max_length, self.width), self.zeros)
         step = jnp.arange(self.steps)
 
         opening = 0 if self.count == "scalar" else 1  # the start flag
@@ -135,7 +138,11 @@ class RepeatCopy(Task):
                 f"length_{length}_repeats_{repeats}",
                 {"length": length, "repeats": repeats},
                 self.at(
-                    min_length=length, max_length=length, min_repeats=repeats, max_repeats=repeats
+                    min_length=length,
+                    max_length=length,
+                    min_repeats=repeats,
+                    max_repeats=repeats,
+                    zeros=0,
                 ),
             )
             for length, repeats in ((5, 5), (10, 10), (15, 10), (20, 10), (10, 15), (10, 20))
