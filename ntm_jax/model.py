@@ -45,7 +45,9 @@ class MemoryUse:
     """What training can put a price on, `[T, B]`. A model without memory uses none."""
 
     blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
-    writing: jax.Array  # mean of e + |a| over the words, 0 to 2, summed over the write heads
+    writing: (
+        jax.Array | None
+    )  # mean of e + |a| over the words, 0 to 2, summed over the write heads, if asked for
 
 
 def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
@@ -134,6 +136,7 @@ def logits(
     dropout: jax.Array | None = None,
     answers: tuple[jax.Array, int] | None = None,
     clip_state_at: float = 0.0,
+    writing: bool = False,
 ) -> tuple[jax.Array, MemoryUse]:
     """What training needs of `unroll`: nothing else is kept along the way.
 
@@ -145,6 +148,7 @@ def logits(
       answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
       clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
         0 for no limit. For a model without memory there is none.
+      writing: whether the use of the memory has it, which a step takes longer for.
 
     Returns:
       Logits `[T, B, output_size]`, or of the answers' steps, and how the memory was used at every step.
@@ -153,9 +157,8 @@ def logits(
     if isinstance(model, Embedded):
         keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
         embedded = model.embed(inputs, keys[0])
-        outputs, use = logits(
-            model.core, embedded, key=key, answers=answers, clip_state_at=clip_state_at
-        )
+        options: Any = {"clip_state_at": clip_state_at, "writing": writing}
+        outputs, use = logits(model.core, embedded, key=key, answers=answers, **options)
         return model.logits(outputs, keys[1]), use
 
     def answered(values: jax.Array) -> jax.Array:
@@ -167,16 +170,18 @@ def logits(
         return model.output(answered(hidden)), MemoryUse(none, none)
 
     def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, MemoryUse]:
-        return step.hidden, step.reads, _use(step)
+        return step.hidden, step.reads, _use(step, writing)
 
     hidden, reads, use = _scan_ntm(model, inputs, None, key, record, clip_state_at)
     return model.output(answered(hidden), answered(reads)), use
 
 
-def _use(step: Step) -> MemoryUse:
-    written = jnp.mean(step.controls.erase + jnp.abs(step.controls.add), axis=-1)
+def _use(step: Step, writing: bool) -> MemoryUse:
     blur = jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
-    return MemoryUse(blur=blur, writing=jnp.sum(written, axis=-1))
+    if not writing:
+        return MemoryUse(blur, None)
+    written = jnp.mean(step.controls.erase + jnp.abs(step.controls.add), axis=-1)
+    return MemoryUse(blur, jnp.sum(written, axis=-1))
 
 
 def _check(model: Model, inputs: jax.Array) -> None:

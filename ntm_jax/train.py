@@ -170,16 +170,18 @@ class Trainer:
         if task.answer_steps < task.steps:
             answers = first_scored(batch.mask), task.answer_steps
             scored = window(batch.targets, *answers), window(batch.mask, *answers)
+        write_cost = self.config.train.get("write_cost", 0.0)
         options = {"key": key, "dropout": dropout, "answers": answers, "clip_state_at": limit}
+        options["writing"] = bool(write_cost)
         logits, use = models.logits(model, batch.inputs, **options)
         nats = self._mean(task.outputs.nats(logits, *scored))
         errors = self._mean(task.outputs.errors(logits, *scored))
-        cost, train = nats, self.config.train
-        if train.blur_cost:
-            cost += price * train.blur_cost * self._mean(jnp.sum(use.blur, axis=0))
-        if train.get("write_cost", 0.0):
+        cost, blur_cost = nats, self.config.train.blur_cost
+        if blur_cost:
+            cost += price * blur_cost * self._mean(jnp.sum(use.blur, axis=0))
+        if use.writing is not None:
             writing = jnp.where(batch.mask > 0, use.writing, 0)
-            cost += price * train.write_cost * self._mean(jnp.sum(writing, axis=0))
+            cost += price * write_cost * self._mean(jnp.sum(writing, axis=0))
         return cost, (nats, errors)
 
     def _mean(self, costs: jax.Array) -> jax.Array:

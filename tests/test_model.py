@@ -164,7 +164,7 @@ def test_logits_and_memory_use_and_their_gradients_are_those_of_a_loop_over_step
         return jax.lax.scan(step, cell.initial_state((B,)), inputs)[1]
 
     def unrolled(parameters, inputs):
-        return model.logits(nnx.merge(graphdef, parameters), inputs)
+        return model.logits(nnx.merge(graphdef, parameters), inputs, writing=True)
 
     @functools.partial(jax.jit, static_argnums=0)
     def value_and_gradients(run, *told):
