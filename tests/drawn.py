@@ -149,6 +149,8 @@ def other_fields(draw):
         "optimizer.clip_state_at": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
         "curriculum.name": draw(one_of(configs.CURRICULA)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
+        "curriculum.long_times": draw(st.just(1.0) | magnitudes(-5.9, 5.9)),
+        "curriculum.long_from": draw(whole(0, 3) | whole(0, MOST)),
         "train.updates": 2,
         "train.batch_size": draw(whole(1, 3)),
         "train.blur_cost": draw(st.just(0.0) | floats(0, 1e6)),

@@ -196,6 +196,8 @@ def test_an_override_that_cannot_be_set(override, parts):
         ("optimizer.warmup=-1", "from 0"),
         ("optimizer.clip_at=0", "from 1e-12"),
         ("curriculum.updates=0", "from 1"),
+        ("curriculum.long_times=0", "from 1e-06"),
+        ("curriculum.long_from=-1", "from 0"),
         ("train.updates=0", "from 1"),
         ("train.batch_size=0", "from 1"),
         ("train.log_every=0", "from 1"),

@@ -147,13 +147,18 @@ def test_shapes_share_out_the_poems_and_the_symbols():
     assert few * LONG == pytest.approx(many * 12, rel=0.1)
 
     # Every poem is drawn as often: shape by shape, chances times sequences are as the poems.
-    keys = jax.random.split(jax.random.key(0), 2000)
-    chosen = np.asarray(jax.vmap(lambda key: task.choose(key, jnp.ones(())))(keys))
-    share = np.mean(chosen == 1)
+    shares = np.asarray(task.shares(jnp.ones(())))
+    share = shares[1] / shares.sum()
     expected = counts[1] / few / (counts[0] / many + counts[1] / few)
-    assert abs(share - expected) < 4.5 * math.sqrt(expected * (1 - expected) / 2000) + 0.01
-    sequences = np.mean(np.where(chosen == 1, few, many))
-    assert sequences == pytest.approx(30, rel=0.1)
+    assert share == pytest.approx(expected, abs=0.01)
+    assert (1 - share) * many + share * few == pytest.approx(30, rel=0.1)
+    # And batches as the shares are; the longest, from an update on, three times as often.
+    fields = {"curriculum__name": "none", "curriculum__long_times": 3.0, "curriculum__long_from": 2000}
+    config = tiny("acrostic", "lstm", **fields)
+    chosen = jax.vmap(lambda update: train.chosen_shape(config, task, update))(jnp.arange(4000))
+    often = 3 * share / (1 + 2 * share)
+    for part, p in ((chosen[:2000], share), (chosen[2000:], often)):
+        assert abs(np.mean(np.asarray(part) == 1) - p) < 4.5 * math.sqrt(p * (1 - p) / 2000)
 
 
 def poems(task):
@@ -164,9 +169,7 @@ def poems(task):
 
 def test_a_curriculum_begins_with_the_shortest():
     task = make()
-    keys = jax.random.split(jax.random.key(0), 100)
-    chosen = jax.vmap(lambda key: task.choose(key, jnp.zeros(())))(keys)
-    assert set(chosen.tolist()) == {0}
+    assert np.flatnonzero(task.shares(jnp.zeros(()))).tolist() == [0]
 
 
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():

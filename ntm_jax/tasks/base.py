@@ -102,9 +102,9 @@ class Task(ABC):
         """The tasks, each with static shapes of its own, from which batches are drawn; most tasks have one."""
         return (self,)
 
-    def choose(self, key: jax.Array, progress: jax.Array) -> jax.Array:
-        """`[]`, which of `shapes` a training batch is drawn from."""
-        return jnp.zeros((), jnp.int32)
+    def shares(self, progress: jax.Array) -> jax.Array:
+        """`[shapes]`, how often training's batches are of each of `shapes`, in any unit."""
+        return jnp.ones(1)
 
     def sequences(self, batch_size: int) -> tuple[int, ...]:
         """How many sequences a training batch of each of `shapes` has, if `batch_size` on average."""
