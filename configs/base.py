@@ -42,9 +42,7 @@ def get_config(model: str) -> ConfigDict:
         {
             "name": "none",  # growing: from the least difficulty to the task's range
             "updates": 1000,  # until all of the range is open
-            # Where batches are of several lengths, the longest are drawn so many times as often, from an update on.
-            "long_times": 1.0,
-            "long_from": 0,
+            "late": 0,  # the update from which on a task's late episodes come, see task.joined
         }
     )
     config.train = ConfigDict(

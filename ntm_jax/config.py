@@ -38,8 +38,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.clip_at": (1e-12, 1e12),
     "optimizer.clip_state_at": (0, 1e12),
     "curriculum.updates": (1, 10**9),
-    "curriculum.long_times": (1e-6, 1e6),
-    "curriculum.long_from": (0, 10**9),
+    "curriculum.late": (0, 10**9),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
     "train.blur_cost": (0, 1e6),
@@ -59,14 +58,14 @@ REAL = (
     *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
     "model.dropout",
     *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
-    *("curriculum.long_times", "train.blur_cost", "train.write_cost", "train.solved_below"),
+    *("train.blur_cost", "train.write_cost", "train.solved_below"),
 )
 # What configs of runs mean that were begun before there was a field.
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
     **{"train.write_cost": 0.0, "task.zeros": 0},
-    **{"curriculum.long_times": 1.0, "curriculum.long_from": 0},
+    **{"curriculum.late": 0, "task.joined": 0},
 }
 NEEDED = (
     "task.name",

@@ -217,10 +217,8 @@ def shapes(config: ConfigDict, task: tasks.Task) -> tuple[tuple[tasks.Task, int]
 def chosen_shape(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array:
     """`[]`, which of `shapes` an update's batch has."""
     key = jax.random.fold_in(keys(config, update)[0], 0)
-    fields = config.curriculum
-    times = jnp.where(update >= fields.get("long_from", 0), fields.get("long_times", 1.0), 1.0)
-    shares = task.shares(curriculum(config, update))
-    return jax.random.categorical(key, jnp.log(shares.at[-1].multiply(times)))
+    late = update >= config.curriculum.get("late", 0)
+    return jax.random.categorical(key, jnp.log(task.shares(curriculum(config, update), late)))
 
 
 def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ from ntm_jax import model as models
 from ntm_jax.errors import UserError
 from ntm_jax.tasks.acrostic import bigram, corpus, scores
 from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS
+from ntm_jax.tasks.acrostic.package import RawPoem
 from ntm_jax.tasks.acrostic.task import as_episode
 from ntm_jax.tasks.base import Batch
 
@@ -132,6 +133,65 @@ def test_a_form():
     assert all(len(poem) == 8 for _, poem in episodes(sample(task)))
 
 
+def test_joined_poems_follow_one_another_and_have_lines_of_one_length(tmp_path):
+    """Each is a poem of the part, or there is no telling them apart; to 32 lines, and half of the most symbols."""
+    raw = verse.raw_poems() + [
+        RawPoem(f"wide-{i}", poem.paragraphs) for i, poem in enumerate(verse.raw_poems(width=6))
+    ]
+    corpus.save(corpus.build(raw), tmp_path / "verse.npz")
+    fields = {"vocabulary": verse.VOCABULARY, "corpus": str(tmp_path / "verse.npz")}
+    task = tasks.make("acrostic", joined=100, **fields)
+    assert task.shapes == (task,)
+    found = corpus.load(str(tmp_path / "verse.npz"))
+    texts = {
+        tuple(found.text[found.starts[i] : found.starts[i + 1]].tolist())
+        for i in found.part("train")
+    }
+    sizes, widths, firsts = [], Counter(), set()
+    for shown, symbols in episodes(sample(task, 300)):
+        ends = [place for place, symbol in enumerate(symbols) if symbol == LINEFEED]
+        lengths = set(np.diff([-1, *ends]))
+        assert len(lengths) == 1
+        assert len(ends) <= 32
+        assert ends[-1] == len(symbols) - 1
+        (width,) = lengths
+        widths[int(width)] += 1
+        sizes.append(len(ends))
+        rest = tuple(symbols)
+        first = next(n for n in (2, 3, 9) if rest[: n * width] in texts)
+        firsts.add(rest[: first * width])
+        while rest:
+            rest = next(rest[n * width :] for n in (2, 3, 9) if rest[: n * width] in texts)
+        assert sum(s not in (BLANK, LINEFEED) for s in shown) == len(ends)
+    assert set(widths) == {4, 7}
+    assert min(widths.values()) > 100
+    assert len(firsts) > 150
+    assert max(sizes) == 32
+    assert min(sizes) < 24
+    assert np.mean(np.array(sizes) > 24) > 0.4
+
+
+def test_joined_poems_are_a_share_of_the_symbols_and_come_from_an_update_on():
+    task, alone = make(joined=40), make()
+    assert task.shapes[:-1] == alone.shapes
+    assert task.shapes[-1].joined == 100
+    assert task.sequences(30)[:-1] == alone.sequences(30)
+    assert task.sequences(30)[-1] == round(task.sequences(30)[0] * 12 / 256)
+    for progress in (0.0, 1.0):
+        shares, others = (np.asarray(t.shares(jnp.float32(progress), True)) for t in (task, alone))
+        if progress == 1:
+            assert shares[-1] / shares.sum() == pytest.approx(0.4)
+        np.testing.assert_allclose(shares[:-1] / shares[0], others / others[0], rtol=1e-6)
+    assert not any(case.task.joined for case in task.cases())
+    config = tiny("acrostic", "lstm", curriculum__name="none", curriculum__late=1000)
+    chosen = jax.vmap(lambda update: train.chosen_shape(config, task, update))(jnp.arange(2000))
+    assert max(chosen[:1000].tolist()) == 1
+    assert abs(np.mean(np.asarray(chosen[1000:]) == 2) - 0.4) < 4.5 * math.sqrt(0.24 / 1000)
+    # Those before are the same batches as without.
+    same = jax.vmap(lambda update: train.chosen_shape(config, alone, update))(jnp.arange(1000))
+    np.testing.assert_array_equal(same, chosen[:1000])
+
+
 # ---- Batches
 
 
@@ -147,18 +207,11 @@ def test_shapes_share_out_the_poems_and_the_symbols():
     assert few * LONG == pytest.approx(many * 12, rel=0.1)
 
     # Every poem is drawn as often: shape by shape, chances times sequences are as the poems.
-    shares = np.asarray(task.shares(jnp.ones(())))
+    shares = np.asarray(task.shares(jnp.ones(()), True))
     share = shares[1] / shares.sum()
     expected = counts[1] / few / (counts[0] / many + counts[1] / few)
     assert share == pytest.approx(expected, abs=0.01)
     assert (1 - share) * many + share * few == pytest.approx(30, rel=0.1)
-    # And batches as the shares are; the longest, from an update on, three times as often.
-    fields = {"curriculum__name": "none", "curriculum__long_times": 3.0, "curriculum__long_from": 2000}
-    config = tiny("acrostic", "lstm", **fields)
-    chosen = jax.vmap(lambda update: train.chosen_shape(config, task, update))(jnp.arange(4000))
-    often = 3 * share / (1 + 2 * share)
-    for part, p in ((chosen[:2000], share), (chosen[2000:], often)):
-        assert abs(np.mean(np.asarray(part) == 1) - p) < 4.5 * math.sqrt(p * (1 - p) / 2000)
 
 
 def poems(task):
@@ -169,7 +222,7 @@ def poems(task):
 
 def test_a_curriculum_begins_with_the_shortest():
     task = make()
-    assert np.flatnonzero(task.shares(jnp.zeros(()))).tolist() == [0]
+    assert np.flatnonzero(task.shares(jnp.zeros(()), True)).tolist() == [0]
 
 
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():
@@ -432,6 +485,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         ({"form": 5}, "task.form"),
         ({"keywords": -1}, "task.keywords"),
         ({"more": 101}, "task.more"),
+        ({"joined": 101}, "task.joined"),
         ({"position": 256}, "task.position"),
         ({"shortest": 9, "longest": 8}, "task.shortest"),
         ({"vocabulary": 0}, "task.vocabulary"),

@@ -102,8 +102,13 @@ class Task(ABC):
         """The tasks, each with static shapes of its own, from which batches are drawn; most tasks have one."""
         return (self,)
 
-    def shares(self, progress: jax.Array) -> jax.Array:
-        """`[shapes]`, how often training's batches are of each of `shapes`, in any unit."""
+    def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
+        """`[shapes]`, how often training's batches are of each of `shapes`, in any unit.
+
+        Args:
+          progress: as in `episode`.
+          late: `[]`, whether the update has come from which on a curriculum draws what is left for later.
+        """
         return jnp.ones(1)
 
     def sequences(self, batch_size: int) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntm_jax import files
@@ -71,12 +73,22 @@ class Corpus:
         most = np.maximum.reduceat(widths, bounds[:-1])
         return count, np.where(least == most, most, 0)
 
+    def on_device(self) -> tuple[jax.Array, jax.Array]:
+        """Text and starts, int32, whether or not something is being traced."""
+        return _on_device(self)
+
     def poem(self, number: int) -> list[str]:
         """The lines of one poem; `□` stands for an unknown character."""
         marks = {UNKNOWN: "□", LINEFEED: "\n"}
         symbols = self.text[self.starts[number] : self.starts[number + 1]].tolist()
         text = "".join(marks.get(s) or self.characters[s - MARKS] for s in symbols)
         return text.split("\n")[:-1]
+
+
+@lru_cache(maxsize=4)
+def _on_device(found: Corpus) -> tuple[jax.Array, jax.Array]:
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(found.text, jnp.int32), jnp.asarray(found.starts, jnp.int32)
 
 
 def clean(paragraphs: Iterable[str]) -> list[str]:

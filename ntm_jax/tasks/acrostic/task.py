@@ -23,7 +23,7 @@ import numpy as np
 
 from ntm_jax import losses
 from ntm_jax.errors import UserError, one_of
-from ntm_jax.tasks.acrostic import bigram, corpus, scores
+from ntm_jax.tasks.acrostic import bigram, corpus, joined, scores
 from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS, MOST_SYMBOLS, Corpus
 from ntm_jax.tasks.base import Batch, Case, Task, opened, require
 
@@ -41,6 +41,8 @@ class Acrostic(Task):
     characters are shown in a line: at random places, if `position` is 0, or those nearest to the
     `position`-th, counted from the end if it is below 0. In half of the poems a part of the others is shown
     too, from none of them to `more` percent, so that it is learned to keep many as well as few.
+    Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
+    lines as long as the first's, one after another.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
@@ -52,6 +54,7 @@ class Acrostic(Task):
     keywords: int = 1
     position: int = 0
     more: int = 0
+    joined: int = 0
     shortest: int = 1
     longest: int = MOST_SYMBOLS
     vocabulary: int = corpus.CHARACTERS
@@ -61,7 +64,7 @@ class Acrostic(Task):
         if self.part not in corpus.PARTS:
             raise one_of("task.part", self.part, corpus.PARTS)
         _width_and_lines(self.form)
-        for field, most in (("keywords", MOST_SYMBOLS), ("more", 100)):
+        for field, most in (("keywords", MOST_SYMBOLS), ("more", 100), ("joined", 100)):
             value = getattr(self, field)
             require(0 <= value <= most, f"task.{field}: {value} is given, 0 to {most} is allowed")
         require(
@@ -97,42 +100,61 @@ class Acrostic(Task):
     @property
     def answer_steps(self) -> int:
         found, poems = _open(self)
+        if self.joined == 100:
+            return self.most_steps // 2
         return int(found.lengths[poems].max())
 
     @property
     def shapes(self) -> tuple["Acrostic", ...]:
         found, poems = _open(self)
+        if self.joined == 100:
+            return (self,)
         shapes, lengths, least = [], found.lengths[poems], self.shortest
         for most in LONGEST:
             if np.any((lengths >= least) & (lengths <= most)):
-                shapes.append(self.at(shortest=least, longest=min(most, self.longest)))
+                range_ = {"shortest": least, "longest": min(most, self.longest)}
+                shapes.append(self.at(joined=0, **range_))
             least = max(least, most + 1)
+        if self.joined:
+            shapes.append(self.at(joined=100))
         return tuple(shapes)
 
-    def shares(self, progress: jax.Array) -> jax.Array:
-        """So that all poems are drawn alike; a curriculum begins with the shortest."""
-        symbols = jnp.array([len(_open(s)[1]) * s.answer_steps for s in self.shapes], jnp.float32)
-        allowed = jnp.arange(len(symbols)) < opened(1, len(symbols), progress)
-        return jnp.where(allowed, symbols, 0)
+    def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
+        """So that all poems are drawn alike; a curriculum begins with the shortest, and joins poems late."""
+        alone = self.at(joined=0).shapes if self.joined < 100 else ()
+        symbols = np.array([len(_open(s)[1]) * s.answer_steps for s in alone], np.float32)
+        percent = symbols * (100 - self.joined) / max(1.0, float(symbols.sum()))
+        allowed = jnp.arange(len(alone)) < opened(1, len(alone), progress)
+        shares = jnp.where(allowed, percent, 0)
+        return jnp.append(shares, self.joined * late) if self.joined else shares
 
     def sequences(self, batch_size: int) -> tuple[int, ...]:
         """About as many symbols in all of them."""
-        shapes = [(len(_open(s)[1]), s.answer_steps) for s in self.shapes]
-        mean = sum(poems * longest for poems, longest in shapes) / sum(p for p, _ in shapes)
-        return tuple(max(1, round(batch_size * mean / longest)) for _, longest in shapes)
+        alone = [(len(_open(s)[1]), s.answer_steps) for s in self.shapes if not s.joined]
+        if not alone:
+            return (batch_size,)
+        mean = sum(poems * longest for poems, longest in alone) / sum(p for p, _ in alone)
+        return tuple(max(1, round(batch_size * mean / s.answer_steps)) for s in self.shapes)
 
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
         poem_key, shown_key = jax.random.split(key)
+        if self.joined == 100:
+            several = joined.draw(*_open(self), self.answer_steps, poem_key)
+            return self._episode(*several, shown_key)
         poems = jnp.asarray(_open(self)[1])
         return self.episode_of(jax.random.choice(poem_key, poems), shown_key)
 
     def episode_of(self, poem: jax.Array, key: jax.Array) -> Batch:
         """An episode `[T, 1]`, `[T, 1]`, `[T]` of the corpus's poem of that number."""
-        text, starts = _on_device(_open(self)[0])
+        text, starts = _open(self)[0].on_device()
         start, length = starts[poem], starts[poem + 1] - starts[poem]
         place = jnp.arange(self.answer_steps)
-        symbols = jnp.where(place < length, text[jnp.minimum(start + place, text.size - 1)], BLANK)
-        shown = (symbols == LINEFEED) | self._shown(symbols, place < length, key)
+        symbols = text[jnp.minimum(start + place, text.size - 1)]
+        return self._episode(jnp.where(place < length, symbols, BLANK), length, key)
+
+    def _episode(self, symbols: jax.Array, length: jax.Array, key: jax.Array) -> Batch:
+        present = jnp.arange(symbols.size) < length
+        shown = (symbols == LINEFEED) | self._shown(symbols, present, key)
         return as_episode(symbols, shown, length)
 
     def _shown(self, symbols: jax.Array, present: jax.Array, key: jax.Array) -> jax.Array:
@@ -194,7 +216,7 @@ class Acrostic(Task):
     def cases(self) -> list[Case]:
         """Of the test part, or of the part that this task is of if that is not what is trained on."""
         part = "test" if self.part == "train" else self.part
-        every = self.at(part=part, form="", keywords=1, position=0, more=0)
+        every = self.at(part=part, form="", keywords=1, position=0, more=0, joined=0)
         every = every.at(shortest=1, longest=MOST_SYMBOLS)
         asked: dict[str, dict[str, int | str]] = {"any": {}}
         asked |= {f"form_{form}": {"form": form} for form in FORMS}
@@ -263,10 +285,3 @@ def _selected(task: Acrostic) -> np.ndarray:
         lines, widths = found.lines()
         poems = poems[(widths[poems] == form[0]) & (lines[poems] == form[1])]
     return poems[np.argsort(lengths[poems], kind="stable")]
-
-
-@lru_cache(maxsize=4)
-def _on_device(found: Corpus) -> tuple[jax.Array, jax.Array]:
-    """Text and starts, int32, whether or not something is being traced."""
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(found.text, jnp.int32), jnp.asarray(found.starts, jnp.int32)
