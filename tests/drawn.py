@@ -13,7 +13,7 @@ from ntm_jax import cell, controllers, heads, initial_state, linear, optimizers
 from ntm_jax import config as configs
 
 TASKS = {
-    "acrostic": ("part", "form", "more", "shortest", "longest", "vocabulary", "corpus"),
+    "acrostic": ("part", "form", "more", "joined", "shortest", "longest", "vocabulary", "corpus"),
     "associative_recall": ("min_items", "max_items"),
     "copy": ("min_length", "max_length", "zeros"),
     "ngram": ("length",),
@@ -73,6 +73,7 @@ def task_fields(draw, task):
                 "part": draw(st.sampled_from(["train", "validation", "test"])),
                 "form": draw(st.sampled_from(["", "3x2"])),
                 "more": draw(whole(0, 100)),
+                "joined": draw(whole(0, 100)),
                 "shortest": draw(whole(1, 8)),
                 "longest": draw(st.sampled_from([8, 12, 256])),
                 "vocabulary": draw(whole(verse.VOCABULARY, 30)),
