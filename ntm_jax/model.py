@@ -45,9 +45,8 @@ class MemoryUse:
     """What training can put a price on, `[T, B]`. A model without memory uses none."""
 
     blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
-    writing: (
-        jax.Array | None
-    )  # mean of e + |a| over the words, 0 to 2, summed over the write heads, if asked for
+    # Mean of e + |a| over the words, 0 to 2, summed over the write heads; only if asked for.
+    writing: jax.Array | None
 
 
 def build(config: ConfigDict, input_size: int, output_size: int) -> Model:

@@ -134,7 +134,7 @@ def test_a_form():
 
 
 def test_joined_poems_follow_one_another_and_have_lines_of_one_length(tmp_path):
-    """Each is a poem of the part, or there is no telling them apart; to 32 lines, and half of the most symbols."""
+    """All are of the part; together they have up to 32 lines, and often about as many."""
     raw = verse.raw_poems() + [
         RawPoem(f"wide-{i}", poem.paragraphs) for i, poem in enumerate(verse.raw_poems(width=6))
     ]
@@ -183,6 +183,7 @@ def test_joined_poems_are_a_share_of_the_symbols_and_come_from_an_update_on():
             assert shares[-1] / shares.sum() == pytest.approx(0.4)
         np.testing.assert_allclose(shares[:-1] / shares[0], others / others[0], rtol=1e-6)
     assert not any(case.task.joined for case in task.cases())
+    assert make(joined=40, longest=12).unseen().joined == 0
     config = tiny("acrostic", "lstm", curriculum__name="none", curriculum__late=1000)
     chosen = jax.vmap(lambda update: train.chosen_shape(config, task, update))(jnp.arange(2000))
     assert max(chosen[:1000].tolist()) == 1

@@ -12,6 +12,7 @@ def draw(
 ) -> tuple[jax.Array, jax.Array]:
     """Poems one after another, all of lines as long as the first's, as many as there is room for.
 
+    A poem whose lines differ in length is followed by others of that kind.
     Every second time there is room for `most` symbols, else for half of them or more.
 
     Args:

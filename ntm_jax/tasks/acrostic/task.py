@@ -112,8 +112,8 @@ class Acrostic(Task):
         shapes, lengths, least = [], found.lengths[poems], self.shortest
         for most in LONGEST:
             if np.any((lengths >= least) & (lengths <= most)):
-                range_ = {"shortest": least, "longest": min(most, self.longest)}
-                shapes.append(self.at(joined=0, **range_))
+                longest = min(most, self.longest)
+                shapes.append(self.at(joined=0, shortest=least, longest=longest))
             least = max(least, most + 1)
         if self.joined:
             shapes.append(self.at(joined=100))
@@ -153,6 +153,7 @@ class Acrostic(Task):
         return self._episode(jnp.where(place < length, symbols, BLANK), length, key)
 
     def _episode(self, symbols: jax.Array, length: jax.Array, key: jax.Array) -> Batch:
+        """Of symbols `[S]`, of which the first `length`, `[]`, are there."""
         present = jnp.arange(symbols.size) < length
         shown = (symbols == LINEFEED) | self._shown(symbols, present, key)
         return as_episode(symbols, shown, length)
@@ -197,7 +198,7 @@ class Acrostic(Task):
 
     def unseen(self) -> "Acrostic":
         """Validation poems of about one length."""
-        part = self.at(part="validation") if self.part == "train" else self
+        part = self.at(joined=0, part="validation" if self.part == "train" else self.part)
         return part.shapes[len(part.shapes) // 2]
 
     def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
