@@ -321,18 +321,20 @@ def load_as(
     return nnx.merge(structure, restored), update
 
 
-def resized(config: ConfigDict, memory_size: int) -> ConfigDict:
-    """The config with another number of memory rows.
+def resized(
+    config: ConfigDict, memory_size: int, field: str = "evaluate.memory_size"
+) -> ConfigDict:
+    """The config with another number of memory rows, which `field` asks for.
 
     Raises:
       UserError: the model has no memory, or learned something for each row.
     """
     if config.model.kind != "ntm":
-        raise UserError("evaluate.memory_size: an lstm has no memory; leave it at 0")
+        raise UserError(f"{field}: an lstm has no memory; leave it at 0")
     for part in ("initial_memory", "initial_weighting"):
         if config.model[part] == "learned" and memory_size != config.model.memory_size:
             raise UserError(
-                f"evaluate.memory_size: model.{part}='learned' has values for each of "
+                f"{field}: model.{part}='learned' has values for each of "
                 f"{config.model.memory_size} rows, so {memory_size} rows cannot be used"
             )
     config = ConfigDict(json.loads(configs.to_json(config)))

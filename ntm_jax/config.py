@@ -39,6 +39,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.clip_state_at": (0, 1e12),
     "curriculum.updates": (1, 10**9),
     "curriculum.late": (0, 10**9),
+    "curriculum.rows": (0, 100),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
     "train.blur_cost": (0, 1e6),
@@ -58,14 +59,15 @@ REAL = (
     *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
     "model.dropout",
     *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
-    *("train.blur_cost", "train.write_cost", "train.solved_below"),
+    *("curriculum.rows", "train.blur_cost", "train.write_cost", "train.solved_below"),
 )
 # What configs of runs mean that were begun before there was a field.
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
     **{"train.write_cost": 0.0, "task.zeros": 0},
-    **{"curriculum.late": 0, "task.joined": 0},
+    **{"curriculum.late": 0, "curriculum.rows": 0.0},
+    **{"task.joined": 0, "task.unusual": 1},
 }
 NEEDED = (
     "task.name",

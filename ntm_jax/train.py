@@ -17,7 +17,17 @@ from flax import nnx, struct
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import files, losses, mesh, nonfinite, optimizers, processes, stopping, tasks
+from ntm_jax import (
+    curriculum,
+    files,
+    losses,
+    mesh,
+    nonfinite,
+    optimizers,
+    processes,
+    stopping,
+    tasks,
+)
 from ntm_jax import model as models
 from ntm_jax.checkpoints import Checkpoints, Followed, claimed, resized
 from ntm_jax.errors import UserError
@@ -74,10 +84,10 @@ class Trainer:
         self.config, self.devices = config, devices
         self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self.optimizer = optimizers.build(config, config.train.updates)
-        self._shapes = shapes(config, self.task)
+        self.kinds = curriculum.kinds(config, self.task)
         self.learning_rate = optimizers.schedule(config, config.train.updates)
-        built = models.build(config, self.task.input_size, self.task.output_size)
-        self.structure, first = nnx.split(built)
+        self.structure, first = self._split(config)
+        self._structures = [self._structure(kind.rows) for kind in self.kinds]
         self._first_parameters = nnx.to_pure_dict(first)
         self.run: Callable[[TrainState, Any], TrainState] = devices.jit(self._run, donate_argnums=0)
 
@@ -93,6 +103,13 @@ class Trainer:
     def model(self, state: TrainState) -> models.Model:
         """The model with this state's parameters."""
         return nnx.merge(self.structure, state.parameters)
+
+    def _split(self, config: ConfigDict) -> tuple[nnx.GraphDef[models.Model], Any]:
+        return nnx.split(models.build(config, self.task.input_size, self.task.output_size))
+
+    def _structure(self, rows: int | None) -> Any:
+        """The model's, with so many rows of memory."""
+        return self._split(resized(self.config, rows))[0] if rows else self.structure
 
     def _run(self, state: TrainState, updates: jax.Array) -> TrainState:
         end = state.update + updates
@@ -126,31 +143,32 @@ class Trainer:
         return jax.tree.map(jnp.linalg.norm, gradient)
 
     def _gradient(self, state: TrainState) -> tuple[Parameters, tuple[jax.Array, jax.Array]]:
-        batch_key, model_key = keys(self.config, state.update)
-        progress = curriculum(self.config, state.update)
+        batch_key, model_key = curriculum.keys(self.config, state.update)
+        progress = curriculum.progress(self.config, state.update)
         price = self._price(state.update)
         part = self.devices.part
 
-        def of(task: tasks.Task, batch_size: int) -> Callable[[Parameters], Any]:
+        def of(kind: curriculum.Kind, structure: Any) -> Callable[[Parameters], Any]:
             def gradient(parameters: Parameters) -> Any:
-                batch = task.sample(batch_key, batch_size, progress, part)
+                batch = kind.task.sample(batch_key, kind.sequences, progress, part)
                 key = model_key
                 if self.devices.devices > 1:
-                    key = part(jax.random.split(model_key, batch_size))
+                    key = part(jax.random.split(model_key, kind.sequences))
                 dropout = jax.random.fold_in(jax.random.fold_in(model_key, 0), self.devices.number)
-                loss = partial(self._loss, task=task, batch=batch, key=key, dropout=dropout)
-                return jax.grad(loss, has_aux=True)(parameters, price=price)
+                loss = partial(self._loss, structure, task=kind.task, batch=batch, price=price)
+                return jax.grad(loss, has_aux=True)(parameters, key=key, dropout=dropout)
 
             return gradient
 
-        gradients = [of(*one) for one in self._shapes]
+        gradients = [of(*one) for one in zip(self.kinds, self._structures, strict=True)]
         if len(gradients) == 1:
             return self.devices.total(gradients[0](state.parameters))
-        chosen = chosen_shape(self.config, self.task, state.update)
+        chosen = curriculum.chosen(self.config, self.task, state.update)
         return self.devices.total(jax.lax.switch(chosen, gradients, state.parameters))
 
     def _loss(
         self,
+        structure: Any,
         parameters: Parameters,
         task: tasks.Task,
         batch: tasks.Batch,
@@ -163,7 +181,7 @@ class Trainer:
         Of several devices, this one's part. A batch that has more sequences, because they are shorter, counts
         for no more.
         """
-        model = nnx.merge(self.structure, parameters)
+        model = nnx.merge(structure, parameters)
         # Of a batch's mean, a sequence's derivatives are as many times smaller.
         limit = self.config.optimizer.get("clip_state_at", 0.0) / self.config.train.batch_size
         scored, answers = (batch.targets, batch.mask), None
@@ -195,37 +213,6 @@ class Trainer:
         From the start they would keep heads from looking around and from writing, and nothing would be learned.
         """
         return jnp.clip(2 * update / self.config.train.updates - 0.5, 0, 1)
-
-
-def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where an update's batch and its model's random start come from: the seed and the update, nothing else."""
-    key = jax.random.fold_in(jax.random.key(config.seed), update)
-    batch_key, model_key = jax.random.split(key)
-    return batch_key, model_key
-
-
-def shapes(config: ConfigDict, task: tasks.Task) -> tuple[tuple[tasks.Task, int], ...]:
-    """The kinds of batches that training draws: each a task of one shape, and how many sequences.
-
-    Those are a multiple of the devices that share them.
-    """
-    devices = mesh.wanted_devices(config)
-    sizes = (max(1, size // devices) * devices for size in task.sequences(config.train.batch_size))
-    return tuple(zip(task.shapes, sizes, strict=True))
-
-
-def chosen_shape(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array:
-    """`[]`, which of `shapes` an update's batch has."""
-    key = jax.random.fold_in(keys(config, update)[0], 0)
-    late = update >= config.curriculum.get("late", 0)
-    return jax.random.categorical(key, jnp.log(task.shares(curriculum(config, update), late)))
-
-
-def curriculum(config: ConfigDict, update: jax.Array) -> jax.Array:
-    """`[]`, the share of the task's range that is open: 1, or growing over the first `updates`."""
-    if config.curriculum.name == "none":
-        return jnp.ones(())
-    return jnp.minimum(update / config.curriculum.updates, 1.0)
 
 
 def train(config: ConfigDict, workdir: Path) -> TrainState:

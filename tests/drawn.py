@@ -181,6 +181,8 @@ def valid(draw):
         fields["model.controller_layers"] = draw(st.integers(1, 2))
     else:
         fields |= {f"model.{name}": value for name, value in draw(ntm_fields(model)).items()}
+        if "learned" not in (fields["model.initial_memory"], fields["model.initial_weighting"]):
+            fields["curriculum.rows"] = draw(st.just(0.0) | floats(0, 100))
     if task == "acrostic":
         fields["model.embedding_size"] = draw(st.sampled_from([1, 4]))
         fields["model.dropout"] = draw(floats(0, 0.99))

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import verse
+from flax import nnx
 from test_config import quick_compile, tiny
 
 from ntm_jax import config as configs
-from ntm_jax import evaluate, losses, tasks, train
+from ntm_jax import curriculum, evaluate, losses, tasks, train
 from ntm_jax import model as models
 from ntm_jax.errors import UserError
 from ntm_jax.tasks.acrostic import bigram, corpus, scores
@@ -185,12 +186,38 @@ def test_joined_poems_are_a_share_of_the_symbols_and_come_from_an_update_on():
     assert not any(case.task.joined for case in task.cases())
     assert make(joined=40, longest=12).unseen().joined == 0
     config = tiny("acrostic", "lstm", curriculum__name="none", curriculum__late=1000)
-    chosen = jax.vmap(lambda update: train.chosen_shape(config, task, update))(jnp.arange(2000))
+    chosen = jax.vmap(lambda update: curriculum.chosen(config, task, update))(jnp.arange(2000))
     assert max(chosen[:1000].tolist()) == 1
     assert abs(np.mean(np.asarray(chosen[1000:]) == 2) - 0.4) < 4.5 * math.sqrt(0.24 / 1000)
     # Those before are the same batches as without.
-    same = jax.vmap(lambda update: train.chosen_shape(config, alone, update))(jnp.arange(1000))
+    same = jax.vmap(lambda update: curriculum.chosen(config, alone, update))(jnp.arange(1000))
     np.testing.assert_array_equal(same, chosen[:1000])
+
+
+def line_lengths(poem):
+    """Which there are, in symbols, each with its linefeed."""
+    return set(np.diff(np.flatnonzero(np.array(poem) == LINEFEED), prepend=-1).tolist())
+
+
+def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(tmp_path):
+    """Those whose lines are not all of 5 characters, nor all of 7; not where they are counted."""
+    usual = [RawPoem(f"{w}-{p.id}", p.paragraphs) for w in (5, 7) for p in verse.raw_poems(60, w)]
+    mixed = zip(verse.raw_poems(60), verse.raw_poems(60, 7), strict=True)
+    odd = [RawPoem(p.id, (*p.paragraphs, *q.paragraphs)) for p, q in mixed]
+    corpus.save(corpus.build(usual + odd), tmp_path / "verse.npz")
+    fields = {"vocabulary": verse.VOCABULARY, "corpus": str(tmp_path / "verse.npz")}
+    task, alike = (tasks.make("acrostic", unusual=n, **fields) for n in (4, 1))
+    found, times = corpus.load(str(tmp_path / "verse.npz")), Counter(poems(task))
+    for poem, count in times.items():
+        lengths = line_lengths(found.text[found.starts[poem] : found.starts[poem + 1]])
+        assert count == (1 if lengths in ({6}, {8}) else 4)
+    assert set(times.values()) == {1, 4}
+    assert sorted(times) == sorted(poems(alike))
+    share = np.mean([line_lengths(poem) in ({6}, {8}) for _, poem in episodes(sample(task, 400))])
+    expected = sum(count for count in times.values() if count == 1) / times.total()
+    assert abs(share - expected) < 4.5 * math.sqrt(expected * (1 - expected) / 400)
+    assert task.unseen() == alike.unseen()
+    assert task.cases() == alike.cases()
 
 
 # ---- Batches
@@ -226,25 +253,32 @@ def test_a_curriculum_begins_with_the_shortest():
     assert np.flatnonzero(task.shares(jnp.zeros(()), True)).tolist() == [0]
 
 
-def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():
-    """In a program of all shapes; logits of the answers alone, against those of every step."""
+@pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {3, 4})])
+def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
+    """In a program of all kinds; logits of the answers alone, against those of every step."""
     fields = {"curriculum__name": "none", "optimizer__clip_state_at": 0.0}
-    fields |= {"task__joined": 40, "curriculum__late": 0, "train__write_cost": 0.0}
-    config = tiny("acrostic", "ntm-lstm", train__batch_size=8, model__dropout=0.0, **fields)
+    fields |= {"task__joined": 40, "curriculum__late": late, "train__write_cost": 0.0}
+    fields |= {"curriculum__rows": rows, "model__memory_size": 12}
+    fields |= {"train__batch_size": 8, "model__dropout": 0.0}
+    config = tiny("acrostic", "ntm-lstm", **fields)
     trainer = train.Trainer(config)
     state, seen = trainer.initial_state(), set()
     for update in range(12):
         state = state.replace(update=jnp.int32(update))
-        chosen = int(train.chosen_shape(config, trainer.task, state.update))
+        chosen = int(curriculum.chosen(config, trainer.task, state.update))
         if chosen in seen:
             continue
         seen.add(chosen)
-        batch_key, model_key = train.keys(config, state.update)
-        shape, size = train.shapes(config, trainer.task)[chosen]
+        batch_key, model_key = curriculum.keys(config, state.update)
+        shape, size, few = curriculum.kinds(config, trainer.task)[chosen]
         batch = jax.jit(shape.sample, static_argnums=1)(batch_key, size)
 
-        def loss(parameters, state=state, batch=batch, key=model_key):
-            model = trainer.model(state.replace(parameters=parameters))
+        assert few == (round(rows * shape.answer_steps) if rows else None)
+        sized = tiny("acrostic", "ntm-lstm", **fields | {"model__memory_size": few or 12})
+        built = models.build(sized, trainer.task.input_size, trainer.task.output_size)
+
+        def loss(parameters, built=built, batch=batch, key=model_key):
+            model = nnx.merge(nnx.split(built)[0], parameters)
             logits, _ = models.unroll(model, batch.inputs, key=key)
             chance = jax.nn.log_softmax(logits)
             nats = -jnp.take_along_axis(chance, batch.targets, axis=-1)[..., 0]
@@ -256,7 +290,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides():
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-3), found, gradient
         )
-    assert seen == {0, 1, 2}
+    assert seen == kinds
 
 
 def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
@@ -264,7 +298,7 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     fields = {"optimizer__schedule": "constant", "curriculum__name": "none", **saving}
     fields |= {"train__write_cost": 0.0}  # it depends on train.updates, as the rate does
     whole, half = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (7, 3))
-    drawn = {int(train.chosen_shape(whole, make(more=5), jnp.int32(u))) for u in range(7)}
+    drawn = {int(curriculum.chosen(whole, make(more=5), jnp.int32(u))) for u in range(7)}
     assert drawn == {0, 1}
     expected = train.train(whole, tmp_path / "whole")
     train.train(half, tmp_path / "parts")
@@ -489,6 +523,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         ({"keywords": -1}, "task.keywords"),
         ({"more": 101}, "task.more"),
         ({"joined": 101}, "task.joined"),
+        ({"unusual": 0}, "task.unusual"),
         ({"position": 256}, "task.position"),
         ({"shortest": 9, "longest": 8}, "task.shortest"),
         ({"vocabulary": 0}, "task.vocabulary"),

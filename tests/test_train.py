@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import math
 
 import jax
@@ -12,8 +13,9 @@ from flax import nnx
 from test_config import MODELS, TASKS, quick_compile, tiny
 
 import ntm_jax
-from ntm_jax import losses, metrics, train
+from ntm_jax import curriculum, losses, metrics, train
 from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.errors import UserError
 
 UPDATES = 8
 OPTIMIZERS = (
@@ -84,6 +86,12 @@ def assert_same(one, other):
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
+
+
+def assert_close(one, other):
+    """Two trees are equal, but for the order of sums."""
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), one, other)
 
 
 def differ(one, other):
@@ -166,7 +174,7 @@ def check_descent_along(fields, extra, done):
     plain = {"optimizer__name": "sgd", "optimizer__warmup": 0, "optimizer__clip": "none"}
     trainer = train.Trainer(config_of(**plain, **fields))
     state = dataclasses.replace(trainer.initial_state(), update=jnp.int32(done))
-    batch_key, model_key = train.keys(trainer.config, state.update)
+    batch_key, model_key = curriculum.keys(trainer.config, state.update)
     batch = trainer.task.sample(batch_key, 2)
 
     def cost(parameters):
@@ -232,7 +240,7 @@ def test_the_old_states_buffers_are_reused(trainer):
 @pytest.mark.parametrize(("name", "shares"), [("none", [1, 1, 1, 1]), ("growing", [0, 0.25, 1, 1])])
 def test_the_curriculums_share(name, shares):
     config = config_of(curriculum__name=name, curriculum__updates=4)
-    found = [float(train.curriculum(config, jnp.int32(update))) for update in (0, 1, 4, 9)]
+    found = [float(curriculum.progress(config, jnp.int32(update))) for update in (0, 1, 4, 9)]
     assert found == shares
 
 
@@ -245,6 +253,34 @@ def test_a_growing_curriculum_starts_at_the_least_difficulty():
     for state, bits in ((first, 8), (last, 16)):
         nats = float(trainer.run(state, jnp.int32(1)).sums.nats)
         assert nats == pytest.approx(bits * math.log(2), rel=0.15)
+
+
+def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
+    """As a model of so many rows alone has it."""
+    tight = train.Trainer(
+        config_of(curriculum__rows=0.5, curriculum__late=2, model__memory_size=16)
+    )
+    few = round(tight.task.answer_steps / 2)
+    assert 3 < few < 16
+    assert [kind.rows for kind in tight.kinds] == [None, few]
+    state = tight.initial_state()
+    for rows, updates in ((few, (0, 1)), (16, (2, 3))):
+        alone = train.Trainer(config_of(model__memory_size=rows))
+        for update in updates:
+            state = state.replace(update=jnp.int32(update))
+            assert_close(tight.gradient_norms(state), alone.gradient_norms(state))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "said"),
+    [
+        ("lstm", {}, "curriculum.rows: an lstm has no memory"),
+        ("ntm-ff", {"model__initial_memory": "learned"}, r"curriculum.rows: model.initial_memory"),
+    ],
+)
+def test_a_model_that_cannot_begin_with_fewer_rows(model, fields, said):
+    with pytest.raises(UserError, match=said):
+        train.Trainer(config_of(model=model, curriculum__rows=0.5, **fields))
 
 
 # ---- Stopping and going on

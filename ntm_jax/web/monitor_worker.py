@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
 from ntm_jax import config as configs
-from ntm_jax import evaluate, plots, tasks, train, weights
+from ntm_jax import curriculum, evaluate, plots, tasks, weights
 from ntm_jax.files import write_whole
 from ntm_jax.tasks import Batch
 from ntm_jax.tasks.ngram import NGram
@@ -134,17 +134,17 @@ def latest_episodes(
     one of the batch that comes first.
     """
 
-    def draw(shape: tasks.Task, batch_size: int, last: jax.Array) -> tuple[Batch, jax.Array]:
-        batch_key, model_key = train.keys(config, last)
-        batch = shape.sample(batch_key, batch_size, train.curriculum(config, last))
+    def draw(kind: curriculum.Kind, last: jax.Array) -> tuple[Batch, jax.Array]:
+        batch_key, model_key = curriculum.keys(config, last)
+        batch = kind.task.sample(batch_key, kind.sequences, curriculum.progress(config, last))
         return jax.tree.map(lambda values: values[:, 0], batch), model_key
 
-    shapes = train.shapes(config, task)
-    draws = [jax.jit(partial(draw, *one)) for one in shapes]
+    kinds = curriculum.kinds(config, task)
+    draws = [jax.jit(partial(draw, kind)) for kind in kinds]
 
     def latest(update: int) -> tuple[Batch, jax.Array]:
         last = jnp.int32(max(update - 1, 0))
-        chosen = int(train.chosen_shape(config, task, last)) if len(shapes) > 1 else 0
+        chosen = int(curriculum.chosen(config, task, last)) if len(kinds) > 1 else 0
         episode, key = draws[chosen](last)
         end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
         shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)

@@ -31,6 +31,7 @@ from ntm_jax.tasks.base import Batch, Case, Task, opened, require
 # compile longer; of these 11% are padding.
 LONGEST = (32, 48, 64, 96, 144, MOST_SYMBOLS)
 FORMS = ("5x4", "7x4", "5x8", "7x8")
+USUAL_WIDTHS = (5, 7)  # characters of every line
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Acrostic(Task):
     too, from none of them to `more` percent, so that it is learned to keep many as well as few.
     Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
     lines as long as the first's, one after another.
+    Poems whose lines are not all of 5 or all of 7 characters are few, too: training draws them `unusual` times
+    as often as others.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
@@ -55,6 +58,7 @@ class Acrostic(Task):
     position: int = 0
     more: int = 0
     joined: int = 0
+    unusual: int = 1
     shortest: int = 1
     longest: int = MOST_SYMBOLS
     vocabulary: int = corpus.CHARACTERS
@@ -67,6 +71,10 @@ class Acrostic(Task):
         for field, most in (("keywords", MOST_SYMBOLS), ("more", 100), ("joined", 100)):
             value = getattr(self, field)
             require(0 <= value <= most, f"task.{field}: {value} is given, 0 to {most} is allowed")
+        require(
+            1 <= self.unusual <= 100,
+            f"task.unusual: {self.unusual} is given, 1 to 100 is allowed",
+        )
         require(
             abs(self.position) < MOST_SYMBOLS,
             f"task.position: {self.position} is given, {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1} is allowed",
@@ -198,7 +206,9 @@ class Acrostic(Task):
 
     def unseen(self) -> "Acrostic":
         """Validation poems of about one length."""
-        part = self.at(joined=0, part="validation" if self.part == "train" else self.part)
+        part = self.at(
+            joined=0, unusual=1, part="validation" if self.part == "train" else self.part
+        )
         return part.shapes[len(part.shapes) // 2]
 
     def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
@@ -217,7 +227,7 @@ class Acrostic(Task):
     def cases(self) -> list[Case]:
         """Of the test part, or of the part that this task is of if that is not what is trained on."""
         part = "test" if self.part == "train" else self.part
-        every = self.at(part=part, form="", keywords=1, position=0, more=0, joined=0)
+        every = self.at(part=part, form="", keywords=1, position=0, more=0, joined=0, unusual=1)
         every = every.at(shortest=1, longest=MOST_SYMBOLS)
         asked: dict[str, dict[str, int | str]] = {"any": {}}
         asked |= {f"form_{form}": {"form": form} for form in FORMS}
@@ -262,7 +272,7 @@ def _width_and_lines(form: str) -> tuple[int, int] | None:
 
 
 def _open(task: Acrostic) -> tuple[Corpus, np.ndarray]:
-    """The corpus, and the numbers of the poems that the task is of, the shortest first."""
+    """The corpus, and the numbers of the poems that the task is of, the shortest first, unusual ones several times."""
     poems = _selected(task)
     if not len(poems):
         raise UserError(
@@ -285,4 +295,6 @@ def _selected(task: Acrostic) -> np.ndarray:
     if form is not None:
         lines, widths = found.lines()
         poems = poems[(widths[poems] == form[0]) & (lines[poems] == form[1])]
+    usual = np.isin(found.lines()[1][poems], USUAL_WIDTHS)
+    poems = np.repeat(poems, np.where(usual, 1, task.unusual))
     return poems[np.argsort(lengths[poems], kind="stable")]
