@@ -74,6 +74,7 @@ def task_fields(draw, task):
                 "form": draw(st.sampled_from(["", "3x2"])),
                 "more": draw(whole(0, 100)),
                 "joined": draw(whole(0, 100)),
+                "unusual": draw(whole(1, 3) | whole(1, 100)),
                 "shortest": draw(whole(1, 8)),
                 "longest": draw(st.sampled_from([8, 12, 256])),
                 "vocabulary": draw(whole(verse.VOCABULARY, 30)),
@@ -181,8 +182,10 @@ def valid(draw):
         fields["model.controller_layers"] = draw(st.integers(1, 2))
     else:
         fields |= {f"model.{name}": value for name, value in draw(ntm_fields(model)).items()}
-        if "learned" not in (fields["model.initial_memory"], fields["model.initial_weighting"]):
-            fields["curriculum.rows"] = draw(st.just(0.0) | floats(0, 100))
+    # Without a memory, or with something learned for each of its rows, there are no fewer.
+    learned = {fields.get(f"model.initial_{part}", "learned") for part in ("memory", "weighting")}
+    fewer = st.just(0.0) if "learned" in learned else st.just(0.0) | floats(0, 100)
+    fields["curriculum.rows"] = draw(fewer)
     if task == "acrostic":
         fields["model.embedding_size"] = draw(st.sampled_from([1, 4]))
         fields["model.dropout"] = draw(floats(0, 0.99))
