@@ -33,7 +33,10 @@ def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
 
 
 def tight_rows(config: ConfigDict, task: tasks.Task) -> int:
-    """How many rows of memory the episodes of a task have early in training, by `curriculum.rows`."""
+    """How many rows of memory the episodes of a task have before update `curriculum.late`.
+
+    `curriculum.rows` for each step of the longest answer; no fewer than a shift reaches, no more than the model has.
+    """
     rows = round(config.curriculum.rows * task.answer_steps)
     least = 2 * config.model.get("shift_range", 0) + 1
     rows = min(max(rows, least), config.model.get("memory_size", rows))
