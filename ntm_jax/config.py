@@ -136,6 +136,11 @@ def check(config: ConfigDict) -> None:
             raise UserError(f"{field}: {value!r} is given, a name or a whole number is needed")
     if config.curriculum.name not in CURRICULA:
         raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
+    if values.get("curriculum.rows") and not values.get("curriculum.late"):
+        raise UserError(
+            f"curriculum.rows: {config.curriculum.rows} is for the updates before curriculum.late, which is 0; "
+            "set it to an update"
+        )
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
         raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
     devices = values.get("mesh.data", 1)

@@ -185,12 +185,14 @@ def valid(draw):
     # Without a memory, or with something learned for each of its rows, there are no fewer.
     learned = {fields.get(f"model.initial_{part}", "learned") for part in ("memory", "weighting")}
     fewer = st.just(0.0) if "learned" in learned else st.just(0.0) | floats(0, 100)
-    fields["curriculum.rows"] = draw(fewer)
+    fields |= draw(other_fields()) | {"curriculum.rows": draw(fewer)}
+    if fields["curriculum.rows"]:
+        fields["curriculum.late"] = draw(st.integers(1, 3))
     if task == "acrostic":
         fields["model.embedding_size"] = draw(st.sampled_from([1, 4]))
         fields["model.dropout"] = draw(floats(0, 0.99))
         fields["evaluate.part"] = draw(st.sampled_from(["validation", "test"]))
-    return task, model, fields | draw(other_fields())
+    return task, model, fields
 
 
 def overrides(fields):

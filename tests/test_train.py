@@ -280,7 +280,12 @@ def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
 )
 def test_a_model_that_cannot_begin_with_fewer_rows(model, fields, said):
     with pytest.raises(UserError, match=said):
-        train.Trainer(config_of(model=model, curriculum__rows=0.5, **fields))
+        train.Trainer(config_of(model=model, curriculum__late=1, curriculum__rows=0.5, **fields))
+
+
+def test_fewer_rows_until_no_update_are_refused():
+    with pytest.raises(UserError, match=r"curriculum.rows: 0.5 .* curriculum.late"):
+        config_of(curriculum__rows=0.5)
 
 
 # ---- Stopping and going on
