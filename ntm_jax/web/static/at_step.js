@@ -61,7 +61,7 @@
     const total = gapTop + strips + middle + body;
     const layout = NTM.layout(total + margin, { l: wide ? 40 : 30, r: 8, t: 0, b: margin });
     const [stripTop, bodyTop] = [1 - gapTop / total, body / total];
-    const columns = wide ? [[0, 0.2], [0.27, 0.62], [0.66, 1]] : [[0, 0.2], [0.31, 0.63], [0.68, 1]];
+    const columns = wide ? [[0, 0.2], [0.27, 0.61], [0.69, 1]] : [[0, 0.2], [0.31, 0.63], [0.68, 1]];
     const axis = NTM.axis();
     const rowRange = [after.shape[0] - 0.5, -0.5];
     Object.assign(layout, {

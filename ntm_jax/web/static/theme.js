@@ -7,7 +7,7 @@
     error: [[0, "#ffffff"], [0.5, "#f2937f"], [1, "#a50f15"]],
     weights: [[0, "#ffffff"], [0.1, "#d9cbf0"], [0.5, "#8656cc"], [1, "#2b0a57"]],
     signed: [[0, "#0b5394"], [0.5, "#ffffff"], [1, "#b1400c"]],
-    write: ["#b1400c", "#8a6100", "#7a2e5d", "#5e4b00"], read: ["#0b5f9e", "#00695c", "#3f4fb0", "#2f5d1e"],
+    write: ["#b1400c", "#7a2e5d", "#8a6100", "#5e4b00"], read: ["#0b5f9e", "#00695c", "#3f4fb0", "#2f5d1e"],
   };
   const DARK = {
     ink: "#e8eaed", faint: "#a9b2bd", grid: "#2b313a", line: "#4a535f", paper: "#15181d", empty: "#2a3039", cursor: "#ffb35c",
