@@ -19,17 +19,30 @@ class Kind(NamedTuple):
 
 
 def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
-    """All that training draws from: the task's shapes with the whole memory; then, if it begins with less, with that.
+    """All that training draws from: the task's shapes with the whole memory; then, if it begins otherwise, with that.
 
     Raises:
       UserError: `curriculum.rows` for a model whose memory cannot have fewer.
     """
+    whole = _kinds(config, task)
+    if not _begins_otherwise(config, task):
+        return whole
+    early = _kinds(config, task.early)
+    if not config.curriculum.get("rows", 0):
+        return whole + early
+    return whole + tuple(kind._replace(rows=tight_rows(config, kind.task)) for kind in early)
+
+
+def _kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
     devices = mesh.wanted_devices(config)
     sizes = [max(1, size // devices) * devices for size in task.sequences(config.train.batch_size)]
-    whole = tuple(Kind(*one, None) for one in zip(task.shapes, sizes, strict=True))
-    if not config.curriculum.get("rows", 0):
-        return whole
-    return whole + tuple(kind._replace(rows=tight_rows(config, kind.task)) for kind in whole)
+    return tuple(Kind(*one, None) for one in zip(task.shapes, sizes, strict=True))
+
+
+def _begins_otherwise(config: ConfigDict, task: tasks.Task) -> bool:
+    """Whether there is something before update `curriculum.late` that the task's own shapes are not."""
+    late, rows = (config.curriculum.get(name, 0) for name in ("late", "rows"))
+    return bool(rows) or (late > 0 and task.early != task)
 
 
 def tight_rows(config: ConfigDict, task: tasks.Task) -> int:
@@ -47,11 +60,12 @@ def chosen(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array
     """`[]`, which of `kinds` an update's batch is of."""
     key = jax.random.fold_in(keys(config, update)[0], 0)
     late = update >= config.curriculum.get("late", 0)
-    shares = task.shares(progress(config, update), late)
-    shape = jax.random.categorical(key, jnp.log(shares))
-    if config.curriculum.get("rows", 0):
-        shape += len(shares) * ~late
-    return shape
+    opened = progress(config, update)
+    shares = task.shares(opened, late)
+    if not _begins_otherwise(config, task):
+        return jax.random.categorical(key, jnp.log(shares))
+    shares = jnp.where(late, shares, task.early.shares(opened, late))
+    return jax.random.categorical(key, jnp.log(shares)) + len(shares) * ~late
 
 
 def progress(config: ConfigDict, update: jax.Array) -> jax.Array:

@@ -199,15 +199,21 @@ def line_lengths(poem):
     return set(np.diff(np.flatnonzero(np.array(poem) == LINEFEED), prepend=-1).tolist())
 
 
-def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(tmp_path):
-    """Those whose lines are not all of 5 characters, nor all of 7; not where they are counted."""
+@pytest.fixture
+def of_unusual_lines(tmp_path):
+    """The task on 60 poems of lines of 5, 60 of 7 and 60 of both, by how much oftener the last are drawn."""
     usual = [RawPoem(f"{w}-{p.id}", p.paragraphs) for w in (5, 7) for p in verse.raw_poems(60, w)]
     mixed = zip(verse.raw_poems(60), verse.raw_poems(60, 7), strict=True)
     odd = [RawPoem(p.id, (*p.paragraphs, *q.paragraphs)) for p, q in mixed]
     corpus.save(corpus.build(usual + odd), tmp_path / "verse.npz")
     fields = {"vocabulary": verse.VOCABULARY, "corpus": str(tmp_path / "verse.npz")}
-    task, alike = (tasks.make("acrostic", unusual=n, **fields) for n in (4, 1))
-    found, times = corpus.load(str(tmp_path / "verse.npz")), Counter(poems(task))
+    return lambda times: tasks.make("acrostic", unusual=times, **fields)
+
+
+def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_lines):
+    """Those whose lines are not all of 5 characters, nor all of 7; not where they are counted."""
+    task, alike = of_unusual_lines(4), of_unusual_lines(1)
+    found, times = corpus.load(task.corpus), Counter(poems(task))
     for poem, count in times.items():
         lengths = line_lengths(found.text[found.starts[poem] : found.starts[poem + 1]])
         assert count == (1 if lengths in ({6}, {8}) else 4)
@@ -218,6 +224,25 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(tmp_path):
     assert abs(share - expected) < 4.5 * math.sqrt(expected * (1 - expected) / 400)
     assert task.unseen() == alike.unseen()
     assert task.cases() == alike.cases()
+
+
+@pytest.mark.parametrize("rows", [0.0, 0.5])
+def test_they_are_from_an_update_on_and_before_it_all_is_as_without(of_unusual_lines, rows):
+    task, alike = of_unusual_lines(4), of_unusual_lines(1)
+    fields = {"curriculum__name": "none", "curriculum__late": 30, "curriculum__rows": rows}
+    config = tiny("acrostic", "ntm-lstm", **fields)
+    (found, chosen), (without, same) = (
+        (
+            curriculum.kinds(config, one),
+            [int(curriculum.chosen(config, one, jnp.int32(update))) for update in range(60)],
+        )
+        for one in (task, alike)
+    )
+    assert [found[n] for n in chosen[:30]] == [without[n] for n in same[:30]]
+    assert {found[n].task.unusual for n in chosen[30:]} == {4}
+    assert {found[n].rows for n in chosen[30:]} == {None}
+    config.curriculum.update({"late": 0, "rows": 0.0})
+    assert {kind.task.unusual for kind in curriculum.kinds(config, task)} == {4}
 
 
 # ---- Batches

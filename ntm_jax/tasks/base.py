@@ -102,6 +102,11 @@ class Task(ABC):
         """The tasks, each with static shapes of its own, from which batches are drawn; most tasks have one."""
         return (self,)
 
+    @property
+    def early(self) -> "Task":
+        """What training draws from until a curriculum comes to what is left for later; it has as many `shapes`."""
+        return self
+
     def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
         """`[shapes]`, how often training's batches are of each of `shapes`, in any unit.
 

@@ -45,7 +45,7 @@ class Acrostic(Task):
     Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
     lines as long as the first's, one after another.
     Poems whose lines are not all of 5 or all of 7 characters are few, too: training draws them `unusual` times
-    as often as others.
+    as often as others. Of both, a curriculum begins without.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
@@ -126,6 +126,10 @@ class Acrostic(Task):
         if self.joined:
             shapes.append(self.at(joined=100))
         return tuple(shapes)
+
+    @property
+    def early(self) -> "Acrostic":
+        return self.at(unusual=1)
 
     def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
         """So that all poems are drawn alike; a curriculum begins with the shortest, and joins poems late."""
