@@ -39,6 +39,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.clip_state_at": (0, 1e12),
     "curriculum.updates": (1, 10**9),
     "curriculum.late": (0, 10**9),
+    "curriculum.last": (0, 10**9),
     "curriculum.rows": (0, 100),
     "train.updates": (1, 10**9),
     "train.batch_size": (1, 65_536),
@@ -66,7 +67,7 @@ BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
     **{"train.write_cost": 0.0, "task.zeros": 0},
-    **{"curriculum.late": 0, "curriculum.rows": 0.0},
+    **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
     **{"task.joined": 0, "task.unusual": 1},
 }
 NEEDED = (

@@ -18,31 +18,46 @@ class Kind(NamedTuple):
     rows: int | None  # of memory; None for all that the model has
 
 
+class Phase(NamedTuple):
+    """Updates that draw from the same batches."""
+
+    start: int  # the first of them
+    task: tasks.Task
+    tight: bool  # whether episodes have few rows of memory
+
+
+def phases(config: ConfigDict, task: tasks.Task) -> tuple[Phase, ...]:
+    """What training draws from, in order; a phase that would be empty, or like the next, is left out."""
+    late, last, rows = (config.curriculum.get(name, 0) for name in ("late", "last", "rows"))
+    last = max(late, last)
+    every = [
+        Phase(0, task.early, bool(rows)),
+        Phase(late, task.early, False),
+        Phase(last, task, False),
+    ]
+    found = every[-1:]
+    for phase in every[-2::-1]:
+        if phase[1:] == found[0][1:]:
+            found[0] = phase
+        elif phase.start < found[0].start:
+            found.insert(0, phase)
+    return tuple(found)
+
+
 def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
-    """All that training draws from: the task's shapes with the whole memory; then, if it begins otherwise, with that.
+    """All that training draws from: the shapes of each phase's task.
 
     Raises:
       UserError: `curriculum.rows` for a model whose memory cannot have fewer.
     """
-    whole = _kinds(config, task)
-    if not _begins_otherwise(config, task):
-        return whole
-    early = _kinds(config, task.early)
-    if not config.curriculum.get("rows", 0):
-        return whole + early
-    return whole + tuple(kind._replace(rows=tight_rows(config, kind.task)) for kind in early)
-
-
-def _kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
     devices = mesh.wanted_devices(config)
-    sizes = [max(1, size // devices) * devices for size in task.sequences(config.train.batch_size)]
-    return tuple(Kind(*one, None) for one in zip(task.shapes, sizes, strict=True))
-
-
-def _begins_otherwise(config: ConfigDict, task: tasks.Task) -> bool:
-    """Whether there is something before update `curriculum.late` that the task's own shapes are not."""
-    late, rows = (config.curriculum.get(name, 0) for name in ("late", "rows"))
-    return bool(rows) or (late > 0 and task.early != task)
+    found = []
+    for phase in phases(config, task):
+        sizes = phase.task.sequences(config.train.batch_size)
+        for shape, size in zip(phase.task.shapes, sizes, strict=True):
+            rows = tight_rows(config, shape) if phase.tight else None
+            found.append(Kind(shape, max(1, size // devices) * devices, rows))
+    return tuple(found)
 
 
 def tight_rows(config: ConfigDict, task: tasks.Task) -> int:
@@ -60,12 +75,11 @@ def chosen(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array
     """`[]`, which of `kinds` an update's batch is of."""
     key = jax.random.fold_in(keys(config, update)[0], 0)
     late = update >= config.curriculum.get("late", 0)
-    opened = progress(config, update)
-    shares = task.shares(opened, late)
-    if not _begins_otherwise(config, task):
-        return jax.random.categorical(key, jnp.log(shares))
-    shares = jnp.where(late, shares, task.early.shares(opened, late))
-    return jax.random.categorical(key, jnp.log(shares)) + len(shares) * ~late
+    found = phases(config, task)
+    number = sum(update >= phase.start for phase in found[1:])
+    shares = jnp.stack([phase.task.shares(progress(config, update), late) for phase in found])
+    shape = jax.random.categorical(key, jnp.log(shares[number]))
+    return number * shares.shape[1] + shape
 
 
 def progress(config: ConfigDict, update: jax.Array) -> jax.Array:

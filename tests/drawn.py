@@ -152,6 +152,7 @@ def other_fields(draw):
         "curriculum.name": draw(one_of(configs.CURRICULA)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
+        "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),
         "train.updates": 2,
         "train.batch_size": draw(whole(1, 3)),
         "train.blur_cost": draw(st.just(0.0) | floats(0, 1e6)),

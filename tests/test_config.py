@@ -197,6 +197,7 @@ def test_an_override_that_cannot_be_set(override, parts):
         ("optimizer.clip_at=0", "from 1e-12"),
         ("curriculum.updates=0", "from 1"),
         ("curriculum.late=-1", "from 0"),
+        ("curriculum.last=-1", "from 0"),
         ("curriculum.rows=-0.5", "from 0"),
         ("train.updates=0", "from 1"),
         ("train.batch_size=0", "from 1"),

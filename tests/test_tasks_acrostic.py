@@ -226,23 +226,28 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
     assert task.cases() == alike.cases()
 
 
-@pytest.mark.parametrize("rows", [0.0, 0.5])
-def test_they_are_from_an_update_on_and_before_it_all_is_as_without(of_unusual_lines, rows):
+@pytest.mark.parametrize(
+    ("late", "last", "rows", "phases"),
+    [(20, 0, 0.0, 2), (20, 0, 0.5, 2), (20, 40, 0.0, 2), (20, 40, 0.5, 3), (0, 40, 0.0, 2)],
+)
+def test_they_are_from_an_update_on_and_before_it_all_is_as_without(
+    of_unusual_lines, late, last, rows, phases
+):
     task, alike = of_unusual_lines(4), of_unusual_lines(1)
-    fields = {"curriculum__name": "none", "curriculum__late": 30, "curriculum__rows": rows}
-    config = tiny("acrostic", "ntm-lstm", **fields)
-    (found, chosen), (without, same) = (
-        (
-            curriculum.kinds(config, one),
-            [int(curriculum.chosen(config, one, jnp.int32(update))) for update in range(60)],
-        )
-        for one in (task, alike)
-    )
-    assert [found[n] for n in chosen[:30]] == [without[n] for n in same[:30]]
-    assert {found[n].task.unusual for n in chosen[30:]} == {4}
-    assert {found[n].rows for n in chosen[30:]} == {None}
-    config.curriculum.update({"late": 0, "rows": 0.0})
-    assert {kind.task.unusual for kind in curriculum.kinds(config, task)} == {4}
+    fields = {"curriculum__late": late, "curriculum__last": last, "curriculum__rows": rows}
+    config = tiny("acrostic", "ntm-lstm", curriculum__name="none", **fields)
+
+    def drawn(task):
+        kinds = curriculum.kinds(config, task)
+        choose = jax.jit(lambda update: curriculum.chosen(config, task, update))
+        return [kinds[choose(jnp.int32(update))] for update in range(60)]
+
+    found, start = drawn(task), max(late, last)
+    assert found[:start] == drawn(alike)[:start]
+    assert {kind.task.unusual for kind in found[start:]} == {4}
+    assert all((kind.rows is not None) == (rows > 0 and u < late) for u, kind in enumerate(found))
+    # Nothing is compiled that is never drawn, or twice.
+    assert len(curriculum.phases(config, task)) == phases
 
 
 # ---- Batches
@@ -278,7 +283,7 @@ def test_a_curriculum_begins_with_the_shortest():
     assert np.flatnonzero(task.shares(jnp.zeros(()), True)).tolist() == [0]
 
 
-@pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {3, 4})])
+@pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {0, 1})])
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
     """In a program of all kinds; logits of the answers alone, against those of every step."""
     fields = {"curriculum__name": "none", "optimizer__clip_state_at": 0.0}

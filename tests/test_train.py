@@ -262,7 +262,7 @@ def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
     )
     few = round(tight.task.answer_steps / 2)
     assert 3 < few < 16
-    assert [kind.rows for kind in tight.kinds] == [None, few]
+    assert [kind.rows for kind in tight.kinds] == [few, None]
     state = tight.initial_state()
     for rows, updates in ((few, (0, 1)), (16, (2, 3))):
         alone = train.Trainer(config_of(model__memory_size=rows))

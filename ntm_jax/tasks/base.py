@@ -104,7 +104,7 @@ class Task(ABC):
 
     @property
     def early(self) -> "Task":
-        """What training draws from until a curriculum comes to what is left for later; it has as many `shapes`."""
+        """What training draws from until a curriculum comes to what is left for the last; it has as many `shapes`."""
         return self
 
     def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:

@@ -45,7 +45,7 @@ class Acrostic(Task):
     Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
     lines as long as the first's, one after another.
     Poems whose lines are not all of 5 or all of 7 characters are few, too: training draws them `unusual` times
-    as often as others. Of both, a curriculum begins without.
+    as often as others. A curriculum begins without either.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
