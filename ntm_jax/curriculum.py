@@ -27,7 +27,7 @@ class Phase(NamedTuple):
 
 
 def phases(config: ConfigDict, task: tasks.Task) -> tuple[Phase, ...]:
-    """What training draws from, in order; a phase that would be empty, or like the next, is left out."""
+    """What training draws from, in order; a phase that would be empty, or like the one before, is left out."""
     late, last, rows = (config.curriculum.get(name, 0) for name in ("late", "last", "rows"))
     last = max(late, last)
     every = [
@@ -35,12 +35,12 @@ def phases(config: ConfigDict, task: tasks.Task) -> tuple[Phase, ...]:
         Phase(late, task.early, False),
         Phase(last, task, False),
     ]
-    found = every[-1:]
-    for phase in every[-2::-1]:
-        if phase[1:] == found[0][1:]:
-            found[0] = phase
-        elif phase.start < found[0].start:
-            found.insert(0, phase)
+    ends = (late, last, config.train.updates)
+    found: list[Phase] = []
+    for phase, end in zip(every, ends, strict=True):
+        empty = phase.start >= min(end, config.train.updates)
+        if not empty and not (found and found[-1][1:] == phase[1:]):
+            found.append(phase)
     return tuple(found)
 
 

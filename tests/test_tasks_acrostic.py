@@ -228,14 +228,18 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
 
 @pytest.mark.parametrize(
     ("late", "last", "rows", "phases"),
-    [(20, 0, 0.0, 2), (20, 0, 0.5, 2), (20, 40, 0.0, 2), (20, 40, 0.5, 3), (0, 40, 0.0, 2)],
+    [
+        *((20, 0, 0.0, 2), (20, 0, 0.5, 2), (20, 40, 0.0, 2), (20, 40, 0.5, 3), (0, 40, 0.0, 2)),
+        *((20, 60, 0.5, 2), (60, 0, 0.0, 1)),
+    ],
 )
 def test_they_are_from_an_update_on_and_before_it_all_is_as_without(
     of_unusual_lines, late, last, rows, phases
 ):
     task, alike = of_unusual_lines(4), of_unusual_lines(1)
     fields = {"curriculum__late": late, "curriculum__last": last, "curriculum__rows": rows}
-    config = tiny("acrostic", "ntm-lstm", curriculum__name="none", **fields)
+    fields |= {"curriculum__name": "none", "train__updates": 60}
+    config = tiny("acrostic", "ntm-lstm", **fields)
 
     def drawn(task):
         kinds = curriculum.kinds(config, task)
@@ -244,7 +248,7 @@ def test_they_are_from_an_update_on_and_before_it_all_is_as_without(
 
     found, start = drawn(task), max(late, last)
     assert found[:start] == drawn(alike)[:start]
-    assert {kind.task.unusual for kind in found[start:]} == {4}
+    assert {kind.task.unusual for kind in found[start:]} <= {4}
     assert all((kind.rows is not None) == (rows > 0 and u < late) for u, kind in enumerate(found))
     # Nothing is compiled that is never drawn, or twice.
     assert len(curriculum.phases(config, task)) == phases
