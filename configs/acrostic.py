@@ -30,8 +30,13 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.model.update({"read_heads": 2, "write_heads": 1})
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})
     config.optimizer.clip_state_at = 1.0
-    # Then more of the longest, which need nearly all rows, and writes in the answer, that harm them, cost something.
+    # With few rows at first, it moves on for what is shown rather than for every symbol.
+    config.curriculum.rows = 0.55
+    # Then more of the longest, and writes in the answer, that harm them, cost something.
     config.task.joined = 40
     config.curriculum.late = 4000
     config.train.write_cost = 0.1
+    # What ships was gone on with to 18,000 updates.
+    config.task.unusual = 3
+    config.curriculum.last = 12000
     return config

@@ -598,7 +598,7 @@ def test_a_small_model_learns_to_put_keywords_in_their_places():
             f"task.vocabulary={verse.VOCABULARY}",
             *(f"model.{name}={value}" for name, value in {**sizes, **heads}.items()),
             *("train.updates=2500", "train.batch_size=16"),
-            *("optimizer.learning_rate=0.005", "optimizer.warmup=50"),
+            *("optimizer.learning_rate=0.005", "optimizer.warmup=50", "curriculum.late=1000"),
         ],
     )
     trainer = train.Trainer(config)
