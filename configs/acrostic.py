@@ -36,7 +36,8 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.task.joined = 40
     config.curriculum.late = 4000
     config.train.write_cost = 0.1
-    # What ships was gone on with to 18,000 updates.
+    # At last, at a higher rate again, more of those whose linefeeds are hard to tell.
     config.task.unusual = 3
-    config.curriculum.last = 12000
+    config.curriculum.last = config.train.first_updates = 12000
+    config.train.updates = 18000
     return config

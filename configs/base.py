@@ -50,6 +50,7 @@ def get_config(model: str) -> ConfigDict:
     config.train = ConfigDict(
         {
             "updates": 10_000,
+            "first_updates": 0,  # up to there the rate and the costs are as if these were all, then begin again
             "batch_size": 8,
             "blur_cost": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.train
             "write_cost": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too

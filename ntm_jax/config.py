@@ -42,6 +42,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "curriculum.last": (0, 10**9),
     "curriculum.rows": (0, 100),
     "train.updates": (1, 10**9),
+    "train.first_updates": (0, 10**9),
     "train.batch_size": (1, 65_536),
     "train.blur_cost": (0, 1e6),
     "train.write_cost": (0, 1e6),
@@ -66,7 +67,7 @@ REAL = (
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
-    **{"train.write_cost": 0.0, "task.zeros": 0},
+    **{"train.write_cost": 0.0, "train.first_updates": 0, "task.zeros": 0},
     **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
     **{"task.joined": 0, "task.unusual": 1},
 }

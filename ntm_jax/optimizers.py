@@ -71,7 +71,18 @@ def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
 
 
 def schedule(config: ConfigDict, updates: int) -> optax.Schedule:
-    """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end."""
+    """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end.
+
+    Before `train.first_updates`, if it is below `updates`, as if that were the end.
+    """
+    whole, first = _schedule(config, updates), config.train.get("first_updates", 0)
+    if not 0 < first < updates:
+        return whole
+    before = _schedule(config, first)
+    return lambda update: jnp.where(update < first, before(update), whole(update))
+
+
+def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:
     options = config.optimizer
     peak, rest = options.learning_rate, max(updates - options.warmup, 1)
     if options.schedule == "constant":

@@ -210,9 +210,13 @@ class Trainer:
         """The share of `train.blur_cost` and `train.write_cost` that counts: from 0 at a quarter of the updates to
         1 at three quarters.
 
-        From the start they would keep heads from looking around and from writing, and nothing would be learned.
+        Before `train.first_updates`, of those. From the start they would keep heads from looking around and from writing, and nothing would be learned.
         """
-        return jnp.clip(2 * update / self.config.train.updates - 0.5, 0, 1)
+        updates = self.config.train.updates
+        first = self.config.train.get("first_updates", 0)
+        if 0 < first < updates:
+            updates = jnp.where(update < first, first, updates)
+        return jnp.clip(2 * update / updates - 0.5, 0, 1)
 
 
 def train(config: ConfigDict, workdir: Path) -> TrainState:

@@ -154,6 +154,7 @@ def other_fields(draw):
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
         "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),
         "train.updates": 2,
+        "train.first_updates": draw(whole(0, 3)),
         "train.batch_size": draw(whole(1, 3)),
         "train.blur_cost": draw(st.just(0.0) | floats(0, 1e6)),
         "train.write_cost": draw(st.just(0.0) | floats(0, 1e6)),

@@ -198,6 +198,7 @@ def test_an_override_that_cannot_be_set(override, parts):
         ("curriculum.updates=0", "from 1"),
         ("curriculum.late=-1", "from 0"),
         ("curriculum.last=-1", "from 0"),
+        ("train.first_updates=-1", "from 0"),
         ("curriculum.rows=-0.5", "from 0"),
         ("train.updates=0", "from 1"),
         ("train.batch_size=0", "from 1"),

@@ -341,6 +341,20 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found.optimizer, expected.optimizer)
 
 
+def test_first_updates_are_those_of_a_run_that_was_gone_on_with(tmp_path):
+    fields = {"curriculum__name": "none", "optimizer__schedule": "cosine"}
+    fields |= {"train__write_cost": 0.1, "train__checkpoint_every": 2, "train__log_every": 2}
+    half, whole = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (4, 7))
+    train.train(half, tmp_path / "parts")
+    expected = train.train(whole, tmp_path / "parts")
+    at_once = tiny("acrostic", "ntm-lstm", train__updates=7, train__first_updates=4, **fields)
+    found = train.train(at_once, tmp_path / "at once")
+    jax.tree.map(np.testing.assert_array_equal, found.parameters, expected.parameters)
+    lines = [(tmp_path / name / "metrics.csv").read_text() for name in ("parts", "at once")]
+    rates, same = ([line.split(",")[-1] for line in text.split()] for text in lines)
+    assert rates == same
+
+
 def test_dropout_is_of_training_alone():
     config = tiny("acrostic", "ntm-lstm", model__dropout=0.5)
     trainer = train.Trainer(config)
