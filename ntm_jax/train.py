@@ -208,9 +208,9 @@ class Trainer:
 
     def _price(self, update: jax.Array) -> jax.Array:
         """The share of `train.blur_cost` and `train.write_cost` that counts: from 0 at a quarter of the updates to
-        1 at three quarters.
+        1 at three quarters; before `train.first_updates`, of those.
 
-        Before `train.first_updates`, of those. From the start they would keep heads from looking around and from writing, and nothing would be learned.
+        From the start they would keep heads from looking around and from writing, and nothing would be learned.
         """
         updates = self.config.train.updates
         first = self.config.train.get("first_updates", 0)
