@@ -41,12 +41,13 @@ CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
+def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTransformation:
     """Clipping, then the optimiser, that `config.optimizer` describes.
 
     Args:
       config: a whole config.
       updates: how many there will be; a schedule ends there.
+      first: the updates up to which it is another one, see `schedule`.
 
     Raises:
       UserError: an unknown name, or an argument that the optimiser does not take.
@@ -56,7 +57,7 @@ def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
         raise one_of("optimizer.clip", options.clip, CLIPPINGS)
     try:
         optimizer = _constructor(options.name)(
-            learning_rate=schedule(config, updates), **parse_arguments(options.arguments)
+            learning_rate=schedule(config, updates, first), **parse_arguments(options.arguments)
         )
         with jax.numpy_dtype_promotion("standard"):  # which optax counts on
             jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
@@ -70,12 +71,12 @@ def build(config: ConfigDict, updates: int) -> optax.GradientTransformation:
     return optax.chain(CLIPPINGS[options.clip](options.clip_at), optimizer)
 
 
-def schedule(config: ConfigDict, updates: int) -> optax.Schedule:
+def schedule(config: ConfigDict, updates: int, first: int = 0) -> optax.Schedule:
     """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end.
 
-    Before `train.first_updates`, if it is below `updates`, as if that were the end.
+    Before update `first`, if it is below `updates`, as if that were the end.
     """
-    whole, first = _schedule(config, updates), config.train.get("first_updates", 0)
+    whole = _schedule(config, updates)
     if not 0 < first < updates:
         return whole
     before = _schedule(config, first)

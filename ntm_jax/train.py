@@ -83,9 +83,10 @@ class Trainer:
     def __init__(self, config: ConfigDict, devices: mesh.DataParallel = mesh.DataParallel()):  # noqa: B008
         self.config, self.devices = config, devices
         self.task = tasks.make(config.task.name, **tasks.difficulty(config.task))
-        self.optimizer = optimizers.build(config, config.train.updates)
+        ends = config.train.updates, config.train.get("first_updates", 0)
+        self.optimizer = optimizers.build(config, *ends)
         self.kinds = curriculum.kinds(config, self.task)
-        self.learning_rate = optimizers.schedule(config, config.train.updates)
+        self.learning_rate = optimizers.schedule(config, *ends)
         self.structure, first = self._split(config)
         self._structures = [self._structure(kind.rows) for kind in self.kinds]
         self._first_parameters = nnx.to_pure_dict(first)
@@ -212,8 +213,7 @@ class Trainer:
 
         From the start they would keep heads from looking around and from writing, and nothing would be learned.
         """
-        updates = self.config.train.updates
-        first = self.config.train.get("first_updates", 0)
+        updates, first = (self.config.train.get(name, 0) for name in ("updates", "first_updates"))
         if 0 < first < updates:
             updates = jnp.where(update < first, first, updates)
         return jnp.clip(2 * update / updates - 0.5, 0, 1)

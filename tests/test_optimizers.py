@@ -250,3 +250,15 @@ def test_an_optimiser_that_needs_more_than_a_gradient():
     assert refused(name="lbfgs", arguments="").startswith(
         "optimizer.arguments: 'lbfgs' does not take "
     )
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_a_schedule_that_ends_and_begins_again_lower(name):
+    options = config(schedule=name, warmup=10)
+    whole, half = (optimizers.schedule(options, updates) for updates in (100, 50))
+    both = optimizers.schedule(options, 100, 50)
+    for update in (0, 5, 30, 49, 50, 51, 99, 100):
+        expected = (half if update < 50 else whole)(update)
+        assert float(both(jnp.int32(update))) == pytest.approx(float(expected), rel=1e-6)
+    # As many or more are no others.
+    assert float(optimizers.schedule(options, 100, 100)(99)) == float(whole(99))
