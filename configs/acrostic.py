@@ -9,7 +9,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     """The config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 60})
-    config.task.update({"joined": 0, "unusual": 1})
+    config.task.update({"joined": 0, "unusual": 1, "moved": 0, "varied": 0})
     config.task.update({"shortest": 1, "longest": 256})
     config.task.update({"vocabulary": 3000, "corpus": "runs/corpus/quantangshi.npz"})
     config.model.update({"embedding_size": 256, "dropout": 0.15})

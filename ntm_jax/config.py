@@ -69,7 +69,7 @@ BEFORE = {
     **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
     **{"train.write_cost": 0.0, "train.first_updates": 0, "task.zeros": 0},
     **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
-    **{"task.joined": 0, "task.unusual": 1},
+    **{"task.joined": 0, "task.unusual": 1, "task.moved": 0, "task.varied": 0},
 }
 NEEDED = (
     "task.name",

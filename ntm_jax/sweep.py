@@ -88,7 +88,8 @@ def sweep(
     free = _share_cores(min(jobs, max(len(waiting), 1)))
     running: list[Job] = []
     failed: list[int] = []
-    with tqdm(total=updates * len(every), unit="update", desc="sweep", dynamic_ncols=True) as bar:
+    total, before = updates * len(every), sum(job.updates_done() for job in every)
+    with tqdm(total=total, initial=before, unit="update", desc="sweep", dynamic_ncols=True) as bar:
         try:
             while waiting or running:
                 while waiting and free:
@@ -106,7 +107,9 @@ def sweep(
                             failed.append(job.seed)
                             tqdm.write(f"seed {job.seed} failed; see {job.log}", file=sys.stderr)
                 bar.n = sum(job.updates_done() for job in every)
-                bar.set_postfix_str(f"{len(running)} running, {len(waiting)} waiting")
+                bar.set_postfix_str(
+                    f"{len(running)} running, {len(waiting)} waiting", refresh=False
+                )
                 bar.refresh()
         finally:
             for process in [job.process for job in running if job.process is not None]:

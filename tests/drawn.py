@@ -75,6 +75,8 @@ def task_fields(draw, task):
                 "more": draw(whole(0, 100)),
                 "joined": draw(whole(0, 100)),
                 "unusual": draw(whole(1, 3) | whole(1, 100)),
+                "moved": draw(whole(0, 100)),
+                "varied": draw(whole(0, 100)),
                 "shortest": draw(whole(1, 8)),
                 "longest": draw(st.sampled_from([8, 12, 256])),
                 "vocabulary": draw(whole(verse.VOCABULARY, 30)),

@@ -17,7 +17,7 @@ from ntm_jax import config as configs
 from ntm_jax import curriculum, evaluate, losses, tasks, train
 from ntm_jax import model as models
 from ntm_jax.errors import UserError
-from ntm_jax.tasks.acrostic import bigram, corpus, scores
+from ntm_jax.tasks.acrostic import bigram, corpus, moved, scores
 from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS
 from ntm_jax.tasks.acrostic.package import RawPoem
 from ntm_jax.tasks.acrostic.task import as_episode
@@ -201,18 +201,18 @@ def line_lengths(poem):
 
 @pytest.fixture
 def of_unusual_lines(tmp_path):
-    """The task on 60 poems of lines of 5, 60 of 7 and 60 of both, by how much oftener the last are drawn."""
+    """The task, with some fields, on 60 poems of lines of 5, 60 of 7 and 60 of both."""
     usual = [RawPoem(f"{w}-{p.id}", p.paragraphs) for w in (5, 7) for p in verse.raw_poems(60, w)]
     mixed = zip(verse.raw_poems(60), verse.raw_poems(60, 7), strict=True)
     odd = [RawPoem(p.id, (*p.paragraphs, *q.paragraphs)) for p, q in mixed]
     corpus.save(corpus.build(usual + odd), tmp_path / "verse.npz")
     fields = {"vocabulary": verse.VOCABULARY, "corpus": str(tmp_path / "verse.npz")}
-    return lambda times: tasks.make("acrostic", unusual=times, **fields)
+    return lambda **more: tasks.make("acrostic", **fields, **more)
 
 
 def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_lines):
     """Those whose lines are not all of 5 characters, nor all of 7; not where they are counted."""
-    task, alike = of_unusual_lines(4), of_unusual_lines(1)
+    task, alike = of_unusual_lines(unusual=4), of_unusual_lines()
     found, times = corpus.load(task.corpus), Counter(poems(task))
     for poem, count in times.items():
         lengths = line_lengths(found.text[found.starts[poem] : found.starts[poem + 1]])
@@ -226,6 +226,67 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
     assert task.cases() == alike.cases()
 
 
+def test_linefeeds_are_moved_up_to_two_characters(of_unusual_lines):
+    """The last stays, and the characters are as they were; a poem with a line of four or fewer is left alone."""
+    poem = np.array([*range(10, 15), LINEFEED, *range(20, 27), LINEFEED, *range(30, 35), LINEFEED])
+    symbols = jnp.array([*poem, BLANK, BLANK])
+    draw = jax.jit(jax.vmap(lambda key: moved.draw(symbols, jnp.int32(len(poem)), key)))
+    found = np.asarray(draw(jax.random.split(jax.random.key(0), 500)))
+    assert np.all(found[:, len(poem) :] == BLANK)
+    places = Counter()
+    for one in found[:, : len(poem)]:
+        np.testing.assert_array_equal(one[one != LINEFEED], poem[poem != LINEFEED])
+        ends = np.flatnonzero(one == LINEFEED).tolist()
+        assert len(ends) == 3
+        assert ends[-1] == len(poem) - 1
+        places.update(ends[:2])
+    assert set(places) == {3, 4, 5, 6, 7, 11, 12, 13, 14, 15}
+    assert all(abs(count - 100) < 4.5 * math.sqrt(80) for count in places.values())
+    narrow = jnp.array([*range(10, 15), LINEFEED, *range(20, 24), LINEFEED, BLANK])
+    for key in jax.random.split(jax.random.key(1), 20):
+        np.testing.assert_array_equal(moved.draw(narrow, jnp.int32(11), key), narrow)
+
+
+def test_a_share_of_the_poems_has_its_linefeeds_moved(of_unusual_lines):
+    task = of_unusual_lines(moved=30)
+    found = corpus.load(task.corpus)
+    whole = {tuple(found.text[found.starts[i] : found.starts[i + 1]].tolist()) for i in poems(task)}
+    same = np.mean([tuple(poem) in whole for _, poem in episodes(sample(task, 400))])
+    # One whose linefeeds all stay where they are is rare: of the shortest, one in 25.
+    assert abs(same - 0.7) < 0.02 + 4.5 * math.sqrt(0.21 / 400)
+    assert all(case.task.moved == 0 for case in task.cases())
+    assert task.unseen().moved == 0
+
+
+def test_keywords_as_a_message_has_them():
+    """As many in every line, 1 to 3, in the same columns or at random places, and nothing else is shown."""
+    path = verse.corpus_path(width=7)
+    task = tasks.make("acrostic", corpus=path, vocabulary=verse.VOCABULARY, varied=100, more=60)
+    asked, apart = Counter(), Counter()
+    for shown, _ in episodes(sample(task, 600)):
+        lines = np.array(shown).reshape(-1, 8)[:, :7] != BLANK
+        (count,) = set(lines.sum(axis=1).tolist())
+        columns = {tuple(np.flatnonzero(line).tolist()) for line in lines}
+        asked[count] += 1
+        if len(lines) == 9:
+            apart[len(columns) > 1] += 1
+            if len(columns) == 1 and count == 1:
+                apart[columns.pop()] += 1
+    assert set(asked) == {1, 2, 3}
+    assert all(abs(count - 200) < 4.5 * math.sqrt(400 / 3) for count in asked.values())
+    # Of seven places from three before the end to three after the beginning, one is any.
+    total = apart[True] + apart[False]
+    assert abs(apart[True] - total / 7) < 4.5 * math.sqrt(total * 6 / 49)
+    assert {place for place in apart if isinstance(place, tuple)} == {
+        *((0,), (1,), (2,), (4,), (5,), (6,))
+    }
+    half = tasks.make("acrostic", corpus=path, vocabulary=verse.VOCABULARY, varied=50, keywords=7)
+    all_shown = np.mean([BLANK not in shown for shown, _ in episodes(sample(half, 600))])
+    assert abs(all_shown - 0.5) < 4.5 * math.sqrt(0.25 / 600)
+    assert all(case.task.varied == 0 for case in task.cases())
+    assert task.unseen().varied == 0
+
+
 @pytest.mark.parametrize(
     ("late", "last", "rows", "phases"),
     [
@@ -233,10 +294,10 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
         *((20, 60, 0.5, 2), (60, 0, 0.0, 1)),
     ],
 )
-def test_they_are_from_an_update_on_and_before_it_all_is_as_without(
+def test_what_is_rare_comes_from_an_update_on_and_before_it_all_is_as_without(
     of_unusual_lines, late, last, rows, phases
 ):
-    task, alike = of_unusual_lines(4), of_unusual_lines(1)
+    task, alike = of_unusual_lines(unusual=4, moved=20, varied=30), of_unusual_lines()
     fields = {"curriculum__late": late, "curriculum__last": last, "curriculum__rows": rows}
     fields |= {"curriculum__name": "none", "train__updates": 60}
     config = tiny("acrostic", "ntm-lstm", **fields)
@@ -248,7 +309,9 @@ def test_they_are_from_an_update_on_and_before_it_all_is_as_without(
 
     found, start = drawn(task), max(late, last)
     assert found[:start] == drawn(alike)[:start]
-    assert {kind.task.unusual for kind in found[start:]} <= {4}
+    assert {(kind.task.unusual, kind.task.moved, kind.task.varied) for kind in found[start:]} <= {
+        (4, 20, 30)
+    }
     assert all((kind.rows is not None) == (rows > 0 and u < late) for u, kind in enumerate(found))
     # Nothing is compiled that is never drawn, or twice.
     assert len(curriculum.phases(config, task)) == phases
@@ -572,6 +635,8 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         ({"more": 101}, "task.more"),
         ({"joined": 101}, "task.joined"),
         ({"unusual": 0}, "task.unusual"),
+        ({"moved": 101}, "task.moved"),
+        ({"varied": -1}, "task.varied"),
         ({"position": 256}, "task.position"),
         ({"shortest": 9, "longest": 8}, "task.shortest"),
         ({"vocabulary": 0}, "task.vocabulary"),

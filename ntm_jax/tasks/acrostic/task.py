@@ -15,7 +15,7 @@ poems of about one length, and of about as many symbols whatever that is.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ import numpy as np
 
 from ntm_jax import losses
 from ntm_jax.errors import UserError, one_of
-from ntm_jax.tasks.acrostic import bigram, corpus, joined, scores
+from ntm_jax.tasks.acrostic import bigram, corpus, joined, moved, scores
 from ntm_jax.tasks.acrostic.corpus import BLANK, END, LINEFEED, MARKS, MOST_SYMBOLS, Corpus
 from ntm_jax.tasks.base import Batch, Case, Task, opened, require
 
@@ -32,6 +32,8 @@ from ntm_jax.tasks.base import Batch, Case, Task, opened, require
 LONGEST = (32, 48, 64, 96, 144, MOST_SYMBOLS)
 FORMS = ("5x4", "7x4", "5x8", "7x8")
 USUAL_WIDTHS = (5, 7)  # characters of every line
+ONLY_LAST = {"unusual": 1, "moved": 0, "varied": 0}  # what a curriculum ends with, off
+MOST_VARIED = 3  # keywords a line, and places from either end of it
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class Acrostic(Task):
     Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
     lines as long as the first's, one after another.
     Poems whose lines are not all of 5 or all of 7 characters are few, too: training draws them `unusual` times
-    as often as others. A curriculum begins without either.
+    as often as others, and in `moved` percent of the rest it moves the linefeeds, see `moved`.
+    In `varied` percent of training's poems `keywords` and `position` are drawn, as a message may have them: 1 to
+    `MOST_VARIED` a line, at random places or in columns as near as that to either end, and nothing more.
+    A curriculum begins with none of these.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
 
@@ -59,6 +64,8 @@ class Acrostic(Task):
     more: int = 0
     joined: int = 0
     unusual: int = 1
+    moved: int = 0
+    varied: int = 0
     shortest: int = 1
     longest: int = MOST_SYMBOLS
     vocabulary: int = corpus.CHARACTERS
@@ -68,7 +75,8 @@ class Acrostic(Task):
         if self.part not in corpus.PARTS:
             raise one_of("task.part", self.part, corpus.PARTS)
         _width_and_lines(self.form)
-        for field, most in (("keywords", MOST_SYMBOLS), ("more", 100), ("joined", 100)):
+        percent = ("more", "joined", "moved", "varied")
+        for field, most in (("keywords", MOST_SYMBOLS), *((name, 100) for name in percent)):
             value = getattr(self, field)
             require(0 <= value <= most, f"task.{field}: {value} is given, 0 to {most} is allowed")
         require(
@@ -129,7 +137,7 @@ class Acrostic(Task):
 
     @property
     def early(self) -> "Acrostic":
-        return self.at(unusual=1)
+        return self.at(**ONLY_LAST)
 
     def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
         """So that all poems are drawn alike; a curriculum begins with the shortest, and joins poems late."""
@@ -166,6 +174,10 @@ class Acrostic(Task):
 
     def _episode(self, symbols: jax.Array, length: jax.Array, key: jax.Array) -> Batch:
         """Of symbols `[S]`, of which the first `length`, `[]`, are there."""
+        if self.moved:
+            drawn = jax.random.uniform(jax.random.fold_in(key, 3), maxval=100)
+            elsewhere = moved.draw(symbols, length, jax.random.fold_in(key, 4))
+            symbols = jnp.where(drawn < self.moved, elsewhere, symbols)
         present = jnp.arange(symbols.size) < length
         shown = (symbols == LINEFEED) | self._shown(symbols, present, key)
         return as_episode(symbols, shown, length)
@@ -177,19 +189,32 @@ class Acrostic(Task):
         fellows = (line[:, None] == line[None, :]) & character[None, :]
         place = jnp.arange(symbols.size)
         column = jnp.sum(fellows & (place[None, :] <= place[:, None]), axis=1)  # the first is 1
-        if self.position == 0:
-            order = jax.random.uniform(key, symbols.shape)
-        else:
-            if self.position < 0:
-                column = column - jnp.sum(fellows, axis=1) - 1  # the last is -1
-            # Of two that are equally near, the one before.
-            late = (column > self.position).astype(jnp.int32)
-            order = 2 * jnp.abs(column - self.position) + late
-        keyword = jnp.sum(fellows & (order[None, :] < order[:, None]), axis=1) < self.keywords
+        keywords, position, more = self._asked(key)
+        # Counted from the end, the last is -1.
+        counted = jnp.where(position < 0, column - jnp.sum(fellows, axis=1) - 1, column)
+        # Of two that are equally near, the one before.
+        late = (counted > position).astype(jnp.int32)
+        near = (2 * jnp.abs(counted - position) + late).astype(jnp.float32)
+        order = jnp.where(position == 0, jax.random.uniform(key, symbols.shape), near)
+        keyword = jnp.sum(fellows & (order[None, :] < order[:, None]), axis=1) < keywords
         drawn = jax.random.uniform(jax.random.fold_in(key, 2), minval=-1)
-        share = jnp.maximum(0, drawn) * self.more / 100
+        share = jnp.maximum(0, drawn) * more / 100
         also = jax.random.uniform(jax.random.fold_in(key, 1), symbols.shape) < share
         return character & (keyword | also)
+
+    def _asked(self, key: jax.Array) -> tuple[Any, Any, Any]:
+        """`keywords`, `position` and `more` of one episode, `[]` each."""
+        if not self.varied:
+            return self.keywords, self.position, self.more
+        varied_key, keywords_key, position_key = jax.random.split(jax.random.fold_in(key, 5), 3)
+        varied = jax.random.uniform(varied_key, maxval=100) < self.varied
+        keywords = jax.random.randint(keywords_key, (), 1, MOST_VARIED + 1)
+        position = jax.random.randint(position_key, (), -MOST_VARIED, MOST_VARIED + 1)
+        return (
+            jnp.where(varied, keywords, self.keywords),
+            jnp.where(varied, position, self.position),
+            jnp.where(varied, 0, self.more),
+        )
 
     # Evaluation: every poem of a part once, or some of them, evenly spread.
 
@@ -210,10 +235,9 @@ class Acrostic(Task):
 
     def unseen(self) -> "Acrostic":
         """Validation poems of about one length."""
-        part = self.at(
-            joined=0, unusual=1, part="validation" if self.part == "train" else self.part
-        )
-        return part.shapes[len(part.shapes) // 2]
+        part = "validation" if self.part == "train" else self.part
+        every = self.at(part=part, joined=0, **ONLY_LAST)
+        return every.shapes[len(every.shapes) // 2]
 
     def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
         return scores.measures(batch, logits, self.answer_steps, MOST_SYMBOLS)
@@ -231,8 +255,8 @@ class Acrostic(Task):
     def cases(self) -> list[Case]:
         """Of the test part, or of the part that this task is of if that is not what is trained on."""
         part = "test" if self.part == "train" else self.part
-        every = self.at(part=part, form="", keywords=1, position=0, more=0, joined=0, unusual=1)
-        every = every.at(shortest=1, longest=MOST_SYMBOLS)
+        every = self.at(part=part, form="", keywords=1, position=0, more=0, joined=0)
+        every = every.at(**ONLY_LAST, shortest=1, longest=MOST_SYMBOLS)
         asked: dict[str, dict[str, int | str]] = {"any": {}}
         asked |= {f"form_{form}": {"form": form} for form in FORMS}
         asked |= {"first": {"position": 1}, "last": {"position": -1}, "three": {"keywords": 3}}
