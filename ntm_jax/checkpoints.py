@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax import nnx
 from ml_collections import ConfigDict
@@ -318,7 +319,8 @@ def load_as(
         if update is None:
             raise UserError(f"--workdir: {workdir} holds no checkpoint; train first")
         restored = checkpoints.restore_parameters(update, nnx.to_pure_dict(parameters))
-    return nnx.merge(structure, restored), update
+    # What several processes saved comes back as NumPy's arrays.
+    return nnx.merge(structure, jax.tree.map(jnp.asarray, restored)), update
 
 
 def resized(

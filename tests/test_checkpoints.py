@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from test_config import quick_compile, tiny
 
 import ntm_jax
@@ -115,6 +116,16 @@ def test_the_whole_training_state_comes_back(tmp_path):
 
 
 # ---- Another number of rows
+
+
+def test_what_several_processes_saved_is_on_the_device_too(tmp_path, monkeypatch):
+    """They save copies that are NumPy's, and a model of those could not be used in a function to be compiled."""
+    with monkeypatch.context() as many:
+        many.setattr(checkpoints.processes, "count", lambda: 2)
+        save(tmp_path, tiny("copy", "ntm-lstm"))
+    leaves = jax.tree.leaves(nnx.split(ntm_jax.load(tmp_path))[1])
+    assert leaves
+    assert all(isinstance(leaf, jax.Array) for leaf in leaves)
 
 
 @pytest.mark.parametrize("memory", ["constant", "learned_row", "random"])
