@@ -36,8 +36,9 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.task.joined = 40
     config.curriculum.late = 4000
     config.train.write_cost = 0.1
-    # At last, at a higher rate again, more of those whose linefeeds are hard to tell.
-    config.task.unusual = 3
+    # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
+    # hard to tell, and keywords as messages have them.
+    config.task.update({"unusual": 4, "moved": 15, "varied": 60})
     config.curriculum.last = config.train.first_updates = 12000
-    config.train.updates = 18000
+    config.train.updates = 30000
     return config

@@ -47,9 +47,9 @@ class Acrostic(Task):
     Long poems are few: `joined` percent of training's symbols are of episodes of several poems instead, of
     lines as long as the first's, one after another.
     Poems whose lines are not all of 5 or all of 7 characters are few, too: training draws them `unusual` times
-    as often as others, and in `moved` percent of the rest it moves the linefeeds, see `moved`.
+    as often as others, and in `moved` percent of all it moves the linefeeds, see `ntm_jax.tasks.acrostic.moved`.
     In `varied` percent of training's poems `keywords` and `position` are drawn, as a message may have them: 1 to
-    `MOST_VARIED` a line, at random places or in columns as near as that to either end, and nothing more.
+    `MOST_VARIED` a line, at random places or in columns at most that far from either end, and nothing more.
     A curriculum begins with none of these.
     `vocabulary` is how many characters have numbers of their own, `corpus` the file.
     """
