@@ -115,9 +115,6 @@ def test_the_whole_training_state_comes_back(tmp_path):
     assert found[2] == 12.5
 
 
-# ---- Another number of rows
-
-
 def test_what_several_processes_saved_is_on_the_device_too(tmp_path, monkeypatch):
     """They save copies that are NumPy's, and a model of those could not be used in a function to be compiled."""
     with monkeypatch.context() as many:
@@ -126,6 +123,9 @@ def test_what_several_processes_saved_is_on_the_device_too(tmp_path, monkeypatch
     leaves = jax.tree.leaves(nnx.split(ntm_jax.load(tmp_path))[1])
     assert leaves
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
+
+
+# ---- Another number of rows
 
 
 @pytest.mark.parametrize("memory", ["constant", "learned_row", "random"])

@@ -226,7 +226,7 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
     assert task.cases() == alike.cases()
 
 
-def test_linefeeds_are_moved_up_to_two_characters(of_unusual_lines):
+def test_linefeeds_are_moved_up_to_two_characters():
     """The last stays, and the characters are as they were; a poem with a line of four or fewer is left alone."""
     poem = np.array([*range(10, 15), LINEFEED, *range(20, 27), LINEFEED, *range(30, 35), LINEFEED])
     symbols = jnp.array([*poem, BLANK, BLANK])
