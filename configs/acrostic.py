@@ -38,7 +38,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.write_cost = 0.1
     # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
     # hard to tell, and keywords as messages have them.
-    config.task.update({"unusual": 4, "moved": 15, "varied": 60})
+    config.task.update({"unusual": 3, "moved": 30, "varied": 70})
     config.curriculum.last = config.train.first_updates = 12000
-    config.train.updates = 30000
+    config.train.updates = 24000
     return config

@@ -112,20 +112,21 @@
     picture(write, read, labels, size);
   }
 
-  // A character is written after it was put in, and may be read long before it is due.
+  // A character may be written some steps after it was put in, and read long before it is due.
   function table(write, read, symbols, size) {
     const head = ["character", "written to row", "weight", "read most at", "weight", "when due"];
-    const rows = answer.places.map((place) => {
-      const row = largest(write.map((steps) => steps[place]));
-      const answers = symbols.map((_, i) => read[row][size + i]);
+    const rows = answer.places.map((place, i) => {
+      const meanwhile = write.map((steps) => steps.slice(place, answer.places[i + 1] ?? size));
+      const row = largest(meanwhile.map((steps) => steps.reduce((a, b) => a + b, 0)));
+      const answers = symbols.map((_, step) => read[row][size + step]);
       const most = largest(answers);
-      const cells = [row, NTM.fixed(write[row][place]), `${symbols[most]} (${most + 1})`, NTM.fixed(answers[most]), NTM.fixed(answers[place])];
+      const cells = [row, NTM.fixed(Math.max(...meanwhile[row])), `${symbols[most]} (${most + 1})`, NTM.fixed(answers[most]), NTM.fixed(answers[place])];
       return element("tr", {}, element("th", { scope: "row", lang: "zh-Hant" }, symbols[place]), ...cells.map((x) => element("td", {}, String(x))));
     });
     const titles = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
     $("kept").replaceChildren(titles, ...rows);
     $("memory-text").textContent =
-      "For each character of the message: the row that was written to most when it was shown, and how much of that row all heads together read while the poem was written.";
+      "For each character of the message: the row that was written to most from then until the next was shown, and how much of that row all heads together read while the poem was written.";
   }
 
   function picture(write, read, labels, size) {
