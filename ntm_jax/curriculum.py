@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ntm_jax import mesh, tasks
+from ntm_jax import tasks
 from ntm_jax.checkpoints import resized
 
 
@@ -14,7 +14,7 @@ class Kind(NamedTuple):
     """Batches of one shape."""
 
     task: tasks.Task  # of one shape
-    sequences: int  # a multiple of the devices that share them
+    sequences: int
     rows: int | None  # of memory; None for all that the model has
 
 
@@ -50,13 +50,12 @@ def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
     Raises:
       UserError: `curriculum.rows` for a model whose memory cannot have fewer.
     """
-    devices = mesh.wanted_devices(config)
     found = []
     for phase in phases(config, task):
         sizes = phase.task.sequences(config.train.batch_size)
         for shape, size in zip(phase.task.shapes, sizes, strict=True):
             rows = tight_rows(config, shape) if phase.tight else None
-            found.append(Kind(shape, max(1, size // devices) * devices, rows))
+            found.append(Kind(shape, size, rows))
     return tuple(found)
 
 

@@ -1,6 +1,7 @@
 """A model of symbols around a model of vectors: one table of vectors in front of it and behind it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from flax import nnx
 
 from ntm_jax.cell import NTMCell
 from ntm_jax.lstm import LSTM
+
+Draw = Callable[[jax.Array, float, tuple[int, ...]], jax.Array]  # as jax.random.bernoulli
 
 
 class Embedded(nnx.Module):
@@ -44,21 +47,31 @@ class Embedded(nnx.Module):
         """The core's."""
         return self.core.initial_state(batch_shape, key)
 
-    def embed(self, symbols: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    def embed(
+        self,
+        symbols: jax.Array,
+        key: jax.Array | None = None,
+        draw: Draw = jax.random.bernoulli,
+    ) -> jax.Array:
         """Whole numbers `[..., 1]` -> the core's inputs `[..., E]`; `key` is for dropout, None leaves it out."""
         table = self.table[...]
         rows = table[symbols[..., 0]] * jnp.asarray(math.sqrt(table.shape[1]), table.dtype)
-        return self._dropped(rows, key)
+        return self._dropped(rows, key, draw)
 
-    def logits(self, outputs: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """The core's outputs `[..., E]` -> `[..., V]`; `key` as in `embed`."""
+    def logits(
+        self,
+        outputs: jax.Array,
+        key: jax.Array | None = None,
+        draw: Draw = jax.random.bernoulli,
+    ) -> jax.Array:
+        """The core's outputs `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
         bias = self.bias[...]
-        scores = self._dropped(outputs, key) @ self.table[...].T
+        scores = self._dropped(outputs, key, draw) @ self.table[...].T
         return scores + jnp.broadcast_to(bias, scores.shape)
 
-    def _dropped(self, values: jax.Array, key: jax.Array | None) -> jax.Array:
+    def _dropped(self, values: jax.Array, key: jax.Array | None, draw: Draw) -> jax.Array:
         if key is None or not self.dropout:
             return values
         kept = 1 - self.dropout
-        there = jax.random.bernoulli(key, kept, values.shape)
+        there = draw(key, kept, values.shape)
         return jnp.where(there, values / kept, 0)

@@ -1,7 +1,8 @@
 """Data parallelism: a batch's sequences shared among devices, each of which has all parameters.
 
-    shard k of K draws sequences k B/K to (k+1) B/K of the update's batch of B
+    shard k of K draws sequences k ⌈B/K⌉ to (k+1) ⌈B/K⌉ of the update's batch of B
     and computes its part of the loss's gradient, a sum over its sequences;
+    the last shards have fewer, and what they draw in place of the rest counts for nothing;
     Σ_k of all parts, one buffer, is the gradient of one device with the whole batch.
 
 The loop of updates runs on every device, and all of them come to the same parameters.
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -36,11 +38,6 @@ class DataParallel:
         """K."""
         return 1 if self.mesh is None else self.mesh.size
 
-    @property
-    def number(self) -> jax.Array | int:
-        """Which of them this is, from 0; inside a function of `jit`."""
-        return 0 if self.mesh is None else jax.lax.axis_index(AXIS)
-
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
         """`jax.jit` of a function of replicated arguments and results that every device runs."""
         if self.mesh is None:
@@ -50,11 +47,27 @@ class DataParallel:
         return jax.jit(sharded(function, in_specs=EVERYWHERE), **options)
 
     def part(self, values: jax.Array) -> jax.Array:
-        """This device's B/K of `[B, ...]`; inside a function of `jit`."""
+        """This device's ⌈B/K⌉ of `[B, ...]`, beyond the last the last again; inside a function of `jit`."""
         if self.mesh is None:
             return values
-        size = values.shape[0] // self.devices
-        return jax.lax.dynamic_slice_in_dim(values, jax.lax.axis_index(AXIS) * size, size)
+        return values[jnp.minimum(self._places(len(values)), len(values) - 1)]
+
+    def counted(self, sequences: int) -> jax.Array | None:
+        """Which of this device's part of B sequences are not beyond the last, `[⌈B/K⌉]`; None: all."""
+        return self._places(sequences) < sequences if sequences % self.devices else None
+
+    def bernoulli(
+        self, key: jax.Array, p: float, shape: tuple[int, ...], *, sequences: int
+    ) -> jax.Array:
+        """`jax.random.bernoulli` of `[T, B, ...]`, and of that this device's part, of `shape` `[T, ⌈B/K⌉, ...]`."""
+        if self.mesh is None:
+            return jax.random.bernoulli(key, p, shape)
+        whole = jax.random.bernoulli(key, p, (shape[0], sequences, *shape[2:]))
+        return jnp.moveaxis(self.part(jnp.moveaxis(whole, 1, 0)), 0, 1)
+
+    def _places(self, sequences: int) -> jax.Array:
+        each = -(-sequences // self.devices)
+        return jax.lax.axis_index(AXIS) * each + jnp.arange(each)
 
     def total(self, tree: Any) -> Any:
         """Σ over the devices of every number of a tree, in one all-reduce; inside a function of `jit`."""

@@ -15,7 +15,7 @@ from ntm_jax import rows_last
 from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
-from ntm_jax.embedded import Embedded
+from ntm_jax.embedded import Draw, Embedded
 from ntm_jax.errors import UserError, one_of
 from ntm_jax.heads import Controls
 from ntm_jax.linear import frozen, scan_with_taps, tapped
@@ -133,6 +133,7 @@ def logits(
     *,
     key: jax.Array | None = None,
     dropout: jax.Array | None = None,
+    draw: Draw = jax.random.bernoulli,
     answers: tuple[jax.Array, int] | None = None,
     clip_state_at: float = 0.0,
     writing: bool = False,
@@ -144,6 +145,7 @@ def logits(
       inputs: `[T, B, input_size]`.
       key: for a random initial state.
       dropout: the key for it, where the model has some; None leaves it out.
+      draw: what draws it.
       answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
       clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
         0 for no limit. For a model without memory there is none.
@@ -155,10 +157,10 @@ def logits(
     _check(model, inputs)
     if isinstance(model, Embedded):
         keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
-        embedded = model.embed(inputs, keys[0])
+        embedded = model.embed(inputs, keys[0], draw)
         options: Any = {"clip_state_at": clip_state_at, "writing": writing}
         outputs, use = logits(model.core, embedded, key=key, answers=answers, **options)
-        return model.logits(outputs, keys[1]), use
+        return model.logits(outputs, keys[1], draw), use
 
     def answered(values: jax.Array) -> jax.Array:
         return values if answers is None else window(values, *answers)

@@ -155,8 +155,9 @@ class Trainer:
                 key = model_key
                 if self.devices.devices > 1:
                     key = part(jax.random.split(model_key, kind.sequences))
-                dropout = jax.random.fold_in(jax.random.fold_in(model_key, 0), self.devices.number)
-                loss = partial(self._loss, structure, task=kind.task, batch=batch, price=price)
+                # The second 0 was the device's number once, and what ships was drawn so.
+                dropout = jax.random.fold_in(jax.random.fold_in(model_key, 0), 0)
+                loss = partial(self._loss, structure, kind=kind, batch=batch, price=price)
                 return jax.grad(loss, has_aux=True)(parameters, key=key, dropout=dropout)
 
             return gradient
@@ -171,7 +172,7 @@ class Trainer:
         self,
         structure: Any,
         parameters: Parameters,
-        task: tasks.Task,
+        kind: curriculum.Kind,
         batch: tasks.Batch,
         key: jax.Array,
         dropout: jax.Array,
@@ -182,7 +183,7 @@ class Trainer:
         Of several devices, this one's part. A batch that has more sequences, because they are shorter, counts
         for no more.
         """
-        model = nnx.merge(structure, parameters)
+        model, task = nnx.merge(structure, parameters), kind.task
         # Of a batch's mean, a sequence's derivatives are as many times smaller.
         limit = self.config.optimizer.get("clip_state_at", 0.0) / self.config.train.batch_size
         scored, answers = (batch.targets, batch.mask), None
@@ -192,19 +193,23 @@ class Trainer:
         write_cost = self.config.train.get("write_cost", 0.0)
         options = {"key": key, "dropout": dropout, "answers": answers, "clip_state_at": limit}
         options["writing"] = bool(write_cost)
+        options["draw"] = partial(self.devices.bernoulli, sequences=kind.sequences)
         logits, use = models.logits(model, batch.inputs, **options)
-        nats = self._mean(task.outputs.nats(logits, *scored))
-        errors = self._mean(task.outputs.errors(logits, *scored))
+        mean = partial(self._mean, self.devices.counted(kind.sequences))
+        nats = mean(task.outputs.nats(logits, *scored))
+        errors = mean(task.outputs.errors(logits, *scored))
         cost, blur_cost = nats, self.config.train.blur_cost
         if blur_cost:
-            cost += price * blur_cost * self._mean(jnp.sum(use.blur, axis=0))
+            cost += price * blur_cost * mean(jnp.sum(use.blur, axis=0))
         if use.writing is not None:
             writing = jnp.where(batch.mask > 0, use.writing, 0)
-            cost += price * write_cost * self._mean(jnp.sum(writing, axis=0))
+            cost += price * write_cost * mean(jnp.sum(writing, axis=0))
         return cost, (nats, errors)
 
-    def _mean(self, costs: jax.Array) -> jax.Array:
-        """Over the batch, of each sequence's; of several devices, this one's part of it."""
+    def _mean(self, counted: jax.Array | None, costs: jax.Array) -> jax.Array:
+        """Over the batch, of each sequence's `[B]`; of several devices, this one's part of it."""
+        if counted is not None:
+            costs = jnp.where(counted, costs, 0)
         return jnp.sum(costs) / self.config.train.batch_size
 
     def _price(self, update: jax.Array) -> jax.Array:

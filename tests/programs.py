@@ -36,15 +36,16 @@ def environment(base):
     }
 
 
-def flags(workdir, **fields):
-    """A tiny copy run on a command line."""
-    overrides = tiny_overrides(**(USUAL | fields))
-    first = ["--config", str(ROOT / "configs" / "copy.py"), "--workdir", str(workdir)]
+def flags(workdir, task="copy", model="ntm-ff", **fields):
+    """A tiny run on a command line."""
+    overrides = tiny_overrides(task, model, **(USUAL | fields))
+    config = ROOT / "configs" / f"{task}.py"
+    first = ["--config", f"{config}:{model}", "--workdir", str(workdir)]
     return [*first, *(f"--config.{override}" for override in overrides)]
 
 
 def start(base, workdir, *more, first="", pass_fds=(), **fields):
-    """`ntm_jax.main` on a tiny copy run, its output in pipes.
+    """`ntm_jax.main` on a tiny run, its output in pipes.
 
     Args:
       base: the test session's temporary folder.
@@ -52,7 +53,7 @@ def start(base, workdir, *more, first="", pass_fds=(), **fields):
       more: flags.
       first: Python to run in the process before the program.
       pass_fds: what the process gets open.
-      fields: of the config, like `train__updates=3`.
+      fields: of the config, like `train__updates=3`, and which `task` and `model`, if not copy's first.
     """
     code = f"from ntm_jax import main\n{first}\nmain.main()"
     process = subprocess.Popen(

@@ -37,7 +37,8 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
     state = trainer.initial_state()
     batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), config.train.batch_size)
     drawn = {"key": jax.random.key(0), "dropout": jax.random.key(0), "price": jnp.zeros(())}
-    loss = functools.partial(trainer._loss, trainer.structure, task=trainer.task, batch=batch)
+    (kind,) = trainer.kinds
+    loss = functools.partial(trainer._loss, trainer.structure, kind=kind, batch=batch)
     gradient = jax.jit(jax.grad(lambda p: loss(p, **drawn)[0]))(state.parameters)
     after = benchmark.plain_update(trainer)(state).parameters
     rate = config.optimizer.learning_rate

@@ -26,6 +26,25 @@ RUN = {
     "curriculum__name": "growing",
     "curriculum__updates": 10,
 }
+# Steps so large that in float32 they are not equal.
+LARGE = RUN | {"optimizer__learning_rate": 0.01}
+# Batches that two cannot share alike, of 3 sequences or of one, and dropout.
+UNEVEN = {
+    "task": "acrostic",
+    "model": "ntm-lstm",
+    "model__dropout": 0.25,
+    "train__updates": UPDATES,
+    "train__first_updates": 0,
+    "train__batch_size": 2,
+    "train__log_every": 2,
+    "train__write_cost": 0.1,
+    "optimizer__learning_rate": 0.01,
+    "task__joined": 0,
+    "curriculum__name": "none",
+    "curriculum__rows": 0.0,
+    "curriculum__late": 0,
+    "curriculum__last": 0,
+}
 # What programs do before they begin.
 NO_EVALUATION = """
 from ntm_jax import evaluate
@@ -38,8 +57,9 @@ copy.Copy.cases = lambda task: [base.Case("as_trained", {}, task)]
 DOUBLE = """
 import jax
 jax.config.update("jax_enable_x64", True)
-from ntm_jax import cell
-cell.NTMCell.__init__.__kwdefaults__["param_dtype"] = float
+from ntm_jax import cell, embedded
+for module in (cell.NTMCell, embedded.Embedded):
+    module.__init__.__kwdefaults__["param_dtype"] = float
 """
 SLOWLY = """
 import time
@@ -64,14 +84,14 @@ def none_left():
         programs.STARTED.pop().kill()
 
 
-def train_alone(base, workdir, first="", **fields):
-    process = programs.start(base, workdir, first=NO_EVALUATION + first, **(RUN | fields))
+def train_alone(base, workdir, first="", run=RUN, **fields):
+    process = programs.start(base, workdir, first=NO_EVALUATION + first, **(run | fields))
     assert programs.end(process)[0] == 0
 
 
-def train_together(base, workdir, count, first="", **fields):
+def train_together(base, workdir, count, first="", run=RUN, **fields):
     both = programs.start_together(
-        base, workdir, count, first=NO_EVALUATION + first, **(RUN | fields)
+        base, workdir, count, first=NO_EVALUATION + first, **(run | fields)
     )
     assert [status for status, _ in programs.end_together(both)] == [0] * count
 
@@ -115,11 +135,10 @@ def test_two_then_one_then_four_are_as_one(tmp_path, straight):
 
 
 @pytest.mark.slow
-def test_in_float64_they_are_equal_but_for_rounding(tmp_path):
-    """With steps so large that in float32 they are not."""
-    large = {"optimizer__learning_rate": 0.01}
-    train_alone(tmp_path.parent, tmp_path / "one", first=DOUBLE, **large)
-    train_together(tmp_path.parent, tmp_path / "two", 2, first=DOUBLE, **large)
+@pytest.mark.parametrize("run", [LARGE, UNEVEN], ids=["large", "uneven"])
+def test_in_float64_they_are_equal_but_for_rounding(tmp_path, run):
+    train_alone(tmp_path.parent, tmp_path / "one", first=DOUBLE, run=run)
+    train_together(tmp_path.parent, tmp_path / "two", 2, first=DOUBLE, run=run)
     one, two = (read(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     assert len(one) == len(two) == UPDATES / 2
     for a, b in zip(one, two, strict=True):
