@@ -53,7 +53,7 @@ class Embedded(nnx.Module):
         key: jax.Array | None = None,
         draw: Draw = jax.random.bernoulli,
     ) -> jax.Array:
-        """Whole numbers `[..., 1]` -> the core's inputs `[..., E]`; `key` is for dropout, None leaves it out."""
+        """Whole numbers `[..., 1]` -> the core's inputs `[..., E]`; `key` is for dropout, drawn by `draw`; None leaves it out."""
         table = self.table[...]
         rows = table[symbols[..., 0]] * jnp.asarray(math.sqrt(table.shape[1]), table.dtype)
         return self._dropped(rows, key, draw)

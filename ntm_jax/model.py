@@ -145,7 +145,7 @@ def logits(
       inputs: `[T, B, input_size]`.
       key: for a random initial state.
       dropout: the key for it, where the model has some; None leaves it out.
-      draw: what draws it.
+      draw: draws what it keeps, as `jax.random.bernoulli` does.
       answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
       clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
         0 for no limit. For a model without memory there is none.

@@ -126,7 +126,7 @@
     const titles = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
     $("kept").replaceChildren(titles, ...rows);
     $("memory-text").textContent =
-      "For each character of the message: the row that was written to most from then until the next was shown, and how much of that row all heads together read while the poem was written.";
+      "For each character of the message: the row that was written to most from when it was shown until the next was, and how much of that row all heads together read while the poem was written.";
   }
 
   function picture(write, read, labels, size) {
