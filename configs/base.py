@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from ntm_jax.errors import one_of
+from ntm_jax.errors import unknown_choice
 
 # The paper's three models; everything else is in the task's config.
 MODELS = {
@@ -15,7 +15,7 @@ MODELS = {
 def get_config(model: str) -> ConfigDict:
     """The fields and their usual values for the model called `model`."""
     if model not in MODELS:
-        raise one_of("model", model, MODELS)
+        raise unknown_choice("model", model, MODELS)
     config = ConfigDict()
     config.seed = 0
     config.task = ConfigDict()
@@ -52,7 +52,7 @@ def get_config(model: str) -> ConfigDict:
             "updates": 10_000,
             "first_updates": 0,  # up to there the rate and the costs are as if these were all, then begin again
             "batch_size": 8,
-            "blur_cost": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.train
+            "blur_cost": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.training.trainer
             "write_cost": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too
             "log_every": 100,
             "checkpoint_every": 1000,

@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ntm_jax.errors import UserError, one_of
+from ntm_jax.errors import UserError, unknown_choice
 
 # Field -> least and most allowed. A field that a config does not have is not checked.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -102,7 +102,7 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     return _overridden(_get_config(Path(path), model), overrides)
 
 
-def of_run(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
+def load_run(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     """The config of the run in a folder, with fields overridden as in `load`.
 
     Raises:
@@ -111,7 +111,7 @@ def of_run(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     path = workdir / "config.json"
     if not path.is_file():
         raise UserError(f"--workdir: {workdir} holds no run; train one first")
-    return _overridden(from_json(path), overrides)
+    return _overridden(read(path), overrides)
 
 
 def check(config: ConfigDict) -> None:
@@ -137,14 +137,14 @@ def check(config: ConfigDict) -> None:
         elif field.startswith(("task.", "model.")) and not isinstance(value, str | int | None):
             raise UserError(f"{field}: {value!r} is given, a name or a whole number is needed")
     if config.curriculum.name not in CURRICULA:
-        raise one_of("curriculum.name", config.curriculum.name, CURRICULA)
+        raise unknown_choice("curriculum.name", config.curriculum.name, CURRICULA)
     if values.get("curriculum.rows") and not values.get("curriculum.late"):
         raise UserError(
             f"curriculum.rows: {config.curriculum.rows} is for the updates before curriculum.late, which is 0; "
             "set it to an update"
         )
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
-        raise one_of("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
+        raise unknown_choice("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
     devices = values.get("mesh.data", 1)
     if config.train.batch_size % devices:
         raise UserError(
@@ -197,12 +197,34 @@ def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     return None
 
 
+def with_memory_size(
+    config: ConfigDict, memory_size: int, field: str = "evaluate.memory_size"
+) -> ConfigDict:
+    """The config with another number of memory rows, which `field` asks for.
+
+    Raises:
+      UserError: the model has no memory, or learned something for each row.
+    """
+    if config.model.kind != "ntm":
+        raise UserError(f"{field}: an lstm has no memory; leave it at 0")
+    for part in ("initial_memory", "initial_weighting"):
+        if config.model[part] == "learned" and memory_size != config.model.memory_size:
+            raise UserError(
+                f"{field}: model.{part}='learned' has values for each of "
+                f"{config.model.memory_size} rows, so {memory_size} rows cannot be used"
+            )
+    config = ConfigDict(json.loads(to_json(config)))
+    config.model.memory_size = memory_size
+    check(config)
+    return config
+
+
 def to_json(config: ConfigDict) -> str:
     """The config as JSON text."""
     return json.dumps(config.to_dict(), indent=2) + "\n"
 
 
-def from_json(path: Path) -> ConfigDict:
+def read(path: Path) -> ConfigDict:
     """The config in a run's `config.json`.
 
     Raises:

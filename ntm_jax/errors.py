@@ -11,7 +11,7 @@ class UserError(ValueError):
         super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
 
 
-def one_of(field: str, given: object, allowed: object) -> UserError:
+def unknown_choice(field: str, given: object, allowed: object) -> UserError:
     """An error for a `field` whose value `given` is not among the names in `allowed`."""
     names = ", ".join(sorted(map(str, allowed)))  # type: ignore[call-overload]
     return UserError(f"{field}: {given!r} is unknown; choose one of {names}")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntm_jax import stopping
-from ntm_jax.command_line import Parser, config_overrides, exit_clearly
+from ntm_jax import signals
+from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-    from ntm_jax import processes
+    from ntm_jax.distributed import cluster
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -112,10 +112,10 @@ def run(arguments: Sequence[str]) -> None:
 def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs
-    from ntm_jax import evaluate
+    from ntm_jax.evaluation import evaluate
 
     if options.config is None:
-        config = configs.of_run(options.workdir, overrides)
+        config = configs.load_run(options.workdir, overrides)
     else:
         config = configs.load(options.config, overrides)
     workdir = options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
@@ -126,9 +126,9 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
     print(f"{workdir}: evaluation.json, figures/")
 
 
-def _meeting(options: argparse.Namespace) -> "processes.Meeting":
+def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
     """From the flags, or the environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
-    from ntm_jax import processes
+    from ntm_jax.distributed import cluster
 
     def number(flag: int | None, name: str) -> int | None:
         text = os.environ.get(name)
@@ -138,7 +138,7 @@ def _meeting(options: argparse.Namespace) -> "processes.Meeting":
             raise UserError(f"{name}: {text!r} is given, a whole number is needed")
         return int(text)
 
-    return processes.Meeting(
+    return cluster.ClusterSpec(
         options.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"),
         number(options.processes, "JAX_NUM_PROCESSES"),
         number(options.process, "JAX_PROCESS_ID"),
@@ -146,25 +146,27 @@ def _meeting(options: argparse.Namespace) -> "processes.Meeting":
     )
 
 
-def _train(config: "ConfigDict", workdir: Path, meeting: "processes.Meeting") -> bool:
+def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") -> bool:
     """Trains, with others if they were asked for; whether this process is to evaluate."""
-    from ntm_jax import mesh, processes, train
+    from ntm_jax.distributed import cluster, collectives
+    from ntm_jax.training import data_parallel, loop
 
     # One that was asked for nothing never waits for anyone.
-    if meeting.asked or mesh.wanted_devices(config) > 1:
-        processes.join(meeting)
+    if meeting.asked or data_parallel.wanted_devices(config) > 1:
+        cluster.join(meeting)
     try:
-        train.train(config, workdir)
-    except stopping.Stopped as stopped:
-        if not isinstance(stopped, processes.Lost):
-            processes.leave()
+        loop.train(config, workdir)
+    except signals.Stopped as stopped:
+        if not isinstance(stopped, cluster.PeerLost):
+            cluster.leave()
         raise
-    processes.leave()
-    return processes.first()
+    cluster.leave()
+    return collectives.is_first()
 
 
 def _evaluate_weights(path: Path) -> None:
-    from ntm_jax import evaluate, weights
+    from ntm_jax.evaluation import evaluate
+    from ntm_jax.storage import weights
 
     found = weights.load(path)
     model = found.model(found.config.evaluate.memory_size or None)
@@ -172,15 +174,15 @@ def _evaluate_weights(path: Path) -> None:
 
 
 def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
-    from ntm_jax import checkpoints
     from ntm_jax import config as configs
+    from ntm_jax.storage import run_folder
     from ntm_jax.web import report, sources, viewer
 
     first = options.weights or options.workdir
     if options.config is not None:
         config = configs.load(options.config, overrides)
         first = first or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
-        checkpoints.same_run(first, config)
+        run_folder.same_run(first, config)
     paths = [first] if first else sources.find_runs(Path("runs"))
     shown = sources.open_sources([*paths, *options.beside])
     if not shown:
@@ -199,7 +201,7 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def main() -> None:
     """The program."""
-    exit_clearly(run)
+    run_program(run)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ntm_jax.command_line import Parser, config_overrides, exit_clearly
+from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -70,8 +70,8 @@ def sweep(
       UserError: something in the config, before any run starts.
     """
     from ntm_jax import config as configs
-    from ntm_jax import train
-    from ntm_jax.checkpoints import same_run
+    from ntm_jax.storage.run_folder import same_run
+    from ntm_jax.training.trainer import Trainer
 
     every = []
     for seed in seeds:
@@ -80,7 +80,7 @@ def sweep(
         if (job.folder / "config.json").exists():
             same_run(job.folder, checked)
         every.append(job)
-    train.Trainer(checked)  # names and combinations, before any process starts
+    Trainer(checked)  # names and combinations, before any process starts
     updates = checked.train.updates
 
     workdir.mkdir(parents=True, exist_ok=True)
@@ -120,11 +120,11 @@ def sweep(
     text = json.dumps(result, indent=2) + "\n"
     (workdir / "summary.json").write_text(text, encoding="utf-8")
     if len(failed) < len(every):
-        from ntm_jax import plots
+        from ntm_jax.evaluation import figures
 
         curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
         done = {name: path for name, path in curves.items() if path.exists()}
-        plots.save(plots.learning_curves(done), workdir / "learning_curves.png")
+        figures.save(figures.learning_curves(done), workdir / "learning_curves.png")
     return result
 
 
@@ -152,9 +152,9 @@ def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
 
 def _solved(folder: Path) -> dict[str, float] | None:
     from ntm_jax import config as configs
-    from ntm_jax import metrics
+    from ntm_jax.training import metrics
 
-    config = configs.from_json(folder / "config.json")
+    config = configs.read(folder / "config.json")
     goal, easier = config.train.solved_below, configs.easier_updates(config)
     return metrics.first_below(folder / "metrics.csv", goal, easier)
 
@@ -265,4 +265,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    exit_clearly(run)
+    run_program(run)

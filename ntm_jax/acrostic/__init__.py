@@ -1,1 +1,1 @@
-"""Acrostics for people: a message goes in, poems come out that carry it."""
+"""Acrostics: a poem of the Tang with given characters in given places."""

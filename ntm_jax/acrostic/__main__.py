@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntm_jax.command_line import Parser, exit_clearly
+from ntm_jax.cli import Parser, run_program
 from ntm_jax.errors import UserError
 
 MODEL = Path("runs/pretrained/acrostic-ntm-lstm")
@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     options = vars(parser().parse_args(arguments))
     workdir = options.pop("model")
-    from ntm_jax.acrostic.ask import Request, answer
+    from ntm_jax.acrostic.request import Request, answer
     from ntm_jax.acrostic.writer import Writer
 
     request = Request(**options)
@@ -86,4 +86,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    exit_clearly(run)
+    run_program(run)

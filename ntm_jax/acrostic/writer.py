@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ntm_jax import checkpoints, losses
 from ntm_jax import config as configs
-from ntm_jax.acrostic.form import Form, Rules
-from ntm_jax.cell import NTMState
-from ntm_jax.embedded import Embedded
+from ntm_jax.acrostic.corpus import END, LINEFEED, MARKS, VOCABULARY
+from ntm_jax.acrostic.rules import Form, Rules
 from ntm_jax.errors import UserError
-from ntm_jax.tasks.acrostic.corpus import END, LINEFEED, MARKS, VOCABULARY
+from ntm_jax.models.cell import NTMState
+from ntm_jax.models.token_model import Embedded
+from ntm_jax.storage import restore
+from ntm_jax.tasks import losses
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Writer:
         Raises:
           UserError: there is none, or the run is of another task.
         """
-        config = configs.from_json(workdir / "config.json")
+        config = configs.read(workdir / "config.json")
         if config.task.name != "acrostic":
             raise UserError(f"--model: {workdir} is of the task {config.task.name!r}, not acrostic")
         try:
@@ -60,7 +61,7 @@ class Writer:
             raise UserError(
                 f"--model: {workdir / VOCABULARY} cannot be read; it belongs to the run"
             ) from None
-        model = checkpoints.load(workdir, memory_size=config.evaluate.memory_size or None)
+        model = restore.load(workdir, memory_size=config.evaluate.memory_size or None)
         assert isinstance(model, Embedded)
         if len(vocabulary) > config.task.vocabulary:
             raise UserError(f"--model: {workdir / VOCABULARY} is not what the run was trained with")

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ntm_jax.errors import UserError, one_of
-from ntm_jax.tasks.acrostic import Acrostic
+from ntm_jax.acrostic.task import Acrostic
+from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.copy import Copy
@@ -31,15 +31,15 @@ def make(name: str, /, **difficulty: Any) -> Task:
       UserError: an unknown task or field, or an impossible difficulty.
     """
     if not isinstance(name, str) or name not in TASKS:
-        raise one_of("task", name, TASKS)
+        raise unknown_choice("task", name, TASKS)
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field in difficulty:
         if field not in fields:
-            raise one_of(f"task {name}, field", field, fields)
+            raise unknown_choice(f"task {name}, field", field, fields)
     for field, value in difficulty.items():
         if field == "count":
             if not isinstance(value, str):
-                raise one_of("task.count", value, CHANNELS)
+                raise unknown_choice("task.count", value, CHANNELS)
         elif fields[field].type is str:
             if not isinstance(value, str):
                 raise UserError(f"task.{field}: {value!r} is given, text is needed")

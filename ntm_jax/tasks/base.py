@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ntm_jax import losses
 from ntm_jax.errors import UserError
+from ntm_jax.tasks import losses
 
 
 @struct.dataclass

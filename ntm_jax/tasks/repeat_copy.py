@@ -27,7 +27,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.errors import one_of
+from ntm_jax.errors import unknown_choice
 from ntm_jax.tasks.base import (
     Batch,
     Case,
@@ -65,7 +65,7 @@ class RepeatCopy(Task):
         require_range("length", self.min_length, self.max_length)
         require_range("repeats", self.min_repeats, self.max_repeats)
         if self.count not in CHANNELS:
-            raise one_of("task.count", self.count, CHANNELS)
+            raise unknown_choice("task.count", self.count, CHANNELS)
         require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
         require(0 <= self.zeros <= 100, f"task.zeros: {self.zeros} is given, 0 to 100 is allowed")
 

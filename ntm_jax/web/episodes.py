@@ -8,15 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, struct
 
-from ntm_jax import losses, tasks
-from ntm_jax import model as models
-from ntm_jax.cell import NTMState
-from ntm_jax.heads import Controls
-from ntm_jax.tasks import Batch
+from ntm_jax import models, tasks
+from ntm_jax.models.cell import NTMState
+from ntm_jax.models.heads import Controls
+from ntm_jax.tasks import Batch, losses
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.web import labels
-from ntm_jax.web.difficulty import Question
 from ntm_jax.web.packing import pack
+from ntm_jax.web.questions import Question
 
 LEAST_CHANCE = 1e-7  # of a symbol, in float32
 SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on

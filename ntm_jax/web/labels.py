@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from ntm_jax.acrostic.task import Acrostic
 from ntm_jax.tasks import Task
-from ntm_jax.tasks.acrostic import Acrostic
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.ngram import NGram

@@ -25,9 +25,9 @@ import jax
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import weights
 from ntm_jax.errors import UserError
-from ntm_jax.files import write_whole
+from ntm_jax.storage import weights
+from ntm_jax.storage.files import write_atomically
 
 Publish: TypeAlias = Callable[[int, Any], None]  # of updates done and parameters
 # Between two files of weights, at least: their writing is to take a thousandth of training's time.
@@ -70,12 +70,12 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
     if options is None or options.port < 0:
         yield nothing
         return
-    from ntm_jax.web import guard  # starlette and uvicorn, for those who watch
+    from ntm_jax.web import server
 
     if sys.platform == "win32":
         raise UserError("monitor.port: the monitor needs Linux or macOS; leave it at -1")
     with ExitStack() as stack:
-        listener = stack.enter_context(guard.listen(options.host, options.port, "monitor.port"))
+        listener = stack.enter_context(server.listen(options.host, options.port, "monitor.port"))
         made = tempfile.TemporaryDirectory(prefix="ntm_jax_monitor_", dir=_place())
         folder = Path(stack.enter_context(made))
         (folder / CONFIG).write_text(configs.to_json(config), encoding="utf-8")
@@ -83,7 +83,7 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
         handle = str(listener.fileno())
         _start(stack, "monitor_server", POLITE, [*places, handle], pass_fds=[listener.fileno()])
         _start(stack, "monitor_worker", IDLE, places)
-        print(f"monitor: {guard.address(listener, options.host)}", flush=True)
+        print(f"monitor: {server.address(listener, options.host)}", flush=True)
         yield _publisher(folder, config)
 
 
@@ -115,7 +115,7 @@ def _publisher(folder: Path, config: ConfigDict) -> Publish:
         content = weights.dump(jax.device_get(parameters), config, update)
         # A full disk is no reason to stop training: the page shows what it has.
         with suppress(OSError):
-            write_whole(folder / WEIGHTS, content)
+            write_atomically(folder / WEIGHTS, content)
         now = time.monotonic()
         if earliest > -math.inf:  # the first is longer than any other
             costs.append(now - begun)

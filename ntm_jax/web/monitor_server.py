@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
-from ntm_jax.web import guard, monitor
+from ntm_jax.web import monitor, server
 from ntm_jax.web.monitor_process import Tail, end_with_parent
 from ntm_jax.web.packing import to_json
 
@@ -51,7 +51,7 @@ class Monitor:
 
     def __init__(self, folder: Path, workdir: Path):
         self._folder = folder
-        self._config = configs.from_json(folder / monitor.CONFIG)
+        self._config = configs.read(folder / monitor.CONFIG)
         self._session = secrets.token_hex(8)
         self._name = workdir.name
         self._metrics = Tail(workdir / "metrics.csv", _metrics_row)
@@ -113,7 +113,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     """The monitor as an application; see `guard.application`."""
 
     async def index(request: Request) -> Response:
-        return guard.page("monitor.html")
+        return server.page("monitor.html")
 
     async def progress(request: Request) -> Response:
         given = request.query_params.get("after", "-1")
@@ -148,7 +148,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
         Route("/Weights", weights),
         Route("/PrintDebug", print_debug, methods=["GET", "POST"]),
     ]
-    return guard.application(routes, host)
+    return server.application(routes, host)
 
 
 def _metrics_row(line: str) -> dict[str, float] | None:
@@ -196,5 +196,5 @@ def main(folder: str, workdir: str, handle: str) -> None:
     end_with_parent()
     watched = Monitor(Path(folder), Path(workdir))
     listener = socket.socket(fileno=int(handle))
-    host = configs.from_json(Path(folder) / monitor.CONFIG).monitor.host
-    guard.serve(application(watched, host), listener)
+    host = configs.read(Path(folder) / monitor.CONFIG).monitor.host
+    server.serve(application(watched, host), listener)

@@ -19,10 +19,13 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
 from ntm_jax import config as configs
-from ntm_jax import curriculum, evaluate, plots, tasks, weights
-from ntm_jax.files import write_whole
+from ntm_jax import tasks
+from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.storage import weights
+from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
 from ntm_jax.tasks.ngram import NGram
+from ntm_jax.training import curriculum
 from ntm_jax.web import episodes, monitor
 from ntm_jax.web.episodes import Episode
 from ntm_jax.web.monitor_process import end_with_parent
@@ -47,7 +50,7 @@ class Worker:
 
     def __init__(self, folder: Path, workdir: Path):
         self._folder, self._workdir = folder, workdir
-        config = configs.from_json(folder / monitor.CONFIG)
+        config = configs.read(folder / monitor.CONFIG)
         self._task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self._key = evaluate.case_key(config, "monitor")
         self._latest = latest_episodes(self._task, config)
@@ -74,7 +77,7 @@ class Worker:
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
         content = {**shown, **episodes.to_json(episode, self._task, memory=False)}
-        write_whole(self._folder / monitor.EPISODE, to_json(content))
+        write_atomically(self._folder / monitor.EPISODE, to_json(content))
         line = json.dumps({"update": found.update, **means})
         with (self._folder / monitor.EVALUATION).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -111,7 +114,7 @@ class Worker:
         if time.monotonic() - self._pictured < PICTURE_SECONDS:
             return
         episode, update = self._shown
-        figure = plots.episode(
+        figure = figures.episode(
             title=f"the latest episode, update {update}",
             inputs=np.asarray(episode.inputs),
             targets=np.asarray(episode.targets),

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ntm_jax.errors import UserError
-from ntm_jax.web import guard
-from ntm_jax.web.difficulty import fields_of
+from ntm_jax.web import server
 from ntm_jax.web.packing import to_json
+from ntm_jax.web.questions import fields_of
 from ntm_jax.web.sources import Source
 
 # The browser is told to fetch nothing at all.
@@ -42,7 +42,7 @@ def report(sources: Sequence[Source], path: Path) -> int:
 
 def html(content: Any) -> str:
     """The viewer's page with `content` in place of a server."""
-    page = (guard.STATIC / "viewer.html").read_text(encoding="utf-8")
+    page = (server.STATIC / "viewer.html").read_text(encoding="utf-8")
     page = re.sub(r'<link rel="stylesheet" href="([^"]+)">', _style, page)
     page = re.sub(r'<script src="([^"]+)"></script>', _script, page)
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -87,5 +87,5 @@ def _script(link: re.Match[str]) -> str:
 def _file(address: str) -> str:
     name = address.removeprefix("/")
     if name == "plotly.min.js":
-        return guard.plotly_js()
-    return (guard.STATIC / Path(name).name).read_text(encoding="utf-8")
+        return server.plotly_js()
+    return (server.STATIC / Path(name).name).read_text(encoding="utf-8")

@@ -7,15 +7,15 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ntm_jax import checkpoints, tasks, weights
 from ntm_jax import config as configs
-from ntm_jax import model as models
+from ntm_jax import models, tasks
+from ntm_jax.acrostic.corpus import VOCABULARY
 from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
-from ntm_jax.tasks.acrostic.corpus import VOCABULARY
+from ntm_jax.storage import restore, weights
 from ntm_jax.tasks.ngram import NGram
-from ntm_jax.web import difficulty, episodes
-from ntm_jax.web.difficulty import Question
+from ntm_jax.web import episodes, questions
+from ntm_jax.web.questions import Question
 
 MODELS_KEPT = 8  # in memory, with different rows
 
@@ -88,7 +88,7 @@ class Source(ABC):
     def question(self, given: dict[str, str]) -> Question:
         """What an address's parameters ask of this model; see `difficulty.read`."""
         word_size = int(self.config.model.get("word_size", 0))
-        return difficulty.read(self.task, given, self.rows, word_size, self.fixed_rows)
+        return questions.read(self.task, given, self.rows, word_size, self.fixed_rows)
 
     def describe(self) -> dict[str, Any]:
         """For the page: what it is, and what can be asked."""
@@ -99,10 +99,10 @@ class Source(ABC):
             "version": self.refresh(),
             "update": self.update,
             "parameters": models.parameter_count(self.model(self.rows)),
-            "fields": difficulty.describe(self.task),
+            "fields": questions.describe(self.task),
             "rows": self.rows,
             "fixed_rows": self.fixed_rows or self.rows == 0,
-            "most_rows": difficulty.MOST_ROWS,
+            "most_rows": questions.MOST_ROWS,
             "keeps_table": isinstance(self.task, NGram),
             "writes": self.writes,
         }
@@ -154,7 +154,7 @@ class RunFolder(Source):
             raise UserError(f"{self.path} holds no checkpoint; train first") from None
 
     def _read(self) -> None:
-        self.config = configs.from_json(self.path / "config.json")
+        self.config = configs.read(self.path / "config.json")
         self.update = int(self.version().partition("-")[0])
 
     @property
@@ -172,7 +172,7 @@ class RunFolder(Source):
         return self._writer[1]
 
     def _load(self, rows: int | None) -> models.Model:
-        model, self.update = checkpoints.load_as(self.path, self.config, rows)
+        model, self.update = restore.load_as(self.path, self.config, rows)
         return model
 
 

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ntm_jax.acrostic import page
 from ntm_jax.errors import UserError
-from ntm_jax.web import guard, poems
+from ntm_jax.web import server
 from ntm_jax.web.packing import to_json
 from ntm_jax.web.sources import Source
 
@@ -57,11 +58,11 @@ class Viewer:
           UserError: a parameter that is not allowed, or a run that writes none.
         """
         source, parameters = self._chosen(given)
-        request = poems.read(parameters)
+        request = page.read(parameters)
         with self._lock:
             writer = source.writer()
             read_heads = int(source.config.model.get("read_heads", 0))
-            return to_json(poems.write(writer, request, read_heads))
+            return to_json(page.write(writer, request, read_heads))
 
     def _chosen(self, given: Sequence[tuple[str, str]]) -> tuple[Source, dict[str, str]]:
         """The run that is asked, and the other parameters."""
@@ -92,7 +93,7 @@ def application(sources: Sequence[Source], host: str) -> ASGIApp:
 
     # Not async, so that Starlette runs them in threads and other requests go on meanwhile.
     def index(request: Request) -> Response:
-        return guard.page("viewer.html")
+        return server.page("viewer.html")
 
     def runs(request: Request) -> Response:
         return Response(viewer.runs(), media_type="application/json")
@@ -102,7 +103,7 @@ def application(sources: Sequence[Source], host: str) -> ASGIApp:
         return Response(viewer.episode(given), media_type="application/json")
 
     def acrostics(request: Request) -> Response:
-        return guard.page("acrostic.html")
+        return server.page("acrostic.html")
 
     def poems_of(request: Request) -> Response:
         given = request.query_params.multi_items()
@@ -115,7 +116,7 @@ def application(sources: Sequence[Source], host: str) -> ASGIApp:
         Route("/api/runs", runs),
         Route("/api/episode", episode),
     ]
-    return guard.application(routes, host)
+    return server.application(routes, host)
 
 
 def serve(sources: Sequence[Source], host: str, port: int) -> None:
@@ -124,9 +125,9 @@ def serve(sources: Sequence[Source], host: str, port: int) -> None:
     Raises:
       UserError: the port is in use.
     """
-    with guard.listen(host, port, "--port") as listener:
-        print(f"viewer: {guard.address(listener, host)} (Ctrl-C ends it)", flush=True)
+    with server.listen(host, port, "--port") as listener:
+        print(f"viewer: {server.address(listener, host)} (Ctrl-C ends it)", flush=True)
         try:
-            guard.serve(application(sources, host), listener)
+            server.serve(application(sources, host), listener)
         except KeyboardInterrupt:
             print()

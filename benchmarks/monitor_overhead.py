@@ -1,0 +1,184 @@
+"""How much the monitor slows training: `python -m benchmarks.monitor_overhead --config configs/copy.py`.
+
+One run is trained in short blocks of three kinds, once each in every round and in random order: *watched*, with
+the monitor at work and a visitor who asks for what is new every second, and twice *alone*, with all of their
+processes stopped. The two that are alone differ by nothing but the machine's noise, so the same estimate from
+them, printed beside the monitor's, says how small an effect could have been seen at all.
+"""
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from ntm_jax import config as configs
+from ntm_jax.cli import Parser, config_overrides, run_program
+from ntm_jax.errors import UserError
+from ntm_jax.training.trainer import Trainer
+from ntm_jax.web import monitor
+
+WARM_UP_SECONDS = 40.0  # for the monitor's processes to have compiled
+KINDS = ("watched", "alone", "alone again")
+RESAMPLES = 10_000
+# The visitor, with nothing but the standard library: what the page does.
+VISITOR = """
+import json, os, sys, threading, time, urllib.request
+os.nice(10)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+known = -1
+while True:
+    try:
+        with urllib.request.urlopen(f"{sys.argv[1]}api/progress?after={known}", timeout=5) as answer:
+            rows = json.load(answer)["rows"]
+        known = int(rows[-1]["update"]) if rows else known
+        urllib.request.urlopen(f"{sys.argv[1]}api/episode", timeout=5).read()
+    except OSError:
+        pass
+    time.sleep(1)
+"""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median, and the middle 95% of the medians of resamples."""
+
+    median: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.4f}, 95% interval {self.lower:.4f} - {self.upper:.4f}"
+
+
+def measure(
+    block: Callable[[str], float], rounds: int, seed: int, report: Callable[[int], None]
+) -> dict[str, list[float]]:
+    """Seconds an update of each kind of block, one for each round.
+
+    Args:
+      block: trains for a while as one of `KINDS` says; gives the seconds an update took.
+      rounds: of one block of each kind.
+      seed: of the order.
+      report: is told how many rounds are done.
+    """
+    order = random.Random(seed)
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for done in range(rounds):
+        for kind in order.sample(KINDS, len(KINDS)):
+            times[kind].append(block(kind))
+        report(done + 1)
+    return times
+
+
+def estimate(times: Sequence[float], others: Sequence[float], seed: int = 0) -> Estimate:
+    """The median over rounds of `times / others`, with a bootstrap interval over rounds."""
+    ratios = np.asarray(times) / np.asarray(others)
+    drawn = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
+    lower, upper = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
+    return Estimate(float(np.median(ratios)), float(lower), float(upper))
+
+
+def summary(times: dict[str, list[float]]) -> str:
+    """Two lines for people: the monitor's ratio, and that of two kinds of block that are the same."""
+    watched, alone, again = (times[kind] for kind in KINDS)
+    milliseconds = 1000 * statistics.median(alone)
+    return (
+        f"an update alone takes {milliseconds:.3f} ms (median of {len(alone)} blocks)\n"
+        f"with the monitor / alone: {estimate(watched, alone)}\n"
+        f"    alone again / alone: {estimate(again, alone)} (the noise of this machine)"
+    )
+
+
+@contextmanager
+def blocks(
+    config_path: str, overrides: Sequence[str], seconds: float, warm_up: float = WARM_UP_SECONDS
+) -> Iterator[Callable[[str], float]]:
+    """What `measure` takes, for a config's run in a folder of its own.
+
+    Args:
+      config_path: as `--config` of `ntm_jax.main`.
+      overrides: like `train.batch_size=16`.
+      seconds: of a block, about.
+      warm_up: seconds of training before the first.
+    """
+    config = configs.load(config_path, [*overrides, "monitor.port=0"])
+    trainer = Trainer(config)
+    state = trainer.initial_state()
+    chunk = config.train.log_every
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        before = set(_children())
+        with redirect_stdout(StringIO()) as said:
+            publish = stack.enter_context(monitor.beside(config, folder / "run"))
+        others = [child for child in _children() if child not in before]
+        address = next(word for word in said.getvalue().split() if word.startswith("http://"))
+        visitor = subprocess.Popen([sys.executable, "-c", VISITOR, address], stdin=subprocess.PIPE)
+        others.append(visitor.pid)
+
+        def block(kind: str, seconds: float = seconds) -> float:
+            nonlocal state
+            watched = kind == KINDS[0]
+            for process in others:
+                os.kill(process, signal.SIGCONT if watched else signal.SIGSTOP)
+            begun, updates = time.perf_counter(), 0
+            while time.perf_counter() - begun < seconds:
+                state = trainer.run(state, jnp.int32(chunk))
+                state.update.block_until_ready()
+                if watched:
+                    publish(int(state.update), state.parameters)
+                updates += chunk
+            return (time.perf_counter() - begun) / updates
+
+        try:
+            block(KINDS[0], warm_up)
+            yield block
+        finally:
+            for process in others:
+                os.kill(process, signal.SIGCONT)
+            visitor.kill()
+            visitor.communicate()
+
+
+def _children() -> list[int]:
+    """The monitor's processes, by what the system lists of this one's (Linux)."""
+    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(word) for path in listed for word in path.read_text().split()]
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Does what the command line says."""
+    parser = Parser("python -m benchmarks.monitor_overhead", __doc__)
+    parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
+    parser.add_argument("--rounds", type=int, default=60, help="of three blocks; 60 if not given")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a block; 4 if not given")
+    parser.add_argument("--seed", type=int, default=0, help="of the blocks' order; 0 if not given")
+    options, others = parser.parse_known_args(arguments)
+    overrides = config_overrides(others)
+    if options.rounds < 1 or options.seconds <= 0:
+        raise UserError("--rounds and --seconds: more than 0 is needed")
+
+    def report(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {options.rounds} rounds", end="", file=sys.stderr, flush=True)
+
+    with blocks(options.config, overrides, options.seconds) as block:
+        times = measure(block, options.rounds, options.seed, report)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(summary(times))
+
+
+if __name__ == "__main__":
+    run_program(run)

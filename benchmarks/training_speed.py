@@ -1,0 +1,224 @@
+"""How fast training is, beside the plain path in the same run: `python -m benchmarks.training_speed`.
+
+The plain path is what one writes without this project's loops: `flax.nnx.RNN` over the cell, one jitted
+dispatch an update. Both train the same model on the same episodes with the same optimiser, in turn.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from benchmarks import gradient_scaling, sweep_throughput
+from ntm_jax import config as configs
+from ntm_jax import tasks
+from ntm_jax.cli import Parser, run_program
+from ntm_jax.errors import UserError
+from ntm_jax.tasks import losses
+from ntm_jax.training.trainer import Trainer, TrainState
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PAPERS_SORT = (
+    *("model.read_heads=8", "model.write_heads=8", "model.memory_size=128"),
+    *("model.reads_from=written", "model.shared_weighting=False"),
+)
+# Name -> config file, model, and what is set besides.
+SETTINGS: dict[str, tuple[str, str, Sequence[str]]] = {
+    "copy ntm-ff": ("copy", "ntm-ff", ("task.min_length=20", "model.memory_size=128")),
+    "copy ntm-lstm": ("copy", "ntm-lstm", ("task.min_length=20", "model.memory_size=128")),
+    "recall ntm-ff": ("associative_recall", "ntm-ff", ("task.min_items=6",)),
+    "sort ntm-ff": ("priority_sort", "ntm-ff", PAPERS_SORT),
+}
+BATCHES = (1, 4, 16, 64)
+
+
+def plain_update(trainer: Trainer) -> Callable[[TrainState], TrainState]:
+    """One jitted update of `trainer`'s model, by `nnx.RNN` and nothing of `unroll`."""
+
+    def loss(parameters: Any, batch: tasks.Batch) -> jax.Array:
+        cell = nnx.merge(trainer.structure, parameters)
+        logits = nnx.RNN(cell, time_major=True)(batch.inputs)  # type: ignore[arg-type]
+        return jnp.mean(losses.sequence_nats(logits, batch.targets, batch.mask))
+
+    @jax.jit
+    def update(state: TrainState) -> TrainState:
+        key = jax.random.fold_in(jax.random.key(trainer.config.seed), state.update)
+        batch = trainer.task.sample(key, trainer.config.train.batch_size)
+        gradient = jax.grad(loss)(state.parameters, batch)
+        steps, optimizer = trainer.optimizer.update(gradient, state.optimizer, state.parameters)
+        parameters = optax.apply_updates(state.parameters, steps)
+        return replace(state, update=state.update + 1, parameters=parameters, optimizer=optimizer)
+
+    return update
+
+
+def flops_per_step(config: ConfigDict, input_size: int, output_size: int) -> float:
+    """Floating-point operations of one step of one sequence, forward and backward, from the algorithm.
+
+    Counted are products, 2 operations each: the layers, 4 passes over the memory for each head (content
+    or read, erase, add) and one for the rows' norms; a backward pass counts as two forward passes.
+    Exponentials and the like are not counted.
+    """
+    model = config.model
+    reads = model.read_heads * model.word_size
+    gates = 4 if model.controller == "lstm" else 1
+    heads = model.read_heads + model.write_heads
+    raw = heads * (model.word_size + 3 + 2 * model.shift_range + 1)
+    raw += 2 * model.write_heads * model.word_size
+    layers, size = model.controller_layers, model.controller_size
+    recurrent = size if model.controller == "lstm" else 0
+    controller = gates * size * (input_size + reads + recurrent)
+    controller += gates * size * 2 * size * (layers - 1)
+    linear = controller + size * raw + (size + reads) * output_size
+    memory = model.memory_size * model.word_size * (2 * heads + 2 * model.write_heads + 1)
+    return 3.0 * 2.0 * (linear + memory)
+
+
+def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Both paths in turn, `rounds` times each, about `seconds` a time: medians, and ratios pair by pair."""
+    task, model, overrides = SETTINGS[name]
+    config = configs.load(
+        f"{CONFIGS / task}.py:{model}",
+        [
+            *overrides,
+            f"train.batch_size={batch_size}",
+            "train.blur_cost=0",  # these two the plain path does not have
+            "train.write_cost=0",
+            "optimizer.schedule=constant",
+        ],
+    )
+    trainer = Trainer(config)
+    plain = plain_update(trainer)
+
+    def ours(state: TrainState, updates: int) -> TrainState:
+        return jax.block_until_ready(trainer.run(state, jnp.int32(updates)))  # type: ignore[no-untyped-call]
+
+    def theirs(state: TrainState, updates: int) -> TrainState:
+        for _ in range(updates):
+            state = plain(state)
+        return jax.block_until_ready(state)  # type: ignore[no-untyped-call]
+
+    def timed(path: Callable[[TrainState, int], TrainState], updates: int) -> float:
+        state = jax.block_until_ready(trainer.initial_state())  # type: ignore[no-untyped-call]
+        start = time.perf_counter()
+        path(state, updates)
+        return time.perf_counter() - start
+
+    compile_seconds = timed(ours, 1)
+    timed(theirs, 1)
+    updates = max(2, round(seconds / max(timed(theirs, 2) / 2, 1e-5)))
+    pairs = [(timed(ours, updates), timed(theirs, updates)) for _ in range(rounds)]
+    each = statistics.median(pair[0] for pair in pairs) / updates
+    steps = trainer.task.steps * batch_size
+    flops = flops_per_step(config, trainer.task.input_size, trainer.task.output_size) * steps
+    ratios = sorted(theirs / ours for ours, theirs in pairs)
+    return {
+        "setting": name,
+        "batch_size": batch_size,
+        "updates_per_second": 1 / each,
+        "sequences_per_second": batch_size / each,
+        "microseconds_per_step_and_sequence": 1e6 * each / steps,
+        "plain_microseconds_per_step_and_sequence": 1e6
+        * statistics.median(pair[1] for pair in pairs)
+        / updates
+        / steps,
+        "times_the_plain_path": statistics.median(ratios),
+        "times_the_plain_path_least": ratios[0],
+        "times_the_plain_path_most": ratios[-1],
+        "gflops_per_second": flops / each / 1e9,
+        "compile_seconds": compile_seconds,
+    }
+
+
+def matrix_product_gflops() -> float:
+    """What this machine's product of two 1024 x 1024 float32 matrices runs at, best of 10."""
+    matrix = jnp.ones((1024, 1024))
+    product = jax.jit(jnp.matmul)
+    product(matrix, matrix).block_until_ready()
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        product(matrix, matrix).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * 1024**3 / min(times) / 1e9
+
+
+def benchmark(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, Any]:
+    """Everything, as `--out` writes it."""
+    peak = matrix_product_gflops()
+    rows = []
+    cases = [(name, batch) for name in names for batch in BATCHES]
+    for name, batch in tqdm(cases, unit="setting", dynamic_ncols=True):
+        row = measure(name, batch, rounds, seconds)
+        rows.append({**row, "share_of_matrix_product": row["gflops_per_second"] / peak})
+    return {
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+        "matrix_product_gflops": peak,
+        "settings": rows,
+        "growth": gradient_scaling.growth(rounds),
+        "sweep": sweep_throughput.measure(rounds),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [
+        f"{'setting':<16}{'batch':>6}{'sequences/s':>13}{'us/step/seq':>13}{'plain':>8}"
+        f"{'times plain':>22}{'GFLOP/s':>9}{'share':>7}{'compile s':>11}"
+    ]
+    for row in result["settings"]:
+        ratio = (
+            f"{row['times_the_plain_path']:.2f} ({row['times_the_plain_path_least']:.2f}"
+            f" - {row['times_the_plain_path_most']:.2f})"
+        )
+        lines.append(
+            f"{row['setting']:<16}{row['batch_size']:>6}{row['sequences_per_second']:>13.0f}"
+            f"{row['microseconds_per_step_and_sequence']:>13.2f}"
+            f"{row['plain_microseconds_per_step_and_sequence']:>8.2f}{ratio:>22}"
+            f"{row['gflops_per_second']:>9.1f}{row['share_of_matrix_product']:>7.1%}"
+            f"{row['compile_seconds']:>11.1f}"
+        )
+    lines.append(f"matrix product: {result['matrix_product_gflops']:.0f} GFLOP/s")
+    lines.extend(gradient_scaling.lines(result["growth"]))
+    lines.append(sweep_throughput.line(result["sweep"]))
+    return "\n".join(lines)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Does what the command line says."""
+    parser = Parser("python -m benchmarks.training_speed", __doc__)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="also write it all here, and a chart of how costs grow beside it",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="pairs a setting (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about, a measurement (1)")
+    parser.add_argument("--only", choices=sorted(SETTINGS), nargs="*", help="some of the settings")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or not options.seconds > 0:
+        raise UserError("--rounds and --seconds: more than 0 is needed")
+    result = benchmark(options.rounds, options.seconds, options.only or list(SETTINGS))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        from ntm_jax.evaluation import figures
+
+        figures.save(figures.growth(result["growth"]), options.out.with_suffix(".png"))
+    print(table(result))
+
+
+if __name__ == "__main__":
+    run_program(run)

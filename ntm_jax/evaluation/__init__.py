@@ -1,0 +1,1 @@
+"""Evaluation: costs on named cases, tables and figures."""

@@ -1,0 +1,223 @@
+"""How a shipped model uses its memory: the paper's figures 6, 9, 12, 15 and 17, as arrays for `plots`.
+
+Episodes are the evaluation's own kind, from its seed. Where there are several heads, what the picture shows
+of a row is the greatest of their weights.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+from flax import nnx, struct
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from ntm_jax import config as configs
+from ntm_jax import models, tasks
+from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.storage import restore
+from ntm_jax.tasks.ngram import NGram
+from ntm_jax.tasks.priority_sort import PrioritySort
+
+USED = 0.05  # the weight from which a row counts as used
+
+
+@struct.dataclass
+class Episodes:
+    """What came in and out of a model and its memory; NumPy arrays."""
+
+    inputs: np.ndarray  # [T, B, in]
+    mask: np.ndarray  # [T, B], 1 where the output is scored
+    probabilities: np.ndarray  # [T, B, out]
+    adds: np.ndarray  # [T, B, H, W]
+    reads: np.ndarray  # [T, B, R, W]
+    write_weightings: np.ndarray  # [T, B, H, N]
+    read_weightings: np.ndarray  # [T, B, R, N]
+
+
+Picture: TypeAlias = Callable[[str, tasks.Task, Episodes], Figure]
+
+
+def picture(folder: Path, title: str) -> Figure | None:
+    """The picture of a run's newest checkpoint, as its task is best looked at.
+
+    Args:
+      folder: of the run.
+      title: what the task is called.
+
+    Returns:
+      The figure; None where there is no checkpoint, no memory, or no such picture of the task.
+    """
+    config = configs.read(folder / "config.json")
+    known = config.model.kind == "ntm" and config.task.name in PICTURES
+    if not known or not (folder / "checkpoints").is_dir():
+        return None
+    name, count, draw = PICTURES[config.task.name]
+    model, _ = restore.load_as(folder, config, config.evaluate.memory_size or None)
+    (case,) = (case for case in _task(config).cases() if case.name == name)
+    title = f"{title} with {configs.model_name(config)}, {name.replace('_', ' ')}"
+    return draw(title, case.task, run(model, case.task, evaluate.case_key(config, name), count))
+
+
+def run(model: models.Model, task: tasks.Task, key: jax.Array, count: int) -> Episodes:
+    """`count` episodes of `task` that `key` decides, as `model` goes through them."""
+    structure, parameters = nnx.split(model)
+    return Episodes(*jax.device_get(_run(structure, task, count, parameters, key)))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(
+    structure: Any, task: tasks.Task, count: int, parameters: Any, key: jax.Array
+) -> tuple[jax.Array, ...]:
+    batch_key, model_key = jax.random.split(key)
+    batch = task.sample(batch_key, count)
+    model = nnx.merge(structure, parameters)
+    logits, trace = models.unroll(model, batch.inputs, key=model_key)
+    assert trace.controls is not None, "a model with memory"
+    return (
+        *(batch.inputs, batch.mask, jax.nn.sigmoid(logits)),
+        *(trace.controls.add, trace.reads, trace.write_weightings, trace.read_weightings),
+    )
+
+
+def walk(episodes: Episodes) -> dict[str, np.ndarray]:
+    """What `plots.memory_walk` shows of the first episode: the rows that are used, and no others."""
+    writes, reads = (
+        weightings[:, 0].max(axis=1)
+        for weightings in (episodes.write_weightings, episodes.read_weightings)
+    )
+    rows = used_rows(np.maximum(writes.max(axis=0), reads.max(axis=0)))
+    scored = episodes.mask[:, 0, None] > 0
+    steps = len(writes)
+    return {
+        "inputs": episodes.inputs[:, 0],
+        "adds": episodes.adds[:, 0].reshape(steps, -1),
+        "write_weightings": writes[:, rows],
+        "outputs": np.where(scored, episodes.probabilities[:, 0], np.nan),
+        "reads": episodes.reads[:, 0].reshape(steps, -1),
+        "read_weightings": reads[:, rows],
+        "rows": rows,
+    }
+
+
+def used_rows(weights: np.ndarray) -> np.ndarray:
+    """The rows that are used, and those between them, in the order in which a head walks over them.
+
+    Memory is a circle (eq. 8): it is cut open where the most unused rows lie in a row, so that a walk over
+    its end stays in one piece.
+
+    Args:
+      weights: `[N]`, the greatest weight that a row ever gets.
+
+    Returns:
+      Row numbers; all if none is used.
+    """
+    used = np.flatnonzero(weights >= USED)
+    if not len(used):
+        return np.arange(len(weights))
+    gaps = np.diff(used, append=used[0] + len(weights))
+    widest = len(gaps) - 1 - int(np.argmax(gaps[::-1]))  # of several, the one at the end
+    first, last = used[(widest + 1) % len(used)], used[widest]
+    return np.arange(first, first + (last - first) % len(weights) + 1) % len(weights)
+
+
+def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
+    """Mean weightings of an n-gram model after each context (paper, figure 15).
+
+    Reads are those of the step that completes the context. Writes are those of the step after it, which is
+    the first that can know what followed; so the last step's context is left out.
+
+    Args:
+      episodes: of one input channel.
+      bits: in a context.
+
+    Returns:
+      `contexts` `[C]`, those that occur, the oldest bit counting most; `reads` and `writes` `[C, n]`; and
+      `rows` `[n]`. Contexts are in the order of the rows that they read more than others do.
+    """
+    stream = episodes.inputs[:, :, 0].astype(np.int64)
+    values = 2 ** np.arange(bits - 1, -1, -1)
+    windows = np.lib.stride_tricks.sliding_window_view(stream, bits, axis=0)[:-1]  # [t, B, bits]
+    context = (windows @ values).reshape(-1)
+    now = slice(bits - 1, len(stream) - 1)
+    after = slice(bits, len(stream))
+    rows = episodes.read_weightings.shape[-1]
+    read = episodes.read_weightings[now].max(axis=2).reshape(-1, rows)
+    written = episodes.write_weightings[after].max(axis=2).reshape(-1, rows)
+
+    contexts = np.unique(context)
+    member = context == contexts[:, None]  # [C, t * B]
+    share = member / member.sum(axis=1, keepdims=True)
+    reads, writes = share @ read, share @ written
+    shown = used_rows(np.maximum(reads.max(axis=0), writes.max(axis=0)))
+    reads, writes = reads[:, shown], writes[:, shown]
+    order = np.argsort(np.argmax(reads - reads.mean(axis=0), axis=1), kind="stable")
+    return {
+        "contexts": contexts[order],
+        "reads": reads[order],
+        "writes": writes[order],
+        "rows": shown,
+    }
+
+
+def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarray]:
+    """Where and when a sorting model keeps and reads each item of the first episode (paper, figure 17).
+
+    Args:
+      episodes: of priority sort, the priority in the channel after the vector's `bits`.
+      items: in the list; the step after them is the delimiter's, which counts as 0 below.
+      bits: in a vector.
+
+    Returns:
+      `priorities` `[items]`; `rows` `[items]`, the row most written at the item's step; `read_steps`
+      `[items]`, the first step after the list at which that row is the one most read, NaN if there is none;
+      `answer_steps` `[items]`, the step at which the item is to be answered, NaN if it is not.
+    """
+    priorities = episodes.inputs[:items, 0, bits]
+    rows = episodes.write_weightings[:items, 0].max(axis=1).argmax(axis=1)
+    read = episodes.read_weightings[items:, 0].max(axis=1).argmax(axis=1)
+    found = read == rows[:, None]  # [items, steps after the list]
+    rank = np.argsort(np.argsort(-priorities)) + 1
+    return {
+        "priorities": priorities,
+        "rows": rows,
+        "read_steps": np.where(found.any(axis=1), found.argmax(axis=1), np.nan),
+        "answer_steps": np.where(rank < len(read), rank, np.nan),
+    }
+
+
+def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+    return figures.memory_walk(title, **walk(episodes))
+
+
+def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+    assert isinstance(task, NGram)
+    one: Any = jax.tree.map(lambda values: values[:, :1], episodes)
+    several = f"mean of {episodes.inputs.shape[1]} episodes"
+    panels = {
+        name: by_context(of, task.context)
+        for name, of in (("one episode", one), (several, episodes))
+    }
+    return figures.memory_by_context(title, panels, task.context)
+
+
+def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+    assert isinstance(task, PrioritySort)
+    return figures.memory_by_priority(title, **by_priority(episodes, task.items, task.bits))
+
+
+def _task(config: ConfigDict) -> tasks.Task:
+    return tasks.make(config.task.name, **tasks.difficulty(config.task))
+
+
+# Task -> the case that is shown, how many of its episodes, and how.
+PICTURES: dict[str, tuple[str, int, Picture]] = {
+    "copy": ("length_20", 1, _draw_walk),
+    "repeat_copy": ("length_10_repeats_10", 1, _draw_walk),
+    "associative_recall": ("items_6", 1, _draw_walk),
+    "ngram": ("length_200", 100, _draw_contexts),
+    "priority_sort": ("items_20_kept_16", 1, _draw_priorities),
+}

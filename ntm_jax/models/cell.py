@@ -1,0 +1,271 @@
+"""The Neural Turing Machine's cell: state in, state out, one step (paper, section 3 and figure 1)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+
+from ntm_jax.errors import UserError, unknown_choice
+from ntm_jax.models.addressing import COSINE_EPSILON, address
+from ntm_jax.models.controllers import FeedForward, StackedLSTM
+from ntm_jax.models.heads import Controls, Heads
+from ntm_jax.models.initial_state import InitialState
+from ntm_jax.models.linear import Layer, Linear, set_compute
+from ntm_jax.models.memory import read, write
+
+CONTROLLERS = ("feedforward", "lstm")
+READS_FROM = ("written", "previous")
+
+
+@struct.dataclass
+class NTMState:
+    """All that one step hands to the next; `...` stands for batch axes."""
+
+    memory: jax.Array  # [..., N, W] (M)
+    weightings: jax.Array  # [..., A, N] (w): read heads, then write heads
+    reads: jax.Array  # [..., R, W] (r)
+    controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
+
+
+@struct.dataclass
+class Step:
+    """What happened in one step: enough for the output, and to draw the heads."""
+
+    hidden: jax.Array  # [..., size], of the controller
+    reads: jax.Array  # [..., R, W]
+    weightings: jax.Array  # [..., A, N]
+    controls: Controls
+
+
+class NTMCell(nnx.Module):
+    """Controller, heads and memory; drops into `flax.nnx.RNN`.
+
+    The defaults are the paper's cell, with read and write heads that see the memory as this step leaves it
+    and an output that sees this step's reads.
+
+    Args:
+      input_size: width of the input.
+      output_size: width of the output (logits; no sigmoid is applied).
+      controller: `feedforward` or `lstm`.
+      controller_size: units in each layer.
+      controller_layers: layers of the LSTM; the feed-forward controller has one.
+      activation: of the feed-forward controller, `tanh`, `sigmoid` or `relu`.
+      memory_size: N, rows.
+      word_size: W, the width of a row.
+      read_heads: R.
+      write_heads: H.
+      shift_range: k, the furthest move of a `softmax` shift.
+      key, strength, shift, add: activations by name, see `heads`.
+      shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
+      reads_from: `written` reads the memory after this step's write, `previous` the one before it.
+      output_reads: whether the output sees this step's reads beside the controller.
+      initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
+      gate_bias: what the gates' biases start at; below 0, heads begin by location rather than content.
+      stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
+      sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
+      cosine_epsilon: inside the root of the cosine's denominator.
+      compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
+        `bfloat16`; addressing and memory never are.
+      param_dtype: of parameters and of the state.
+      rngs: where the parameters' first values come from.
+
+    Raises:
+      UserError: an unknown name, or choices that exclude each other.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        controller: str = "feedforward",
+        controller_size: int = 100,
+        controller_layers: int = 1,
+        activation: str = "tanh",
+        memory_size: int = 128,
+        word_size: int = 20,
+        read_heads: int = 1,
+        write_heads: int = 1,
+        shift_range: int = 1,
+        key: str = "tanh",
+        strength: str = "softplus",
+        shift: str = "softmax",
+        add: str = "tanh",
+        shared_weighting: bool = False,
+        reads_from: str = "written",
+        output_reads: bool = True,
+        initial_memory: str = "constant",
+        initial_weighting: str = "first_row",
+        initial_reads: str = "zeros",
+        gate_bias: float = 0.0,
+        stay_bias: float = 0.0,
+        sharpening_bias: float = 0.0,
+        cosine_epsilon: float = COSINE_EPSILON,
+        compute: str = "float32",
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if reads_from not in READS_FROM:
+            raise unknown_choice("model.reads_from", reads_from, READS_FROM)
+        for field, size in (
+            ("controller_size", controller_size),
+            ("controller_layers", controller_layers),
+            ("memory_size", memory_size),
+            ("word_size", word_size),
+            ("read_heads", read_heads),
+            ("write_heads", write_heads),
+        ):
+            if size < 1:
+                raise UserError(f"model.{field}: {size} is given, at least 1 is needed")
+        if shift_range < 0:
+            raise UserError(f"model.shift_range: {shift_range} is given, at least 0 is needed")
+        self.input_size, self.output_size = input_size, output_size
+        self.reads_from, self.output_reads = reads_from, output_reads
+        self.cosine_epsilon = cosine_epsilon
+        self.heads = Heads(
+            read_heads=read_heads,
+            write_heads=write_heads,
+            word_size=word_size,
+            shift_range=shift_range,
+            key=key,
+            strength=strength,
+            shift=shift,
+            add=add,
+            shared_weighting=shared_weighting,
+        )
+        controller_input = input_size + read_heads * word_size
+        self.controller: FeedForward | StackedLSTM
+        if controller == "feedforward":
+            if controller_layers != 1:
+                raise UserError("model.controller_layers: a feedforward controller has 1")
+            self.controller = FeedForward(
+                controller_input,
+                controller_size,
+                activation=activation,
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+        elif controller == "lstm":
+            self.controller = StackedLSTM(
+                controller_input,
+                controller_size,
+                layers=controller_layers,
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+        else:
+            raise unknown_choice("model.controller", controller, CONTROLLERS)
+        self.to_heads = Linear(
+            controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
+        )
+        self.to_heads.bias = nnx.Param(
+            self.heads.first_bias(gate_bias, stay_bias, sharpening_bias, param_dtype)
+        )
+        output_input = controller_size + (read_heads * word_size if output_reads else 0)
+        self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        set_compute(self, compute)
+        self.initial = InitialState(
+            memory=initial_memory,
+            weighting=initial_weighting,
+            reads=initial_reads,
+            memory_size=memory_size,
+            word_size=word_size,
+            addressings=self.heads.addressings,
+            read_heads=read_heads,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+
+    def initial_state(
+        self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
+    ) -> NTMState:
+        """The state before the first step, with leading axes `batch_shape`.
+
+        Args:
+          batch_shape: `()` for one example.
+          key: for a random initial state, one, or one of each example `[*batch_shape]`; `jax.random.key(0)` if
+            not given.
+        """
+        key = jax.random.key(0) if key is None else key
+        initial = self.initial
+        if "random" in (initial.memory, initial.weighting):
+            keys = key if _one_of_each(key, batch_shape) else jax.random.split(key, batch_shape)
+            make = initial.__call__
+            for _ in batch_shape:
+                make = jax.vmap(make)
+            memory, weightings, reads = make(keys)
+        else:
+            memory, weightings, reads = (
+                jnp.broadcast_to(part, (*batch_shape, *part.shape))
+                for part in initial(jax.random.key(0))  # which has no part in it
+            )
+        return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
+
+    def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
+        """One step without its output, `[..., input_size]`: controller, addressing, write, read."""
+        batch_shape = inputs.shape[:-1]
+        seen = jnp.concatenate(
+            [inputs.astype(state.reads.dtype), state.reads.reshape(*batch_shape, -1)], axis=-1
+        )
+        carry, hidden = self.controller(state.controller, seen)
+        controls = self.heads.controls(self.to_heads(hidden))
+        access = self._access
+        for _ in batch_shape:
+            access = jax.vmap(access)
+        memory, weightings, reads = access(state.memory, state.weightings, controls)
+        state = NTMState(memory, weightings, reads, carry)
+        return state, Step(hidden, reads, weightings, controls)
+
+    def _access(
+        self, memory: jax.Array, previous: jax.Array, controls: Controls
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Addresses, writes and reads, for one example: new memory, weightings and reads."""
+        weightings = jax.vmap(address, in_axes=(None, 0, 0, 0, 0, 0, 0, None))(
+            memory,
+            previous,
+            controls.key,
+            controls.strength,
+            controls.gate,
+            controls.shift,
+            controls.sharpening,
+            self.cosine_epsilon,
+        )
+        written = write(memory, weightings[-self.heads.write_heads :], controls.erase, controls.add)
+        source = written if self.reads_from == "written" else memory
+        return written, weightings, read(source, weightings[: self.heads.read_heads])
+
+    def output(self, hidden: jax.Array, reads: jax.Array) -> jax.Array:
+        """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
+        if not self.output_reads:
+            return self.to_output(hidden)
+        reads = reads.reshape(*reads.shape[:-2], -1)
+        return self.to_output(jnp.concatenate([hidden, reads], axis=-1))
+
+    # What flax.nnx.RNN asks of a cell.
+
+    def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
+        """One step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
+        carry, step = self.advance(carry, inputs)
+        return carry, self.output(step.hidden, step.reads)
+
+    def initialize_carry(
+        self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None
+    ) -> NTMState:
+        """The state for inputs of shape `[..., input_size]`; `rngs` is used by a random initial state only."""
+        key = None if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
+        return self.initial_state(input_shape[:-1], key)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Inputs and outputs have one axis besides batch and time."""
+        return 1
+
+
+def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:
+    """Whether these are keys, one of each example; an old-style key is an array itself."""
+    return (
+        bool(batch_shape)
+        and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        and key.shape == batch_shape
+    )

@@ -1,0 +1,94 @@
+"""Controllers: the network between input and heads (paper, section 3.4).
+
+Both have one interface: `initial_carry(batch_shape)`, and a call `(carry, inputs) -> (carry, hidden)`
+that takes any leading batch axes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ntm_jax.errors import unknown_choice
+from ntm_jax.models.linear import Linear
+
+ACTIVATIONS = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
+
+LSTMCarry = tuple[tuple[jax.Array, jax.Array], ...]  # per layer (hidden, cell), each [..., size]
+
+
+class FeedForward(nnx.Module):
+    """One layer, h = f(W [x, 1]); its carry is empty."""
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        *,
+        activation: str = "tanh",
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if activation not in ACTIVATIONS:
+            raise unknown_choice("model.activation", activation, ACTIVATIONS)
+        self.size = size
+        self.activation = activation
+        self.linear = Linear(input_size, size, param_dtype=param_dtype, rngs=rngs)
+
+    def initial_carry(self, batch_shape: tuple[int, ...]) -> tuple[()]:
+        """Nothing is carried."""
+        return ()
+
+    def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
+        """`[..., input_size]` -> `[..., size]`."""
+        return carry, ACTIVATIONS[self.activation](self.linear(inputs))
+
+
+class StackedLSTM(nnx.Module):
+    """Layers of LSTM (Graves 2013, arXiv 1308.0850, eqs. 7-11, without peepholes), one above the other.
+
+    The forget gate's bias starts at 1 (Gers et al. 2000), the carry at 0.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        *,
+        layers: int = 1,
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.size = size
+        self.param_dtype = param_dtype
+
+        def layer(width: int) -> Linear:
+            linear = Linear(width + size, 4 * size, param_dtype=param_dtype, rngs=rngs)
+            bias = jnp.zeros(4 * size, param_dtype).at[size : 2 * size].set(1)
+            linear.bias = nnx.Param(bias)
+            return linear
+
+        self.layers = nnx.List([layer(input_size if i == 0 else size) for i in range(layers)])
+
+    def initial_carry(self, batch_shape: tuple[int, ...]) -> LSTMCarry:
+        """Zeros."""
+        zeros = jnp.zeros((*batch_shape, self.size), self.param_dtype)
+        return tuple((zeros, zeros) for _ in self.layers)
+
+    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+        """`[..., input_size]` -> `[..., size]`, the hidden state of the top layer."""
+        new_carry = []
+        for linear, (hidden, cell) in zip(self.layers, carry, strict=True):
+            gates = linear(jnp.concatenate([inputs, hidden], axis=-1))
+            hidden, cell = lstm_gates(gates, cell)
+            new_carry.append((hidden, cell))
+            inputs = hidden
+        return tuple(new_carry), inputs
+
+
+def lstm_gates(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Input, forget, candidate and output gates `[..., 4 size]` and the old cell -> new (hidden, cell)."""
+    enter, forget, candidate, leave = jnp.split(gates, 4, axis=-1)
+    cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
+    return jax.nn.sigmoid(leave) * jnp.tanh(cell), cell

@@ -1,0 +1,278 @@
+"""The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
+
+It computes what `NTMCell.advance` computes, from the same parameters, and its derivatives by hand;
+`tests/test_model.py` holds both against the cell and JAX's own derivatives of it. By hand, because the
+backward pass is then a few products between heads and memory and four loops over the memory, from what the
+forward pass kept, where automatic differentiation makes a hundred small loops and runs the step again.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ntm_jax.models.cell import NTMCell, NTMState, Step
+from ntm_jax.models.heads import Controls, Heads
+from ntm_jax.models.memory_ops import (
+    max_last,
+    outer,
+    over_rows,
+    over_words,
+    squared_norm,
+    sum_last,
+    total,
+)
+
+
+def turn(state: NTMState) -> NTMState:
+    """The state with its memory's last two axes exchanged."""
+    return NTMState(
+        jnp.swapaxes(state.memory, -1, -2), state.weightings, state.reads, state.controller
+    )
+
+
+def advance(
+    cell: NTMCell, state: NTMState, inputs: jax.Array, one: jax.Array
+) -> tuple[NTMState, Step]:
+    """One step without its output.
+
+    Args:
+      cell: whose parameters and choices to use.
+      state: memory `[B, W, N]`, everything else as in `NTMState`.
+      inputs: `[B, input_size]`.
+      one: from `opaque_one`.
+    """
+    seen = jnp.concatenate(
+        [inputs.astype(state.memory.dtype), state.reads.reshape(inputs.shape[0], -1)], axis=-1
+    )
+    carry, hidden = cell.controller(state.controller, seen)
+    form = (cell.heads, cell.reads_from == "written", cell.cosine_epsilon)
+    raw = cell.to_heads(hidden)
+    controls, written, weightings, reads = access(form, raw, state.memory, state.weightings, one)
+    return NTMState(written, weightings, reads, carry), Step(hidden, reads, weightings, controls)
+
+
+Form = tuple[Heads, bool, float]  # the heads, whether they read what was written, the cosine's ε
+
+
+@struct.dataclass
+class Kept:
+    """What the backward pass of `access` needs of the forward pass."""
+
+    raw: jax.Array  # [B, sum(heads.widths)]
+    memory: jax.Array  # [B, W, N], before the write
+    previous: jax.Array  # [B, A, N]
+    norm: jax.Array  # [B, N], |M(i)|
+    cosine: jax.Array  # [B, A, N]
+    content: jax.Array  # [B, A, N], w^c
+    log_shifted: jax.Array  # [B, A, N], log w̃
+    weightings: jax.Array  # [B, A, N]
+    one: jax.Array  # [], see `stored`
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def access(
+    form: Form, raw: jax.Array, memory: jax.Array, previous: jax.Array, one: jax.Array
+) -> tuple[Controls, jax.Array, jax.Array, jax.Array]:
+    """Addresses, writes and reads (sections 3.1 to 3.3), all heads of a batch at once.
+
+    Args:
+      form: what does not change with time.
+      raw: the controller's numbers for the heads, `[B, sum(heads.widths)]`.
+      memory: `[B, W, N]`.
+      previous: the weightings of the step before, `[B, A, N]`.
+      one: from `opaque_one`.
+
+    Returns:
+      Controls, the memory `[B, W, N]` after the write, weightings `[B, A, N]` and reads `[B, R, W]`.
+    """
+    return _forward(form, raw, memory, previous, one)[0]
+
+
+def _forward(
+    form: Form, raw: jax.Array, memory: jax.Array, previous: jax.Array, one: jax.Array
+) -> tuple[tuple[Controls, jax.Array, jax.Array, jax.Array], Kept]:
+    heads, reads_written, epsilon = form
+    controls = heads.controls(raw)
+    norm = jnp.sqrt(squared_norm(memory))
+    cosine = over_words(controls.key, memory) / _root(controls.key, norm, epsilon)
+    content = _softmax(controls.strength[..., None] * cosine)
+    shifted = _shift(_gated(controls, content, previous), controls.shift)
+    log_shifted = jnp.log(jnp.maximum(shifted, _tiny(shifted)))
+    weightings = _softmax(controls.sharpening[..., None] * log_shifted)
+    reading, writing = _roles(heads, weightings)
+    written = _erased(controls.erase, writing, memory) + outer(controls.add, writing)
+    reads = over_rows(reading, written if reads_written else memory)
+    kept = Kept(raw, memory, previous, norm, cosine, content, log_shifted, weightings, one)
+    return (controls, written, weightings, reads), kept
+
+
+def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
+    """The cotangents of raw, memory, previous and one (none); `d_x` is the loss's derivative by x."""
+    heads, reads_written, epsilon = form
+    d_controls, d_written, d_weightings, d_reads = d
+    controls, pull = jax.vjp(heads.controls, kept.raw)
+    reading, writing = _roles(heads, kept.weightings)
+
+    # Read, then write: equations 2 to 4.
+    d_source = outer(d_reads, reading)
+    if reads_written:
+        d_written = stored(d_written + d_source, kept.one)
+    partly = _erased_by_head(controls.erase, writing, kept.memory, kept.one)
+    source = partly[-1] + outer(controls.add, writing) if reads_written else kept.memory
+    d_reading = over_words(d_reads, source)
+    d_add = over_rows(writing, d_written)
+    d_memory, d_erase, d_erased = _erased_backward(
+        controls.erase, writing, partly, d_written, kept.one
+    )
+    d_writing = over_words(controls.add, d_written) + d_erased
+    if not reads_written:
+        d_memory = d_memory + d_source
+    d_weightings = d_weightings + _together(heads, d_reading, d_writing)
+
+    # Sharpen, shift, interpolate: equations 9, 8 and 7.
+    d_logits = _softmax_backward(kept.weightings, d_weightings)
+    d_sharpening = sum_last(d_logits * kept.log_shifted)
+    tiny = _tiny(d_logits)
+    positive = kept.log_shifted > jnp.log(tiny)
+    d_log = jnp.where(positive, controls.sharpening[..., None] * d_logits, 0)
+    shifted = jnp.maximum(jnp.exp(kept.log_shifted), tiny)  # rounding may leave 0
+    moved = _moved(d_log / shifted, controls.shift, back=True)
+    gated = _gated(controls, kept.content, kept.previous)
+    d_shift = jnp.stack([sum_last(part * gated) for part in moved], axis=-1)
+    d_gated = total(controls.shift[..., i, None] * part for i, part in enumerate(moved))
+    gate = controls.gate[..., None]
+    d_gate = sum_last(d_gated * (kept.content - kept.previous))
+
+    # Content: equations 5 and 6. The cosine is dot / root, and root² is |k|² |M(i)|² + ε.
+    d_scores = _softmax_backward(kept.content, gate * d_gated)
+    d_strength = sum_last(d_scores * kept.cosine)
+    root = _root(controls.key, kept.norm, epsilon)
+    d_dot = controls.strength[..., None] * d_scores / root
+    d_square = d_dot * kept.cosine / root  # by root², times -2; so for the squared norms
+    d_key = (
+        over_rows(d_dot, kept.memory)
+        - controls.key * (sum_last(d_square * kept.norm[:, None, :] ** 2)[..., None])
+    )
+    d_squared_norm = jnp.einsum("ban,ba->bn", d_square, jnp.sum(controls.key**2, axis=-1))
+    d_memory = d_memory + outer(controls.key, d_dot) - kept.memory * d_squared_norm[:, None, :]
+
+    of_controls = Controls(d_key, d_strength, d_gate, d_shift, d_sharpening, d_erase, d_add)
+    (d_raw,) = pull(jax.tree.map(jnp.add, d_controls, of_controls))
+    return d_raw, d_memory, (1 - gate) * d_gated, jnp.zeros_like(kept.one)
+
+
+access.defvjp(_forward, _backward)
+
+
+def _roles(heads: Heads, weightings: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Those that read `[B, R, N]` and those that write `[B, H, N]`, of weightings `[B, A, N]`."""
+    return weightings[:, : heads.read_heads], weightings[:, -heads.write_heads :]
+
+
+def _together(heads: Heads, reading: jax.Array, writing: jax.Array) -> jax.Array:
+    """What `_roles` took apart, cotangents: `[B, R, N]`, `[B, H, N]` -> `[B, A, N]`."""
+    if heads.shared_weighting:
+        return reading + writing
+    return jnp.concatenate([reading, writing], axis=1)
+
+
+def _root(key: jax.Array, norm: jax.Array, epsilon: float) -> jax.Array:
+    """The cosine's denominator `[B, A, N]`; key `[B, A, W]`, rows' norms `[B, N]`."""
+    square = jnp.sum(key**2, axis=-1)[..., None] * norm[:, None, :] ** 2
+    return jnp.sqrt(square + jnp.asarray(epsilon, square.dtype))
+
+
+def _gated(controls: Controls, content: jax.Array, previous: jax.Array) -> jax.Array:
+    """Equation 7 for all heads: weightings `[B, A, N]`."""
+    gate = controls.gate[..., None]
+    return gate * content + (1 - gate) * previous
+
+
+def _shift(weightings: jax.Array, shift: jax.Array) -> jax.Array:
+    """Equation 8 for all heads: weightings `[B, A, N]`, shift `[B, A, 2k + 1]`."""
+    moved = _moved(weightings, shift)
+    return total(shift[..., i, None] * part for i, part in enumerate(moved))
+
+
+def _moved(weightings: jax.Array, shift: jax.Array, back: bool = False) -> list[jax.Array]:
+    """The weightings after each move from -k to k rows, or before it: slices of one padded array."""
+    rows, moves = weightings.shape[-1], shift.shape[-1]
+    reach = (moves - 1) // 2
+    around = jnp.pad(weightings, ((0, 0), (0, 0), (reach, reach)), mode="wrap")
+    starts = range(moves) if back else reversed(range(moves))
+    return [around[..., start : start + rows] for start in starts]
+
+
+def _erased(erase: jax.Array, writing: jax.Array, memory: jax.Array) -> jax.Array:
+    """Equation 3 for all heads: the memory `[B, W, N]` times 1 - e w of each."""
+    for head in range(erase.shape[1]):
+        memory = memory * _left(erase, writing, head)
+    return memory
+
+
+def _erased_by_head(
+    erase: jax.Array, writing: jax.Array, memory: jax.Array, one: jax.Array
+) -> list[jax.Array]:
+    """The memory before the first head erased, before the second, and so on, and after the last."""
+    partly = [memory]
+    for head in range(erase.shape[1]):
+        left = partly[-1] * _left(erase, writing, head)
+        partly.append(stored(left, one) if head + 1 < erase.shape[1] else left)
+    return partly
+
+
+def _erased_backward(
+    erase: jax.Array, writing: jax.Array, partly: list[jax.Array], d: jax.Array, one: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Through `_erased`: the cotangents of memory `[B, W, N]`, erase `[B, H, W]`, writing `[B, H, N]`."""
+    d_erase, d_writing = [], []
+    for head in reversed(range(erase.shape[1])):
+        this = slice(head, head + 1)
+        lost = -d * partly[head]
+        d_erase.append(over_rows(writing[:, this], lost))
+        d_writing.append(over_words(erase[:, this], lost))
+        d = d * _left(erase, writing, head)
+        if head > 0:
+            d = stored(d, one)
+    return d, jnp.concatenate(d_erase[::-1], axis=1), jnp.concatenate(d_writing[::-1], axis=1)
+
+
+def _left(erase: jax.Array, writing: jax.Array, head: int) -> jax.Array:
+    """1 - w(i) e of one head, `[B, W, N]`."""
+    return 1 - erase[:, head, :, None] * writing[:, head, None, :]
+
+
+def _softmax(scores: jax.Array) -> jax.Array:
+    """Over the last axis."""
+    powers = jnp.exp(scores - max_last(scores)[..., None])
+    return powers / sum_last(powers)[..., None]
+
+
+def _softmax_backward(result: jax.Array, d: jax.Array) -> jax.Array:
+    weighted = result * d
+    return weighted - result * sum_last(weighted)[..., None]
+
+
+def _tiny(like: jax.Array) -> jax.Array:
+    """The least normal number of an array's type: what `addressing.sharpen` takes 0 for."""
+    tiny = jnp.finfo(like.dtype).tiny  # type: ignore[no-untyped-call]
+    return jnp.asarray(tiny, like.dtype)
+
+
+def opaque_one(dtype: Any) -> jax.Array:
+    """1, `[]`, but XLA cannot tell; to be made outside the scan, for `stored`."""
+    one: jax.Array = jax.lax.optimization_barrier(jnp.ones((), dtype))  # type: ignore[no-untyped-call]
+    return one
+
+
+def stored(values: jax.Array, one: jax.Array) -> jax.Array:
+    """The same values, made once and kept in memory.
+
+    XLA computes again in every loop that needs them what it takes for cheap, and then some of those loops
+    have too many operands to run in SIMD registers. A division by a number that it does not know it does
+    not take for cheap.
+    """
+    return values / one

@@ -1,0 +1,76 @@
+"""The paper's baseline: a stacked LSTM with no memory beside its own state (section 4)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ntm_jax.models.controllers import LSTMCarry, StackedLSTM
+from ntm_jax.models.linear import Layer, set_compute
+
+
+class LSTM(nnx.Module):
+    """Stacked LSTM and a linear output, with the interface of `NTMCell`.
+
+    Args:
+      input_size: width of the input.
+      output_size: width of the output (logits).
+      controller_size: units in each layer.
+      controller_layers: layers.
+      compute: what the layers' products are computed in, `float32` or `bfloat16`, see `NTMCell`.
+      param_dtype: of parameters and state.
+      rngs: where the parameters' first values come from.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        controller_size: int,
+        controller_layers: int = 3,
+        compute: str = "float32",
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.input_size, self.output_size = input_size, output_size
+        self.layers = StackedLSTM(
+            input_size,
+            controller_size,
+            layers=controller_layers,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+        self.to_output = Layer(controller_size, output_size, param_dtype=param_dtype, rngs=rngs)
+        set_compute(self, compute)
+
+    def initial_state(
+        self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
+    ) -> LSTMCarry:
+        """Zeros, with leading axes `batch_shape`."""
+        return self.layers.initial_carry(batch_shape)
+
+    def advance(self, state: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+        """One step without its output: new state and hidden `[..., controller_size]`."""
+        return self.layers(state, inputs.astype(self.layers.param_dtype))
+
+    def output(self, hidden: jax.Array) -> jax.Array:
+        """Logits `[..., output_size]` of one step, or of many at once."""
+        return self.to_output(hidden)
+
+    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+        """One step: state and input `[..., input_size]` -> new state and logits."""
+        carry, hidden = self.advance(carry, inputs)
+        return carry, self.output(hidden)
+
+    def initialize_carry(
+        self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None
+    ) -> LSTMCarry:
+        """The state for inputs of shape `[..., input_size]`."""
+        return self.initial_state(input_shape[:-1])
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Inputs and outputs have one axis besides batch and time."""
+        return 1

@@ -1,0 +1,77 @@
+"""A model of symbols around a model of vectors: one table of vectors in front of it and behind it."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ntm_jax.models.cell import NTMCell
+from ntm_jax.models.lstm import LSTM
+
+Draw = Callable[[jax.Array, float, tuple[int, ...]], jax.Array]  # as jax.random.bernoulli
+
+
+class Embedded(nnx.Module):
+    """Embedding, core, and the same embedding as output (Press and Wolf 2017, arXiv 1608.05859).
+
+    The core's input is the symbol's row times √E; the logits are the core's output times the table, plus a bias.
+    Rows start with a variance of 1 / E: inputs then have unit variance, and logits the size of a core's output.
+
+    Args:
+      core: with inputs and outputs of `embedding_size`, E.
+      symbols: V.
+      dropout: the share of a core's inputs and outputs that training sets to 0, where it is asked to.
+      rngs: where the table's first values come from.
+    """
+
+    def __init__(
+        self,
+        core: NTMCell | LSTM,
+        symbols: int,
+        *,
+        dropout: float = 0.0,
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.core, self.dropout = core, dropout
+        self.input_size, self.output_size = 1, symbols
+        size = core.input_size
+        table = jax.random.normal(rngs.params(), (symbols, size), param_dtype) / math.sqrt(size)
+        self.table = nnx.Param(table)
+        self.bias = nnx.Param(jnp.zeros(symbols, param_dtype))
+
+    def initial_state(self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None) -> Any:
+        """The core's."""
+        return self.core.initial_state(batch_shape, key)
+
+    def embed(
+        self,
+        symbols: jax.Array,
+        key: jax.Array | None = None,
+        draw: Draw = jax.random.bernoulli,
+    ) -> jax.Array:
+        """Whole numbers `[..., 1]` -> the core's inputs `[..., E]`; `key` is for dropout, drawn by `draw`; None leaves it out."""
+        table = self.table[...]
+        rows = table[symbols[..., 0]] * jnp.asarray(math.sqrt(table.shape[1]), table.dtype)
+        return self._dropped(rows, key, draw)
+
+    def logits(
+        self,
+        outputs: jax.Array,
+        key: jax.Array | None = None,
+        draw: Draw = jax.random.bernoulli,
+    ) -> jax.Array:
+        """The core's outputs `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
+        bias = self.bias[...]
+        scores = self._dropped(outputs, key, draw) @ self.table[...].T
+        return scores + jnp.broadcast_to(bias, scores.shape)
+
+    def _dropped(self, values: jax.Array, key: jax.Array | None, draw: Draw) -> jax.Array:
+        if key is None or not self.dropout:
+            return values
+        kept = 1 - self.dropout
+        there = draw(key, kept, values.shape)
+        return jnp.where(there, values / kept, 0)

@@ -1,0 +1,85 @@
+"""Being asked to stop: what SIGTERM and Ctrl-C mean, and how often to look whether they came."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Between two looks at whether to stop. A look costs less than a millisecond.
+SECONDS = 2.0
+FIRST_UPDATES = 16
+
+
+class Stopped(BaseException):
+    """A program was asked to stop, and has; not an `Exception`, as `KeyboardInterrupt` is none."""
+
+    def __init__(self, number: int, what_is_left: str = ""):
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f"stopped by {name}{what_is_left and '; '}{what_is_left}")
+        self.status = 128 + number  # as shells have it
+
+
+class StopRequest:
+    """Whether this process was asked to stop, and what to say when it has."""
+
+    number: int | None = None  # of the signal
+    what_is_left = ""
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """A signal's handler. A second Ctrl-C stops at once."""
+        if self.number == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+@contextmanager
+def catch_stop_signals() -> Iterator[StopRequest]:
+    """Notes SIGTERM and Ctrl-C for as long as the context lasts, which then ends with `Stopped`."""
+    request = StopRequest()
+    with _handled(SIGNALS, request.on_signal):
+        yield request
+    if request.number is not None:
+        raise Stopped(request.number, request.what_is_left)
+
+
+@contextmanager
+def raise_on_sigterm() -> Iterator[None]:
+    """SIGTERM raises `Stopped`, for a program that has nothing to save but maybe processes to end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    with _handled((signal.SIGTERM,), stop):
+        yield
+
+
+@contextmanager
+def _handled(
+    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Signals go to `handler`; outside the main thread, where they do not arrive, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+class ChunkSize:
+    """How many updates to do before looking: about `SECONDS` of them, found out by doing some."""
+
+    def __init__(self) -> None:
+        self.updates = FIRST_UPDATES
+
+    def update(self, updates: int, seconds: float) -> None:
+        """What the last ones cost. Compilation in the first passes for slowness, which soon shows as none."""
+        if seconds > SECONDS:
+            self.updates = max(int(updates * SECONDS / seconds), 1)
+        elif updates == self.updates and seconds < SECONDS / 2:
+            self.updates *= 2

@@ -1,0 +1,1 @@
+"""Training: updates in one jitted loop, and what happens around it."""

@@ -1,0 +1,131 @@
+"""Optimisers, clipping and learning-rate schedules, each chosen by name."""
+
+import ast
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from ntm_jax.errors import UserError, unknown_choice
+
+
+def graves_rmsprop(
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    """RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
+    return optax.rmsprop(learning_rate, decay=0.95, eps=1e-4, centered=True, momentum=momentum)
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum."""
+    return optax.sgd(learning_rate, momentum=momentum)
+
+
+# Any other name is looked up in optax.
+OURS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "graves_rmsprop": graves_rmsprop,
+    "sgd": sgd,
+}
+CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "none": lambda limit: optax.identity(),
+    "value": optax.clip,  # every element into [-limit, limit], as the paper does
+    "global_norm": optax.clip_by_global_norm,
+}
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTransformation:
+    """Clipping, then the optimiser, that `config.optimizer` describes.
+
+    Args:
+      config: a whole config.
+      updates: how many there will be; a schedule ends there.
+      first: the updates up to which it is another one, see `schedule`.
+
+    Raises:
+      UserError: an unknown name, or an argument that the optimiser does not take.
+    """
+    options = config.optimizer
+    if options.clip not in CLIPPINGS:
+        raise unknown_choice("optimizer.clip", options.clip, CLIPPINGS)
+    try:
+        optimizer = _constructor(options.name)(
+            learning_rate=schedule(config, updates, first), **parse_arguments(options.arguments)
+        )
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"optimizer.arguments: {options.name!r} does not take {options.arguments!r} ({reason})"
+        ) from None
+    return optax.chain(CLIPPINGS[options.clip](options.clip_at), optimizer)
+
+
+def schedule(config: ConfigDict, updates: int, first: int = 0) -> optax.Schedule:
+    """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end.
+
+    Before update `first`, if it is below `updates`, as if that were the end.
+    """
+    whole = _schedule(config, updates)
+    if not 0 < first < updates:
+        return whole
+    before = _schedule(config, first)
+    return lambda update: jnp.where(update < first, before(update), whole(update))
+
+
+def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:
+    options = config.optimizer
+    peak, rest = options.learning_rate, max(updates - options.warmup, 1)
+    if options.schedule == "constant":
+        main = optax.constant_schedule(peak)
+    elif options.schedule == "linear":
+        main = optax.linear_schedule(peak, 0.0, rest)
+    elif options.schedule == "cosine":
+        main = optax.cosine_decay_schedule(peak, rest)
+    else:
+        raise unknown_choice("optimizer.schedule", options.schedule, SCHEDULES)
+    if options.warmup == 0:
+        return main
+    warmup = optax.linear_schedule(0.0, peak, options.warmup)
+    return optax.join_schedules([warmup, main], [options.warmup])
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
+            values = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+            if len(values) == len(call.keywords):  # none twice
+                return values
+    except (SyntaxError, ValueError):
+        pass
+    raise UserError(
+        f"optimizer.arguments: {text!r} cannot be read; write it like 'b1=0.9, nesterov=True'"
+    )
+
+
+def _rehearse(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
+    """One update of a little parameter: an argument of the wrong kind shows only here."""
+    parameters = {"w": values}
+    return optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
+
+
+def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:
+    found = OURS.get(name) or getattr(optax, name, None)
+    if not callable(found) or "learning_rate" not in inspect.signature(found).parameters:
+        raise UserError(
+            f"optimizer.name: {name!r} is unknown; choose one of {', '.join(sorted(OURS))}, "
+            "or an optimiser of optax that takes a learning_rate, such as adam"
+        )
+    return found

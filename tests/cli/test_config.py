@@ -1,0 +1,298 @@
+"""Configs: every file and model builds, and whatever is wrong is said in one line."""
+
+import re
+
+import jax
+import pytest
+from flax import nnx
+from ml_collections import ConfigDict
+
+from ntm_jax import config as configs
+from ntm_jax import models, tasks
+from ntm_jax.errors import UserError
+from ntm_jax.training import optimizers
+from tests.helpers.configs import (
+    FOLDER,
+    MODELS,
+    TASKS,
+    tiny,
+    tiny_overrides,
+)
+
+COPY = str(FOLDER / "copy.py")
+BAD_FILE = "def get_config(model='ntm-ff'):\n    "
+
+# ---- The smallest runs, which the tests of training, evaluation and the program share
+
+
+# ---- Loading
+
+
+def refused(argument, *overrides):
+    """The message with which a config is refused: one line."""
+    with pytest.raises(UserError) as caught:
+        configs.load(argument, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_there_is_a_config_for_every_task():
+    assert set(TASKS) == set(tasks.TASKS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_config_and_model_builds(task, model):
+    config = configs.load(f"{FOLDER / task}.py:{model}")
+    assert config.task.name == task
+    assert configs.model_name(config) == model
+    made = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    built = nnx.eval_shape(lambda: models.build(config, made.input_size, made.output_size))
+    assert models.parameter_count(built) > 1000
+    optimizers.build(config, config.train.updates)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_default_model_is_ntm_ff(task):
+    path = str(FOLDER / f"{task}.py")
+    assert configs.load(path) == configs.load(f"{path}:ntm-ff")
+
+
+def test_the_first_parameters_follow_from_the_seed_alone():
+    def built(**fields):
+        config = tiny(**fields)
+        return jax.tree.leaves(nnx.state(models.build(config, 3, 2), nnx.Param))
+
+    def same(one, other):
+        return all((a == b).all() for a, b in zip(one, other, strict=True))
+
+    assert same(built(seed=0), built(seed=0, train__batch_size=5))
+    assert not same(built(seed=0), built(seed=1))
+
+
+# ---- Overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("seed=7", 7),
+        ("train.updates=500", 500),
+        ("model.memory_size=1_000", 1000),
+        ("optimizer.learning_rate=3e-4", 3e-4),
+        ("optimizer.learning_rate=1", 1.0),
+        ("model.shared_weighting=true", True),
+        ("model.output_reads=False", False),
+        ("optimizer.name=lion", "lion"),
+        ("optimizer.arguments=b1=0.9, b2=0.99", "b1=0.9, b2=0.99"),
+        ("optimizer.arguments=", ""),
+    ],
+)
+def test_an_override_has_the_type_of_its_field(override, value):
+    config = configs.load(COPY, [override])
+    found = dict(configs.flatten(config))[override.partition("=")[0]]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_the_last_override_counts():
+    assert configs.load(COPY, ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("train.updates", ["train.updates", "no value"]),
+        ("train.update=5", ["train.update:", "no such field", "do you mean train.updates?"]),
+        ("train.updates.more=5", ["train.updates.more", "no such field"]),
+        ("updates=5", ["updates:", "no such field"]),
+        ("train=5", ["train:", "no such field"]),
+        ("=5", ["no such field"]),
+        ("model.memory_sizes=5", ["do you mean model.memory_size?"]),
+        ("train.updates=", ["train.updates: ''", "whole number"]),
+        ("train.updates=1e3", ["train.updates: '1e3'", "whole number"]),
+        ("train.updates=many", ["train.updates: 'many'", "whole number"]),
+        ("task.max_length=2.5", ["task.max_length: '2.5'", "whole number"]),
+        ("optimizer.learning_rate=fast", ["optimizer.learning_rate: 'fast'", "finite number"]),
+        ("optimizer.learning_rate=nan", ["optimizer.learning_rate: 'nan'", "finite number"]),
+        ("optimizer.learning_rate=-inf", ["optimizer.learning_rate: '-inf'", "finite number"]),
+        ("optimizer.clip_at=inf", ["optimizer.clip_at: 'inf'", "finite number"]),
+        ("model.output_reads=1", ["model.output_reads: '1'", "true or false"]),
+    ],
+)
+def test_an_override_that_cannot_be_set(override, parts):
+    message = refused(COPY, override)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("seed=-1", "from 0"),
+        ("seed=2147483648", "to 2"),
+        ("model.controller_size=0", "from 1"),
+        ("model.controller_layers=0", "from 1"),
+        ("model.memory_size=0", "from 1"),
+        ("model.word_size=0", "from 1"),
+        ("model.read_heads=65", "from 1 to 64"),
+        ("model.write_heads=0", "from 1 to 64"),
+        ("model.shift_range=-1", "from 0 to 64"),
+        ("optimizer.learning_rate=-0.001", "from 1e-12"),
+        ("optimizer.learning_rate=0", "from 1e-12"),
+        ("optimizer.warmup=-1", "from 0"),
+        ("optimizer.clip_at=0", "from 1e-12"),
+        ("curriculum.updates=0", "from 1"),
+        ("curriculum.late=-1", "from 0"),
+        ("curriculum.last=-1", "from 0"),
+        ("train.first_updates=-1", "from 0"),
+        ("curriculum.rows=-0.5", "from 0"),
+        ("train.updates=0", "from 1"),
+        ("train.batch_size=0", "from 1"),
+        ("train.log_every=0", "from 1"),
+        ("train.checkpoint_every=0", "from 1"),
+        ("evaluate.episodes=0", "from 1"),
+        ("evaluate.memory_size=-1", "from 0"),
+        ("evaluate.seed=-1", "from 0"),
+    ],
+)
+def test_a_value_beyond_its_limits(override, allowed):
+    field, _, value = override.partition("=")
+    message = refused(COPY, override)
+    assert message.startswith(f"{field}: ")
+    assert value in message
+    assert "allowed is " in message
+    assert allowed in message
+
+
+def test_every_limit_is_of_a_field():
+    every = [*(tiny(model=model) for model in MODELS), tiny("acrostic")]
+    known = {field for config in every for field, _ in configs.flatten(config)}
+    assert set(configs.LIMITS) - {"model.cosine_epsilon"} <= known
+
+
+def test_limits_are_inclusive():
+    assert configs.load(COPY, ["seed=2147483647", "train.updates=1", "model.read_heads=64"])
+
+
+def test_a_huge_whole_number_is_refused_in_one_line():
+    assert refused(COPY, "seed=" + "9" * 400).startswith("seed: ")
+
+
+def test_a_shift_that_reaches_around_the_memory():
+    message = refused(COPY, "model.memory_size=4", "model.shift_range=2")
+    assert message.startswith("model.shift_range: 2 ")
+    assert "model.memory_size=4" in message
+
+
+def test_an_unknown_curriculum():
+    message = refused(COPY, "curriculum.name=shrinking")
+    assert message == "curriculum.name: 'shrinking' is unknown; choose one of growing, none"
+
+
+# ---- Files
+
+
+def test_no_such_file_names_those_that_there_are(tmp_path):
+    message = refused(f"{FOLDER}/copi.py")
+    assert f"no file {FOLDER}/copi.py" in message
+    assert all(f"{task}.py" in message for task in TASKS)
+    assert "base.py" not in message
+    assert refused(f"{tmp_path}/copy.py").endswith("copy.py")
+
+
+def test_a_folder_is_no_file():
+    assert "no file" in refused(str(FOLDER))
+
+
+def test_an_unknown_model():
+    message = refused(f"{COPY}:ntm")
+    assert message == "model: 'ntm' is unknown; choose one of lstm, ntm-ff, ntm-lstm"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BAD_FILE + "return 1 / 0\n", "ZeroDivisionError"),
+        (BAD_FILE + "raise RuntimeError('one\\ntwo')\n", "RuntimeError"),
+        (BAD_FILE + "return {}\n", "returns no ConfigDict"),
+        ("def get_config(:\n", "SyntaxError"),
+        ("import no_such_module\n", "ModuleNotFoundError"),
+        ("x = 1\n", "AttributeError"),
+        ("def get_config():\n    return None\n", "TypeError"),
+    ],
+    ids=["raises", "two_lines", "no_config_dict", "syntax", "import", "no_get_config", "no_model"],
+)
+def test_a_file_that_does_not_load(tmp_path, text, reason):
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    message = refused(f"{path}:ntm-ff")
+    assert str(path) in message
+    assert reason in message
+
+
+def test_a_file_that_is_not_python(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    assert "is not a Python file" in refused(str(tmp_path / "config.yaml"))
+
+
+def test_a_config_without_the_usual_fields_is_refused(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text(
+        "from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict()\n"
+    )
+    assert refused(str(path))
+
+
+# ---- JSON, and what may change within a run
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS)
+def test_json_round_trip(tmp_path, task, model):
+    config = tiny(task, model, optimizer__learning_rate=0.1 + 0.2)
+    path = tmp_path / "config.json"
+    path.write_text(configs.to_json(config))
+    again = configs.read(path)
+    assert dict(configs.flatten(again)) == dict(configs.flatten(config))
+    assert configs.difference(again, config) is None
+    assert isinstance(again, ConfigDict)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[1, 2]", "3", "null", "{}", '{"seed": "one"}', "\x00", "[" * 100_000]
+)
+def test_json_that_is_no_config(tmp_path, text):
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+        configs.read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("seed=1", "seed"),
+        ("model.memory_size=9", "model.memory_size"),
+        ("task.max_length=4", "task.max_length"),
+        ("optimizer.name=sgd", "optimizer.name"),
+        ("train.batch_size=3", "train.batch_size"),
+        ("curriculum.updates=3", "curriculum.updates"),
+        ("train.updates=3", None),
+        ("train.log_every=3", None),
+        ("train.checkpoint_every=3", None),
+        ("evaluate.episodes=3", None),
+        ("evaluate.memory_size=9", None),
+        ("evaluate.seed=3", None),
+    ],
+)
+def test_the_difference_of_two_configs(override, field):
+    one, other = tiny(), configs.load(COPY, [*tiny_overrides(), override])
+    assert configs.difference(one, one) is None
+    assert configs.difference(one, other) == configs.difference(other, one) == field
+
+
+def test_a_field_that_only_one_config_has_is_a_difference():
+    assert configs.difference(tiny(), tiny(model="lstm")).startswith("model.")

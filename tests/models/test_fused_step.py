@@ -1,0 +1,88 @@
+"""The step with its derivatives by hand: against the cell's own, head by head and value by value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.test_util import check_grads
+
+from ntm_jax.models import fused_step
+from ntm_jax.models.cell import NTMCell
+from ntm_jax.models.heads import Heads
+
+N, W, B = 6, 4, 2
+HEADS = {
+    "one of each": {"read_heads": 1, "write_heads": 1},
+    "more writers": {"read_heads": 2, "write_heads": 3},
+    "many": {"read_heads": 4, "write_heads": 4},
+    "shared": {"read_heads": 2, "write_heads": 2, "shared_weighting": True},
+    "no shift": {"read_heads": 1, "write_heads": 2, "shift_range": 0},
+    "interpolated": {"read_heads": 2, "write_heads": 1, "shift": "interpolated"},
+    "further than the rows": {"read_heads": 1, "write_heads": 1, "shift_range": 7},
+}
+
+
+def arguments(heads: Heads, seed: int = 0):
+    """Raw controls, a memory and weightings, drawn at random."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    raw = jax.random.normal(keys[0], (B, sum(heads.widths)), jnp.float64)
+    memory = jax.random.normal(keys[1], (B, W, N), jnp.float64)
+    scores = jax.random.normal(keys[2], (B, heads.addressings, N), jnp.float64)
+    return raw, memory, jax.nn.softmax(scores)
+
+
+def step(form):
+    one = fused_step.opaque_one(jnp.float64)
+    return lambda raw, memory, previous: fused_step.access(form, raw, memory, previous, one)
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["reads written", "reads previous"])
+@pytest.mark.parametrize("options", HEADS.values(), ids=HEADS)
+def test_derivatives_by_hand_are_finite_differences(options, written, float64):
+    """Every output, controls included, by every input."""
+    heads = Heads(word_size=W, **options)
+    check_grads(
+        step((heads, written, 1e-6)), arguments(heads), order=1, modes=["rev"], atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sharpening", [-800.0, 0.0])
+def test_a_weight_of_zero_has_no_derivative(sharpening, float64):
+    """One-hot weightings, shut gates and a one-hot shift leave exact zeros, as in `addressing.sharpen`.
+
+    A sharpening of exactly 1 leaves the least normal number in their place, and must not divide by it.
+    """
+    heads = Heads(read_heads=1, write_heads=1, word_size=W)
+    raw, memory, previous = arguments(heads)
+    ends = np.cumsum(heads.widths)
+    raw = raw.at[:, ends[1] : ends[2]].set(-800.0)  # gates
+    raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([-800.0, 800.0, -800.0]), 2))
+    raw = raw.at[:, ends[3] : ends[4]].set(sharpening)
+    previous = jnp.zeros_like(previous).at[:, :, 0].set(1)
+    outputs, pull = jax.vjp(step((heads, True, 1e-6)), raw, memory, previous)
+    np.testing.assert_allclose(outputs[2], previous, rtol=0, atol=1e-300)
+    cotangents = pull(jax.tree.map(jnp.ones_like, outputs))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(cotangents))
+    np.testing.assert_array_equal(cotangents[2][:, :, 1:], 0)
+
+
+@pytest.mark.parametrize("rows", [7, 32, 128])
+@pytest.mark.parametrize("top", [0, -1])
+def test_extreme_strength(rows, top):
+    """However strong the key, the row that is like it gets the whole weighting, wherever it stands."""
+    cell = NTMCell(2, 2, memory_size=rows, word_size=2, rngs=nnx.Rngs(0))
+    heads = cell.heads
+    raw = jnp.zeros((1, sum(heads.widths)))
+    ends = np.cumsum(heads.widths)
+    raw = raw.at[:, : ends[0]].set(jnp.tile(jnp.array([4.0, 0.0]), 2))  # keys
+    raw = raw.at[:, ends[0] : ends[1]].set(1e4)  # strengths
+    raw = raw.at[:, ends[1] : ends[2]].set(100.0)  # gates
+    raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([0.0, 500.0, 0.0]), 2))
+    memory = jnp.zeros((1, 2, rows)).at[0, 1].set(1).at[0, :, top].set(jnp.array([1.0, 0.0]))
+    previous = jnp.full((1, 2, rows), 1 / rows)
+    form = (heads, True, 1e-6)
+    weightings = fused_step.access(form, raw, memory, previous, fused_step.opaque_one("float32"))[2]
+    expected = np.zeros(rows)
+    expected[top] = 1
+    np.testing.assert_array_equal(weightings[0, 0], expected)

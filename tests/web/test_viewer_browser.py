@@ -1,0 +1,544 @@
+"""The viewer's page and its report in a real browser: what a visitor sees, and what the visitor can do."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from ntm_jax.web import report, sources
+from tests.helpers.browser import (
+    COLLISIONS,
+    CONTRAST,
+    MISFITS,
+    ROOT,
+    browser,
+    complaints,
+    js,
+    look,
+    save_walker,
+    settled,
+    viewer,
+    wait_for,
+)
+from tests.helpers.configs import quick_compile, tiny
+
+PRETRAINED = ROOT / "runs" / "pretrained" / "copy-ntm-ff"
+pytestmark = pytest.mark.slow
+PANEL = """
+const figure = document.querySelectorAll(arguments[1])[arguments[2]];
+const titles = figure.layout.annotations.filter((a) => a.yref === 'paper').map((a) => a.text);
+const axis = titles.findIndex((t) => t.startsWith(arguments[0]));
+const name = axis === 0 ? 'y' : 'y' + (axis + 1);
+return figure.data.filter((d) => d.yaxis === name).map((d) => d.z || d.y);
+"""
+OVER_TIME = ".halves > div:first-child .figure"
+AT_STEP = ".numbers + .figure"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    base = tmp_path_factory.mktemp("runs")
+    with quick_compile(tmp_path_factory.getbasetemp()):
+        save_walker(base / "walker", tiny(model__memory_size=16))
+        save_walker(base / "ngram", tiny("ngram", task__length=40))
+        save_walker(base / "recall", tiny("associative_recall", task__max_items=4))
+        save_walker(base / "sort", tiny("priority_sort", model__memory_size=16, task__items=6))
+    return base
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with browser(downloads=tmp_path_factory.mktemp("downloads")) as page:
+        page.downloads = next(tmp_path_factory.getbasetemp().glob("downloads*"))
+        yield page
+
+
+@pytest.fixture(scope="module")
+def address(folder, page):
+    with viewer(*(folder / name for name in ("walker", "ngram", "recall", "sort"))) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(page):
+    page.get("about:blank")
+    page.get_log("browser")
+    look(page, 1600)
+    yield
+    assert complaints(page) == []
+
+
+def visit(page, address, link=""):
+    page.get("about:blank")
+    page.get(f"{address}#{link}")
+    settled(page)
+
+
+def panel(page, title, column=0):
+    """What the panel with this title shows, as an array [rows, steps] for a heatmap."""
+    (values,) = js(page, PANEL, title, OVER_TIME, column)
+    return np.array(values, float)
+
+
+def state(page):
+    """What the link says."""
+    return js(page, "return NTM.readLink()")
+
+
+def click(page, name):
+    js(page, "document.getElementById(arguments[0]).click()", name)
+
+
+def put(page, name, value, event="change"):
+    code = "const e = document.getElementById(arguments[0]); e.value = arguments[1]; "
+    js(page, code + "e.dispatchEvent(new Event(arguments[2], {bubbles: true}))", name, value, event)
+
+
+def cursor(page, column=0):
+    code = "const f = document.querySelectorAll(arguments[0])[arguments[1]]; return f.layout.shapes.at(-1).x0"
+    return js(page, code, OVER_TIME, column)
+
+
+def slide(page, step):
+    """Moves the slider, and waits until the page has followed."""
+    put(page, "step", step, "input")
+    wait_for(lambda: cursor(page) == step and state(page)["step"] == str(step))
+
+
+def text(page, selector):
+    return js(page, "return document.querySelector(arguments[0]).innerText", selector)
+
+
+# ---- What is seen
+
+
+def test_a_weighting_walks_the_rows(page, address):
+    visit(page, address, "length=5")
+    for title in ("write weighting", "read weighting"):
+        shown = panel(page, title)
+        assert shown.shape == (16, 11)
+        np.testing.assert_array_equal(shown.argmax(axis=0), np.arange(1, 12))
+    assert "of 40" in text(page, ".summary")
+    titles = js(
+        page, f"return document.querySelector('{OVER_TIME}').layout.annotations.map((a) => a.text)"
+    )
+    assert [t.split(" (")[0].split(":")[0] for t in titles] == [
+        *("input", "target", "prediction", "error", "write weighting", "read weighting"),
+        *("key strength β", "gate g", "shift s", "sharpening γ"),
+    ]
+
+
+def test_the_pictures_are_of_the_numbers(page, address):
+    visit(page, address, "length=5&seed=3")
+    episode = js(
+        page,
+        "return NTM.source.episode(0, {length: 5, seed: 3}).then((e) => "
+        "Object.fromEntries(Object.entries(e.arrays).map(([n, a]) => [n, a.nested()])))",
+    )
+    inputs, targets = np.array(episode["inputs"]), np.array(episode["targets"])
+    np.testing.assert_allclose(panel(page, "input"), inputs.T, atol=1e-5)
+    np.testing.assert_allclose(panel(page, "target")[:, 6:], targets.T[:, 6:], atol=1e-5)
+    assert np.isnan(panel(page, "target")[:, :6]).all()  # not scored
+    predicted = np.array(episode["probabilities"]).T
+    np.testing.assert_allclose(panel(page, "prediction")[:, 6:], predicted[:, 6:], atol=1e-5)
+    wrong = np.abs(predicted - targets.T)
+    np.testing.assert_allclose(panel(page, "error")[:, 6:], wrong[:, 6:], atol=1e-4)
+
+
+def test_hover_gives_the_number(page, address):
+    visit(page, address, "length=5")
+    place = js(
+        page,
+        """
+        const figure = document.querySelector(arguments[0]);
+        const { xaxis: x, yaxis5: y } = figure._fullLayout;
+        window.scrollTo(0, 0);
+        const box = figure.getBoundingClientRect();
+        return { x: box.left + x._offset + x.l2p(2), y: box.top + y._offset + y.l2p(3) };
+        """,
+        OVER_TIME,
+    )
+    hovered = (
+        "return [...document.querySelectorAll('.hovertext')].map((e) => e.textContent).join(' ')"
+    )
+
+    def point():
+        for shift in (0, 1):
+            moved = {"type": "mouseMoved", "x": place["x"] + shift, "y": place["y"]}
+            page.execute_cdp_cmd("Input.dispatchMouseEvent", moved)
+        return js(page, hovered)
+
+    shown = wait_for(point)
+    assert "step 2" in shown
+    assert "row 3" in shown
+    assert "weight" in shown
+
+
+def test_the_slider_moves_the_step(page, address):
+    visit(page, address, "length=5")
+    for step in (4, 10):
+        slide(page, step)
+        assert f"step {step} of 10" in text(page, "#step-text")
+        caption = text(page, "caption")
+        assert caption == f"The heads at step {step}"
+        row = js(page, "return document.querySelector('.numbers td').innerText")
+        assert row == str(step + 1)  # where the read head is
+
+
+def test_the_memory_after_a_step_and_its_change(page, address):
+    visit(page, address, "length=5&step=4")
+    code = f"const f = document.querySelector('{AT_STEP}'); return [f.data[0].z, f.data[1].z]"
+    after, change = map(np.array, js(page, code))
+    assert after.shape == (16, 4)
+    assert np.abs(change[5]).max() > 0  # where the write head is
+    assert np.abs(np.delete(change, 5, axis=0)).max() < 1e-3 * np.abs(change[5]).max()
+    put(page, "step", 5, "input")
+    wait_for(lambda: cursor(page) == 5)
+    wait_for(lambda: "step 5" in text(page, "caption"))
+    later, _ = map(np.array, js(page, code))
+    np.testing.assert_allclose(later[5], after[5], atol=1e-3)  # stays when the head has gone on
+
+
+def test_play_and_pause(page, address):
+    visit(page, address, "length=5")
+    put(page, "speed", "2")
+    click(page, "play")
+    wait_for(lambda: cursor(page) >= 3)
+    click(page, "play")
+    stopped = int(state(page)["step"])
+    assert js(page, "return document.getElementById('play').innerText").endswith("Play")
+    click(page, "play")
+    wait_for(lambda: cursor(page) == 10)  # it ends at the end
+    assert stopped <= 10
+    wait_for(lambda: text(page, "#play").endswith("Play"))
+
+
+def test_the_link_reproduces_the_view(page, address):
+    visit(page, address)
+    put(page, "field-length", 9)
+    put(page, "seed", 5)
+    put(page, "rows", 24)
+    js(page, "document.getElementById('ask').requestSubmit()")
+    wait_for(lambda: state(page).get("length") == "9")
+    settled(page)
+    put(page, "step", 7, "input")
+    put(page, "from", 3)
+    put(page, "theme", "dark")
+    wait_for(lambda: {"step", "from", "theme"} <= state(page).keys() and state(page)["step"] == "7")
+    shown = panel(page, "read weighting"), panel(page, "input")
+    link = js(page, "return location.href")
+    page.get("about:blank")
+    page.get(link)
+    settled(page)
+    np.testing.assert_array_equal(panel(page, "read weighting"), shown[0])
+    np.testing.assert_array_equal(panel(page, "input"), shown[1])
+    assert shown[0].shape == (24, 19)
+    assert cursor(page) == 7
+    zoom = js(page, f"return document.querySelector('{OVER_TIME}').layout.xaxis.range")
+    assert zoom == [2.5, 18.5]
+    assert js(page, "return document.documentElement.dataset.theme") == "dark"
+    assert js(page, "return location.href") == link
+
+
+def test_two_runs_side_by_side(page, address):
+    visit(page, address, "run=0&beside=1&step=3")
+    assert js(page, "return document.querySelectorAll('article').length") == 2
+    boxes = js(
+        page,
+        "return [...document.querySelectorAll('article')].map((a) => a.getBoundingClientRect().toJSON())",
+    )
+    assert boxes[0]["right"] <= boxes[1]["left"]
+    assert abs(boxes[0]["top"] - boxes[1]["top"]) < 2
+    put(page, "step", 5, "input")
+    wait_for(lambda: cursor(page, 0) == cursor(page, 1) == 5)
+    look(page, 400)
+    wait_for(
+        lambda: js(
+            page,
+            "const [a, b] = [...document.querySelectorAll('article')].map("
+            "(x) => x.getBoundingClientRect()); return b.top >= a.bottom",
+        )
+    )
+
+
+def test_ngrams_have_the_optimum_beside_the_models(page, address):
+    visit(page, address, "run=1")
+    bits, optimal, model = js(page, PANEL, "probability of a 1", OVER_TIME, 0)
+    assert len(bits) == len(optimal) == len(model) == 39
+    assert set(bits[4:]) <= {0, 1}
+    assert optimal[4] == 0.5  # nothing was seen yet
+    assert "at best" in text(page, ".summary")
+    click(page, "keep")
+    wait_for(lambda: state(page).get("table") == "0")
+    click(page, "another")
+    wait_for(lambda: state(page).get("seed") != "0")
+    assert state(page)["table"] == "0"
+
+
+def test_recalls_items_are_marked(page, address):
+    visit(page, address, "run=2")
+    labels = js(
+        page,
+        f"return document.querySelector('{OVER_TIME}').layout.annotations"
+        ".filter((a) => a.yref !== 'paper').map((a) => a.text)",
+    )
+    assert [label.split()[0] for label in labels] == ["1", "2", "3", "4", "query", "answer"]
+    assert sum("→" in label for label in labels) == 1
+
+
+def test_sorts_priorities_are_beside_the_write_locations(page, address):
+    visit(page, address, "run=3&seed=2")
+    code = """
+      const figure = [...document.querySelectorAll('.figure')].find(
+        (f) => f.data && f.data.some((d) => (d.name || '').startsWith('to be')));
+      return figure.data.map((d) => [d.name, d.x, d.y, d.customdata]);
+    """
+    points = [
+        point for name, *rest in js(page, code) for point in zip(*rest, [name] * 6, strict=False)
+    ]
+    assert len(points) == 6
+    assert sorted(row for _, row, _, _ in points) == [1, 2, 3, 4, 5, 6]  # the walker's
+    assert all(row == item + 1 for _, row, item, _ in points)
+    back = [priority for priority, _, _, name in points if name == "to be given back"]
+    out = [priority for priority, _, _, name in points if name == "to be left out"]
+    assert len(back) == 2
+    assert min(back) > max(out)
+
+
+# ---- What can go wrong
+
+
+def test_a_bad_link_says_what_is_allowed(page, address):
+    page.get(f"{address}#length=1000000")
+    settled(page)
+    assert text(page, "#notice").strip() == "length: 1000000 is given, 1 to 1000 is allowed"
+    messages = complaints(page)  # the browser tells of every answer that is no success
+    assert all("400" in message for message in messages)
+
+
+def test_a_run_that_is_trained_meanwhile_says_so(page, folder):
+    with viewer(folder / "walker") as address:
+        visit(page, address, "length=3")
+        assert "update 7" in text(page, ".summary")
+        assert js(page, "return document.getElementById('notice').hidden")
+        save_walker(folder / "walker", tiny(model__memory_size=16), update=8)
+        wait_for(lambda: not js(page, "return document.getElementById('notice').hidden"))
+        assert text(page, "#notice span") == "walker is at update 8 now; shown is update 7."
+        assert "update 7" in text(page, ".summary")
+        js(page, "document.querySelector('#notice button').click()")
+        wait_for(lambda: "update 8" in text(page, ".summary"))
+        assert js(page, "return document.getElementById('notice').hidden")
+
+
+# ---- Downloads
+
+
+def downloaded(page, count=1):
+    def whole():
+        # Chrome reserves a name with an empty file, and moves the whole one onto it.
+        named = [p for p in page.downloads.iterdir() if p.suffix in (".png", ".json")]
+        files = [path for path in named if path.stat().st_size]
+        return files if len(files) >= count else None
+
+    files = wait_for(whole)
+    taken = {path.name: path.read_bytes() for path in files}
+    for path in files:
+        path.unlink()
+    return taken
+
+
+def press(page, name):
+    """A real click: what happens without one may not download."""
+    buttons = page.find_elements("css selector", "article button")
+    next(button for button in buttons if button.text == name).click()
+
+
+def test_downloads(page, address):
+    visit(page, address, "length=5&seed=2&step=3")
+    press(page, "JSON")
+    ((name, content),) = downloaded(page).items()
+    assert name == "walker-length_5-seed_2.json"
+    episode = json.loads(content)
+    assert np.shape(episode["arrays"]["memory"]) == (11, 16, 4)
+    read = np.array(episode["arrays"]["read_weightings"])[:, 0].T
+    np.testing.assert_allclose(read, panel(page, "read weighting"), rtol=1e-4, atol=1e-6)
+    for part, button in (("over_time", "PNG over time"), ("step_3", "PNG of the step")):
+        press(page, button)
+        ((name, content),) = downloaded(page).items()
+        assert name == f"walker-length_5-seed_2-{part}.png"
+        assert content.startswith(b"\x89PNG")
+        assert len(content) > 5000
+
+
+# ---- Everybody can use it
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_the_window_and_contrast_is_good(page, address, width, dark):
+    look(page, width, dark=dark)
+    visit(page, address, "length=5")
+    assert js(page, "return document.documentElement.scrollWidth") <= width
+    worst = js(page, CONTRAST)
+    assert worst[0] >= 4.5, worst
+    background = js(page, "return getComputedStyle(document.body).backgroundColor")
+    assert (int(background.split("(")[1].split(",")[0]) < 128) is dark
+    paper = js(page, f"return document.querySelector('{OVER_TIME}').layout.paper_bgcolor")
+    assert (paper == "#15181d") is dark
+
+
+@pytest.mark.parametrize("run", range(4))
+def test_words_do_not_lie_over_others(page, address, run):
+    for width in (400, 1600):
+        look(page, width)
+        visit(page, address, f"run={run}")
+        assert js(page, COLLISIONS, ".figure") == []
+
+
+def test_figures_fit_a_window_that_changes_its_size(page, address):
+    visit(page, address, "run=3&beside=0&length=5")
+    assert js(page, "return document.querySelectorAll('.main-svg').length") >= 5
+    for width, height in ((1600, 900), (1100, 900), (700, 1300), (400, 800), (400, 700)):
+        look(page, width, height)
+        time.sleep(0.7)  # what a late answer to the change would spoil
+        wait_for(lambda: js(page, MISFITS) == [])
+        assert js(page, "return document.documentElement.scrollWidth") <= width
+
+
+def test_zoom_speed_and_link_are_there_in_a_narrow_window(page, address):
+    look(page, 400)
+    visit(page, address, "length=5")
+    shown = "return document.getElementById(arguments[0]).checkVisibility()"
+    assert not js(page, shown, "from")  # so that the player that stays on the screen is low
+    js(page, "document.querySelector('.more summary').click()")
+    assert all(js(page, shown, name) for name in ("speed", "from", "to", "whole", "copy-link"))
+    assert js(page, "return document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("rows", [256, 4096])
+def test_a_weighting_over_many_rows_is_seen_at_every_step(page, address, rows):
+    """A row that is less than a pixel high would not be drawn."""
+    visit(page, address, f"length=5&rows={rows}")
+    weighting = panel(page, "read weighting")
+    assert (weighting.max(axis=0) > 0.9).all()
+    pixels = js(
+        page,
+        """
+        const figure = document.querySelector(arguments[0]);
+        return figure._fullLayout.yaxis6._length / figure.data[5].z.length;
+        """,
+        OVER_TIME,
+    )
+    assert pixels >= 1
+
+
+def test_the_keyboard_reaches_everything(page, address):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    visit(page, address, "run=0&length=5")
+    js(page, "document.activeElement.blur()")
+    reached = []
+    for _ in range(40):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        active = "const e = document.activeElement; return e.id || e.innerText || e.className"
+        reached.append(js(page, active))
+    wanted = {"theme", "run", "beside", "field-length", "seed", "rows", "another", "first", "back"}
+    wanted |= {"play", "forward", "step", "speed", "from", "to", "whole", "copy-link", "JSON"}
+    assert wanted <= set(reached), wanted - set(reached)
+    js(page, "document.getElementById('step').focus()")
+    ActionChains(page).send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT).perform()
+    wait_for(lambda: cursor(page) == 2)
+    js(page, "document.getElementById('forward').focus()")
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait_for(lambda: cursor(page) == 3)
+    named = js(
+        page,
+        "return [...document.querySelectorAll('button, input, select')].filter("
+        "(e) => !(e.innerText || e.getAttribute('aria-label') || (e.labels && e.labels.length))).length",
+    )
+    assert named == 0
+
+
+# ---- The report
+
+
+def test_the_report_opens_with_no_server_and_no_network(page, folder, tmp_path):
+    path = tmp_path / "report.html"
+    size = report.report(sources.open_sources([folder / "walker", folder / "recall"]), path)
+    assert size == path.stat().st_size > 4e6
+    page.execute_cdp_cmd("Network.enable", {})
+    conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    page.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+    try:
+        page.get(path.as_uri())
+        settled(page)
+        shown = panel(page, "read weighting")
+        np.testing.assert_array_equal(shown.argmax(axis=0), np.arange(1, 22) % 16)
+        put(page, "step", 6, "input")
+        wait_for(lambda: cursor(page) == 6)
+        put(page, "case", json.dumps({"length": 20}, separators=(",", ":")))
+        wait_for(lambda: state(page).get("length") == "20")
+        settled(page)
+        assert panel(page, "input").shape == (9, 41)
+        put(page, "run", "1")
+        wait_for(lambda: "items" in state(page))
+        settled(page)
+        link = js(page, "return location.href")
+        page.get("about:blank")
+        page.get(link)
+        settled(page)
+        assert "recall" in text(page, "h2")
+        fetched = js(page, "return performance.getEntriesByType('resource').map((e) => e.name)")
+        assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
+    finally:
+        page.execute_cdp_cmd(
+            "Network.emulateNetworkConditions",
+            conditions | {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1},
+        )
+
+
+def test_a_page_asks_only_its_own_server(page, address):
+    visit(page, address, "length=5")
+    fetched = js(page, "return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert len(fetched) > 8
+    assert all(name.startswith((address, "data:", "blob:")) for name in fetched)
+    assert js(page, "return document.querySelectorAll('.modebar-btn').length") > 0
+    links = js(page, "return [...document.querySelectorAll('a[href]')].map((a) => a.href)")
+    assert all(link.startswith(address) for link in links)
+
+
+# ---- Real models
+
+
+def test_pretrained_copy_walks_the_rows(page):
+    if not PRETRAINED.is_dir():
+        pytest.skip(f"no {PRETRAINED.relative_to(ROOT)} yet")
+    with viewer(PRETRAINED) as address:
+        visit(page, address, "length=20&seed=1&step=30")
+        assert text(page, ".summary").startswith("0 wrong bits of 160")
+        read = panel(page, "read weighting")
+        answered = read[:, 21:].argmax(axis=0)
+        np.testing.assert_array_equal(np.unique(np.diff(answered) % len(read)).size, 1)
+        assert read[:, 21:].max(axis=0).min() > 0.5
+        assert abs(int(np.diff(answered)[0])) == 1
+        put(page, "step", 35, "input")
+        wait_for(lambda: cursor(page) == 35)
+        link = js(page, "return location.href")
+        page.get("about:blank")
+        page.get(link)
+        settled(page)
+        assert cursor(page) == 35
+        np.testing.assert_array_equal(panel(page, "read weighting"), read)
+
+
+def test_the_go_copy_weights(page, oracle_folder):
+    with viewer(oracle_folder / "copy_weights_seed2_19000.json") as address:
+        visit(page, address, "length=120&seed=0&step=200")
+        wrong = int(text(page, ".summary").split()[0])
+        assert 20 <= wrong <= 46
+        weighting = panel(page, "write weighting").argmax(axis=0)
+        steps = np.diff(weighting[1:120])
+        assert (steps == steps[0]).mean() > 0.9
+        assert abs(steps[0]) == 1
