@@ -93,8 +93,8 @@ def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str
         [
             *overrides,
             f"train.batch_size={batch_size}",
-            "train.blur_cost=0",  # these two the plain path does not have
-            "train.write_cost=0",
+            "train.blur_penalty=0",  # these two the plain path does not have
+            "train.write_penalty=0",
             "optimizer.schedule=constant",
         ],
     )

@@ -15,7 +15,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.model.update({"embedding_size": 256, "dropout": 0.15})
     config.optimizer.update({"name": "adamw", "learning_rate": 2e-3, "warmup": 200})
     config.optimizer.arguments = "weight_decay=0.01"
-    config.optimizer.clip_at = 50.0  # nats a poem: a few times the usual
+    config.optimizer.clip_limit = 50.0  # nats a poem: a few times the usual
     # Short poems first: how to find what was shown is learned there, at a fraction of the steps.
     config.curriculum.update({"name": "growing", "updates": 1500})
     config.train.update({"updates": 12000, "batch_size": 32, "log_every": 50})
@@ -29,13 +29,13 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.model.update({"controller_size": 384, "memory_size": 128, "word_size": 32})
     config.model.update({"read_heads": 2, "write_heads": 1})
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})
-    config.optimizer.clip_state_at = 1.0
+    config.optimizer.state_gradient_limit = 1.0
     # With few rows at first, it moves on for what is shown rather than for every symbol.
     config.curriculum.rows = 0.55
     # Then more of the longest, and writes in the answer, that harm them, cost something.
     config.task.joined = 40
     config.curriculum.late = 4000
-    config.train.write_cost = 0.1
+    config.train.write_penalty = 0.1
     # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
     # hard to tell, and keywords as messages have them.
     config.task.update({"unusual": 3, "moved": 30, "varied": 70})

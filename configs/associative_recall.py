@@ -13,7 +13,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         config.model.update({"read_heads": 4, "write_heads": 4, "controller_size": 256})
     # As for copy: the paper's optimiser and clipping, one sequence at a time.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4})
-    config.optimizer.update({"clip": "value", "clip_at": 10.0, "clip_state_at": 1.0})
+    config.optimizer.update({"clip": "value", "clip_limit": 10.0, "state_gradient_limit": 1.0})
     config.train.update({"updates": 100_000, "batch_size": 1, "log_every": 500})
     config.train.update({"checkpoint_every": 5000, "solved_below": 0.05})
     if model == "lstm":

@@ -34,8 +34,8 @@ def get_config(model: str) -> ConfigDict:
             "schedule": "cosine",  # constant; linear and cosine fall to 0 at train.updates
             "warmup": 0,  # updates
             "clip": "global_norm",  # value (each element, as in the paper), none
-            "clip_at": 1.0,
-            "clip_state_at": 0.0,  # each element of a sequence's derivative by the state, at every step; 0: no limit
+            "clip_limit": 1.0,
+            "state_gradient_limit": 0.0,  # each element of a sequence's derivative by the state, at every step; 0: no limit
         }
     )
     config.curriculum = ConfigDict(
@@ -52,13 +52,13 @@ def get_config(model: str) -> ConfigDict:
             "updates": 10_000,
             "first_updates": 0,  # up to there the rate and the costs are as if these were all, then begin again
             "batch_size": 8,
-            "blur_cost": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.training.trainer
-            "write_cost": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too
+            "blur_penalty": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.training.trainer
+            "write_penalty": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too
             "log_every": 100,
             "checkpoint_every": 1000,
             "solved_below": 0.0,  # bits/sequence; training says when a line of its metrics is below
             "on_nonfinite": "stop",  # or skip the update, where the loss or the gradient is not finite
-            "most_skipped": 100,  # updates of a run; then it stops
+            "max_skipped_updates": 100,  # updates of a run; then it stops
         }
     )
     config.mesh = ConfigDict(
@@ -86,7 +86,7 @@ def baseline(config: ConfigDict, units: int, updates: int) -> ConfigDict:
     """The paper's LSTM for a task: three layers of its size, trained with Adam, 16 sequences at a time."""
     config.model.controller_size = units
     config.optimizer.update({"name": "adam", "learning_rate": 1e-3, "schedule": "cosine"})
-    config.optimizer.update({"clip": "global_norm", "clip_at": 1.0, "clip_state_at": 0.0})
+    config.optimizer.update({"clip": "global_norm", "clip_limit": 1.0, "state_gradient_limit": 0.0})
     config.train.update({"updates": updates, "batch_size": 16})
     config.train.update({"log_every": 100, "checkpoint_every": 1000})
     return config
@@ -113,6 +113,6 @@ def ntm() -> dict[str, object]:
         "initial_weighting": "first_row",
         "initial_reads": "learned",
         "gate_bias": 0.0,  # below 0, heads begin by location rather than content
-        "stay_bias": 0.0,  # above 0, heads begin by staying where they are
+        "no_shift_bias": 0.0,  # above 0, heads begin by staying where they are
         "sharpening_bias": 0.0,  # above 0, weightings begin sharper
     }

@@ -11,7 +11,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.task.update({"name": "copy", "min_length": 1, "max_length": 20, "zeros": 0})
     # The paper's optimiser, one sequence at a time. For LSTM controllers the whole gradient is limited, not each
     # of its elements: that keeps a run that has solved the task from leaving the solution again.
-    config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4, "clip_at": 10.0})
+    config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4, "clip_limit": 10.0})
     config.train.update({"updates": 40_000, "batch_size": 1, "solved_below": 0.05})
     config.train.update({"log_every": 400, "checkpoint_every": 8000})
     if model == "lstm":
@@ -22,7 +22,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # one that learns to look for its content loses it among 120 others.
     config.model.gate_bias = -2.0
     config.model.sharpening_bias = 1.0
-    config.train.blur_cost = 0.002
+    config.train.blur_penalty = 0.002
     if model == "ntm-ff":
         # The large steps that clipping by element allows get it out of taking a vector of zeros for the end.
         config.optimizer.update({"learning_rate": 1e-4, "schedule": "constant", "clip": "value"})

@@ -12,7 +12,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # The paper's optimiser; Adam ends 4 to 30 bits higher after as many sequences.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 3e-4})
     # Without a limit at every step, gradients of norm 1e6 and more come and undo what was learned.
-    config.optimizer.update({"clip_at": 10.0, "clip_state_at": 1.0})
+    config.optimizer.update({"clip_limit": 10.0, "state_gradient_limit": 1.0})
     config.train.update({"updates": 24_000, "batch_size": 4, "checkpoint_every": 2000})
     if model == "lstm":
         return base.baseline(config, units=128, updates=5000)
@@ -21,5 +21,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # A row for each context, found by what it holds: rows that differ from the start, heads that begin by
     # content and by staying. The paper's 128 rows are more than 32 contexts need.
     config.model.update({"memory_size": 64, "initial_memory": "learned"})
-    config.model.update({"gate_bias": 2.0, "stay_bias": 2.0})
+    config.model.update({"gate_bias": 2.0, "no_shift_bias": 2.0})
     return config

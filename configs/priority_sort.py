@@ -15,7 +15,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         config.model.update({"read_heads": 2, "write_heads": 2, "controller_size": 512})
         config.model.update({"shared_weighting": True, "reads_from": "previous"})
         config.model.memory_size = 32
-        config.optimizer.update({"learning_rate": 7e-4, "clip_state_at": 30.0})
+        config.optimizer.update({"learning_rate": 7e-4, "state_gradient_limit": 30.0})
         config.train.update({"updates": 80_000, "batch_size": 4, "log_every": 500})
         config.train.update({"checkpoint_every": 5000, "solved_below": 5.0})
     if model == "ntm-lstm":

@@ -30,13 +30,13 @@ LIMITS: dict[str, tuple[float, float]] = {
     "model.embedding_size": (0, 100_000),
     "model.dropout": (0, 0.99),
     "model.gate_bias": (-1e4, 1e4),
-    "model.stay_bias": (-1e4, 1e4),
+    "model.no_shift_bias": (-1e4, 1e4),
     "model.sharpening_bias": (-1e4, 1e4),
     "model.cosine_epsilon": (0, 1),  # of weights of fumin/ntm alone
     "optimizer.learning_rate": (1e-12, 1e3),
     "optimizer.warmup": (0, 10**9),
-    "optimizer.clip_at": (1e-12, 1e12),
-    "optimizer.clip_state_at": (0, 1e12),
+    "optimizer.clip_limit": (1e-12, 1e12),
+    "optimizer.state_gradient_limit": (0, 1e12),
     "curriculum.updates": (1, 10**9),
     "curriculum.late": (0, 10**9),
     "curriculum.last": (0, 10**9),
@@ -44,12 +44,12 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.updates": (1, 10**9),
     "train.first_updates": (0, 10**9),
     "train.batch_size": (1, 65_536),
-    "train.blur_cost": (0, 1e6),
-    "train.write_cost": (0, 1e6),
+    "train.blur_penalty": (0, 1e6),
+    "train.write_penalty": (0, 1e6),
     "train.log_every": (1, 10**9),
     "train.checkpoint_every": (1, 10**9),
     "train.solved_below": (0, 1e9),
-    "train.most_skipped": (1, 10**9),
+    "train.max_skipped_updates": (1, 10**9),
     "mesh.data": (1, 65_536),
     "evaluate.episodes": (1, 10**7),
     "evaluate.memory_size": (0, 1_000_000),
@@ -58,16 +58,16 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 # Of these, those that are not whole numbers.
 REAL = (
-    *("model.gate_bias", "model.stay_bias", "model.sharpening_bias", "model.cosine_epsilon"),
+    *("model.gate_bias", "model.no_shift_bias", "model.sharpening_bias", "model.cosine_epsilon"),
     "model.dropout",
-    *("optimizer.learning_rate", "optimizer.clip_at", "optimizer.clip_state_at"),
-    *("curriculum.rows", "train.blur_cost", "train.write_cost", "train.solved_below"),
+    *("optimizer.learning_rate", "optimizer.clip_limit", "optimizer.state_gradient_limit"),
+    *("curriculum.rows", "train.blur_penalty", "train.write_penalty", "train.solved_below"),
 )
 # What configs of runs mean that were begun before there was a field.
 BEFORE = {
-    **{"model.compute": "float32", "mesh.data": 1, "optimizer.clip_state_at": 0.0},
-    **{"train.on_nonfinite": "stop", "train.most_skipped": 100},
-    **{"train.write_cost": 0.0, "train.first_updates": 0, "task.zeros": 0},
+    **{"model.compute": "float32", "mesh.data": 1, "optimizer.state_gradient_limit": 0.0},
+    **{"train.on_nonfinite": "stop", "train.max_skipped_updates": 100},
+    **{"train.write_penalty": 0.0, "train.first_updates": 0, "task.zeros": 0},
     **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
     **{"task.joined": 0, "task.unusual": 1, "task.moved": 0, "task.varied": 0},
 }
@@ -78,12 +78,21 @@ NEEDED = (
     "curriculum.name",
     *(f for f in LIMITS if f not in BEFORE and not f.startswith(("model.", "monitor."))),
 )
+# Old name -> today's, in configs of older runs and weight files, and in overrides.
+ALIASES = {
+    "model.stay_bias": "model.no_shift_bias",
+    "optimizer.clip_at": "optimizer.clip_limit",
+    "optimizer.clip_state_at": "optimizer.state_gradient_limit",
+    "train.blur_cost": "train.blur_penalty",
+    "train.write_cost": "train.write_penalty",
+    "train.most_skipped": "train.max_skipped_updates",
+}
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
 # What may change between two sessions of one run.
 MAY_CHANGE = (
     *("train.updates", "train.log_every", "train.checkpoint_every", "train.solved_below"),
-    *("train.on_nonfinite", "train.most_skipped"),
+    *("train.on_nonfinite", "train.max_skipped_updates"),
     *("evaluate.", "mesh.", "monitor."),
 )
 
@@ -219,6 +228,22 @@ def with_memory_size(
     return config
 
 
+def upgrade(values: dict[str, Any]) -> ConfigDict:
+    """Returns the config in nested `values` with today's names in place of older ones.
+
+    Args:
+      values: a config as JSON has it; not changed.
+    """
+    config = ConfigDict(values)
+    for old, new in ALIASES.items():
+        section, _, name = old.partition(".")
+        if section in config and name in config[section]:
+            value = config[section][name]
+            del config[section][name]
+            config[section][new.partition(".")[2]] = value
+    return config
+
+
 def to_json(config: ConfigDict) -> str:
     """The config as JSON text."""
     return json.dumps(config.to_dict(), indent=2) + "\n"
@@ -231,7 +256,7 @@ def read(path: Path) -> ConfigDict:
       UserError: the file is not there or not a config.
     """
     try:
-        config = ConfigDict(json.loads(path.read_text(encoding="utf-8")))
+        config = upgrade(json.loads(path.read_text(encoding="utf-8")))
         check(config)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
@@ -278,6 +303,7 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 
 def _set(config: ConfigDict, field: str, text: str) -> None:
+    field = ALIASES.get(field, field)
     known = dict(flatten(config))
     if field not in known:
         near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)

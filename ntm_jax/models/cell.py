@@ -62,7 +62,7 @@ class NTMCell(nnx.Module):
       output_reads: whether the output sees this step's reads beside the controller.
       initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
       gate_bias: what the gates' biases start at; below 0, heads begin by location rather than content.
-      stay_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
+      no_shift_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
       sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
       cosine_epsilon: inside the root of the cosine's denominator.
       compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
@@ -99,7 +99,7 @@ class NTMCell(nnx.Module):
         initial_weighting: str = "first_row",
         initial_reads: str = "zeros",
         gate_bias: float = 0.0,
-        stay_bias: float = 0.0,
+        no_shift_bias: float = 0.0,
         sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
         compute: str = "float32",
@@ -160,7 +160,7 @@ class NTMCell(nnx.Module):
             controller_size, sum(self.heads.widths), param_dtype=param_dtype, rngs=rngs
         )
         self.to_heads.bias = nnx.Param(
-            self.heads.first_bias(gate_bias, stay_bias, sharpening_bias, param_dtype)
+            self.heads.first_bias(gate_bias, no_shift_bias, sharpening_bias, param_dtype)
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
         self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)

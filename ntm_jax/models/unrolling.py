@@ -99,7 +99,7 @@ def logits(
     dropout: jax.Array | None = None,
     draw: Draw = jax.random.bernoulli,
     answers: tuple[jax.Array, int] | None = None,
-    clip_state_at: float = 0.0,
+    state_gradient_limit: float = 0.0,
     writing: bool = False,
 ) -> tuple[jax.Array, MemoryUse]:
     """What training needs of `unroll`: nothing else is kept along the way.
@@ -111,7 +111,7 @@ def logits(
       dropout: the key for it, where the model has some; None leaves it out.
       draw: draws what it keeps, as `jax.random.bernoulli` does.
       answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
-      clip_state_at: what an element of the derivative by the state is limited to at every step backwards;
+      state_gradient_limit: what an element of the derivative by the state is limited to at every step backwards;
         0 for no limit. For a model without memory there is none.
       writing: whether the use of the memory has it, which a step takes longer for.
 
@@ -122,7 +122,7 @@ def logits(
     if isinstance(model, Embedded):
         keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
         embedded = model.embed(inputs, keys[0], draw)
-        options: Any = {"clip_state_at": clip_state_at, "writing": writing}
+        options: Any = {"state_gradient_limit": state_gradient_limit, "writing": writing}
         outputs, use = logits(model.core, embedded, key=key, answers=answers, **options)
         return model.logits(outputs, keys[1], draw), use
 
@@ -137,7 +137,7 @@ def logits(
     def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, MemoryUse]:
         return step.hidden, step.reads, _use(step, writing)
 
-    hidden, reads, use = _scan_ntm(model, inputs, None, key, record, clip_state_at)
+    hidden, reads, use = _scan_ntm(model, inputs, None, key, record, state_gradient_limit)
     return model.output(answered(hidden), answered(reads)), use
 
 
@@ -167,7 +167,7 @@ def _scan_ntm(
     state: Any,
     key: jax.Array | None,
     record: Callable[[NTMState, Step], Any],
-    clip_state_at: float = 0.0,
+    state_gradient_limit: float = 0.0,
 ) -> Any:
     """What `record` makes of every step and the state after it, stacked along time."""
     state = model.initial_state((inputs.shape[1],), key) if state is None else state
@@ -178,7 +178,9 @@ def _scan_ntm(
 
         def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
             x, taps = now
-            state = _clipped_backwards(clip_state_at, state) if clip_state_at else state
+            state = (
+                _clipped_backwards(state_gradient_limit, state) if state_gradient_limit else state
+            )
             this = cell if taps is None else tapped(cell, taps)
             state, happened = fused_step.advance(this, state, x, one)
             return state, record(state, happened)

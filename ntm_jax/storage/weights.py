@@ -102,7 +102,7 @@ def _load_safetensors(path: Path) -> Weights:
             f"--weights: {path} is neither a safetensors file nor a JSON list of numbers"
         ) from None
     try:
-        config = ConfigDict(json.loads(metadata["config"]))
+        config = configs.upgrade(json.loads(metadata["config"]))
         update = int(metadata["update"])
         configs.check(config)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:

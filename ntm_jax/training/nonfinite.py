@@ -1,6 +1,6 @@
 """Updates whose loss or gradient is not finite: none is applied; training stops there, or skips a few.
 
-`train.on_nonfinite` says which, `train.most_skipped` how many.
+`train.on_nonfinite` says which, `train.max_skipped_updates` how many.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def limit(config: ConfigDict) -> int:
     """How many updates of a run may be skipped; configs of older runs do not say, and then it is none."""
     if config.train.get("on_nonfinite", "stop") == "stop":
         return 0
-    return int(config.train.most_skipped)
+    return int(config.train.max_skipped_updates)
 
 
 @jax.jit

@@ -68,7 +68,7 @@ def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTra
         raise UserError(
             f"optimizer.arguments: {options.name!r} does not take {options.arguments!r} ({reason})"
         ) from None
-    return optax.chain(CLIPPINGS[options.clip](options.clip_at), optimizer)
+    return optax.chain(CLIPPINGS[options.clip](options.clip_limit), optimizer)
 
 
 def schedule(config: ConfigDict, updates: int, first: int = 0) -> optax.Schedule:

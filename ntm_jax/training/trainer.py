@@ -165,25 +165,32 @@ class Trainer:
         """
         model, task = nnx.merge(structure, parameters), kind.task
         # Of a batch's mean, a sequence's derivatives are as many times smaller.
-        limit = self.config.optimizer.get("clip_state_at", 0.0) / self.config.train.batch_size
+        limit = (
+            self.config.optimizer.get("state_gradient_limit", 0.0) / self.config.train.batch_size
+        )
         scored, answers = (batch.targets, batch.mask), None
         if task.answer_steps < task.steps:
             answers = first_scored(batch.mask), task.answer_steps
             scored = window(batch.targets, *answers), window(batch.mask, *answers)
-        write_cost = self.config.train.get("write_cost", 0.0)
-        options = {"key": key, "dropout": dropout, "answers": answers, "clip_state_at": limit}
-        options["writing"] = bool(write_cost)
+        write_penalty = self.config.train.get("write_penalty", 0.0)
+        options = {
+            "key": key,
+            "dropout": dropout,
+            "answers": answers,
+            "state_gradient_limit": limit,
+        }
+        options["writing"] = bool(write_penalty)
         options["draw"] = partial(self.devices.bernoulli, sequences=kind.sequences)
         logits, use = models.logits(model, batch.inputs, **options)
         mean = partial(self._mean, self.devices.counted(kind.sequences))
         nats = mean(task.outputs.nats(logits, *scored))
         errors = mean(task.outputs.errors(logits, *scored))
-        cost, blur_cost = nats, self.config.train.blur_cost
-        if blur_cost:
-            cost += price * blur_cost * mean(jnp.sum(use.blur, axis=0))
+        cost, blur_penalty = nats, self.config.train.blur_penalty
+        if blur_penalty:
+            cost += price * blur_penalty * mean(jnp.sum(use.blur, axis=0))
         if use.writing is not None:
             writing = jnp.where(batch.mask > 0, use.writing, 0)
-            cost += price * write_cost * mean(jnp.sum(writing, axis=0))
+            cost += price * write_penalty * mean(jnp.sum(writing, axis=0))
         return cost, (nats, errors)
 
     def _mean(self, counted: jax.Array | None, costs: jax.Array) -> jax.Array:
@@ -193,7 +200,7 @@ class Trainer:
         return jnp.sum(costs) / self.config.train.batch_size
 
     def _price(self, update: jax.Array) -> jax.Array:
-        """The share of `train.blur_cost` and `train.write_cost` that counts: from 0 at a quarter of the updates to
+        """The share of `train.blur_penalty` and `train.write_penalty` that counts: from 0 at a quarter of the updates to
         1 at three quarters; before `train.first_updates`, of those.
 
         From the start they would keep heads from looking around and from writing, and nothing would be learned.

@@ -355,8 +355,8 @@ def test_a_curriculum_begins_with_the_shortest():
 @pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {0, 1})])
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
     """In a program of all kinds; logits of the answers alone, against those of every step."""
-    fields = {"curriculum__name": "none", "optimizer__clip_state_at": 0.0}
-    fields |= {"task__joined": 40, "curriculum__late": late, "train__write_cost": 0.0}
+    fields = {"curriculum__name": "none", "optimizer__state_gradient_limit": 0.0}
+    fields |= {"task__joined": 40, "curriculum__late": late, "train__write_penalty": 0.0}
     fields |= {"curriculum__rows": rows, "model__memory_size": 12}
     fields |= {"train__batch_size": 8, "model__dropout": 0.0}
     config = tiny("acrostic", "ntm-lstm", **fields)
@@ -395,7 +395,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
 def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     saving = {"train__checkpoint_every": 3, "train__log_every": 2}
     fields = {"optimizer__schedule": "constant", "curriculum__name": "none", **saving}
-    fields |= {"train__write_cost": 0.0}  # it depends on train.updates, as the rate does
+    fields |= {"train__write_penalty": 0.0}  # it depends on train.updates, as the rate does
     whole, half = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (7, 3))
     drawn = {int(curriculum.chosen(whole, make(more=5), jnp.int32(u))) for u in range(7)}
     assert drawn == {0, 1}
@@ -408,7 +408,7 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
 
 def test_first_updates_are_those_of_a_run_that_was_gone_on_with(tmp_path):
     fields = {"curriculum__name": "none", "optimizer__schedule": "cosine"}
-    fields |= {"train__write_cost": 0.1, "train__checkpoint_every": 2, "train__log_every": 2}
+    fields |= {"train__write_penalty": 0.1, "train__checkpoint_every": 2, "train__log_every": 2}
     half, whole = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (4, 7))
     loop.train(half, tmp_path / "parts")
     expected = loop.train(whole, tmp_path / "parts")

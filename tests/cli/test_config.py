@@ -117,7 +117,7 @@ def test_the_last_override_counts():
         ("optimizer.learning_rate=fast", ["optimizer.learning_rate: 'fast'", "finite number"]),
         ("optimizer.learning_rate=nan", ["optimizer.learning_rate: 'nan'", "finite number"]),
         ("optimizer.learning_rate=-inf", ["optimizer.learning_rate: '-inf'", "finite number"]),
-        ("optimizer.clip_at=inf", ["optimizer.clip_at: 'inf'", "finite number"]),
+        ("optimizer.clip_limit=inf", ["optimizer.clip_limit: 'inf'", "finite number"]),
         ("model.output_reads=1", ["model.output_reads: '1'", "true or false"]),
     ],
 )
@@ -141,7 +141,7 @@ def test_an_override_that_cannot_be_set(override, parts):
         ("optimizer.learning_rate=-0.001", "from 1e-12"),
         ("optimizer.learning_rate=0", "from 1e-12"),
         ("optimizer.warmup=-1", "from 0"),
-        ("optimizer.clip_at=0", "from 1e-12"),
+        ("optimizer.clip_limit=0", "from 1e-12"),
         ("curriculum.updates=0", "from 1"),
         ("curriculum.late=-1", "from 0"),
         ("curriculum.last=-1", "from 0"),

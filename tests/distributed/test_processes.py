@@ -38,7 +38,7 @@ UNEVEN = {
     "train__first_updates": 0,
     "train__batch_size": 2,
     "train__log_every": 2,
-    "train__write_cost": 0.1,
+    "train__write_penalty": 0.1,
     "optimizer__learning_rate": 0.01,
     "task__joined": 0,
     "curriculum__name": "none",

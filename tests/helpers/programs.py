@@ -17,8 +17,8 @@ USUAL = {
     "train__updates": 10**7,
     "train__log_every": 50,
     "train__checkpoint_every": 200,
-    "train__blur_cost": 0.0,
-    "train__write_cost": 0.0,
+    "train__blur_penalty": 0.0,
+    "train__write_penalty": 0.0,
     "optimizer__schedule": "constant",
     "optimizer__warmup": 20,
 }

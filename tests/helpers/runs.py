@@ -60,7 +60,7 @@ USUAL = {
     "train__updates": UPDATES,
     "optimizer__schedule": "constant",
     "optimizer__warmup": 20,  # the rate depends on the update, but not on where the end is
-    "train__blur_cost": 0.0,  # which does
+    "train__blur_penalty": 0.0,  # which does
 }
 
 
@@ -114,7 +114,7 @@ def flags(workdir, port=0, **fields):
     """A tiny run that lasts some seconds, as on a command line."""
     usual = {"train__updates": UPDATES, "train__log_every": 100, "train__checkpoint_every": 5000}
     # So that the number of updates has no influence.
-    usual |= {"optimizer__schedule": "constant", "train__blur_cost": 0.0}
+    usual |= {"optimizer__schedule": "constant", "train__blur_penalty": 0.0}
     overrides = [*tiny_overrides(**(usual | fields)), f"monitor.port={port}"]
     words = [f"--config.{override}" for override in overrides]
     return ["--config", ROOT / "configs" / "copy.py", "--workdir", workdir, *words]

@@ -114,7 +114,7 @@ def ntm_fields(draw, model):
     weightings = initial_state.WEIGHTINGS
     if memory in ("constant", "learned_row"):  # rows that stay alike are refused
         weightings = weightings - {"uniform"}
-    biases = ("gate_bias", "stay_bias", "sharpening_bias")
+    biases = ("gate_bias", "no_shift_bias", "sharpening_bias")
     return {
         "controller_layers": 1 if model == "ntm-ff" else draw(st.integers(1, 2)),
         "activation": name(controllers.ACTIVATIONS),
@@ -150,8 +150,8 @@ def other_fields(draw):
         "optimizer.schedule": draw(unknown_choice(optimizers.SCHEDULES)),
         "optimizer.warmup": draw(whole(0, 3) | whole(0, MOST)),
         "optimizer.clip": draw(unknown_choice(sorted(optimizers.CLIPPINGS))),
-        "optimizer.clip_at": draw(magnitudes(-11.9, 11.9)),
-        "optimizer.clip_state_at": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
+        "optimizer.clip_limit": draw(magnitudes(-11.9, 11.9)),
+        "optimizer.state_gradient_limit": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
         "curriculum.name": draw(unknown_choice(configs.CURRICULA)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
@@ -159,13 +159,13 @@ def other_fields(draw):
         "train.updates": 2,
         "train.first_updates": draw(whole(0, 3)),
         "train.batch_size": draw(whole(1, 3)),
-        "train.blur_cost": draw(st.just(0.0) | floats(0, 1e6)),
-        "train.write_cost": draw(st.just(0.0) | floats(0, 1e6)),
+        "train.blur_penalty": draw(st.just(0.0) | floats(0, 1e6)),
+        "train.write_penalty": draw(st.just(0.0) | floats(0, 1e6)),
         "train.log_every": draw(whole(1, 3)),
         "train.checkpoint_every": draw(whole(1, 3) | whole(1, MOST)),
         "train.solved_below": draw(floats(0, 1e9)),
         "train.on_nonfinite": "stop",  # or what is wanted here would be skipped
-        "train.most_skipped": draw(whole(1, MOST)),
+        "train.max_skipped_updates": draw(whole(1, MOST)),
         "evaluate.episodes": draw(whole(1, 10**7)),
         "evaluate.memory_size": 0,
         "evaluate.seed": draw(whole(0, 2**31 - 1)),

@@ -19,7 +19,7 @@ def gradient(graphdef, parameters, at):
     """Of the sum of squares of the logits, by the program."""
 
     def loss(parameters):
-        return jnp.sum(logits(nnx.merge(graphdef, parameters), X, clip_state_at=at)[0] ** 2)
+        return jnp.sum(logits(nnx.merge(graphdef, parameters), X, state_gradient_limit=at)[0] ** 2)
 
     return jax.jit(jax.grad(loss))(parameters)
 

@@ -124,8 +124,8 @@ def learned(name, compute):
     config.task.update(difficulty)
     config.model.update(SMALLER | {"read_heads": 1, "write_heads": 1})
     config.optimizer.update({"name": "adam", "learning_rate": 3e-3, "clip": "global_norm"})
-    config.optimizer.clip_at = 1.0
-    config.train.update({"updates": updates, "batch_size": 16, "blur_cost": 0.0})
+    config.optimizer.clip_limit = 1.0
+    config.train.update({"updates": updates, "batch_size": 16, "blur_penalty": 0.0})
     trainer = Trainer(config)
     state = trainer.run(trainer.initial_state(), np.int32(1))
     chance = float(state.sums.nats) * BITS_PER_NAT

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 SMALLER = {"controller_size": 64, "memory_size": 16, "word_size": 12}
 ONE_HEAD = {"read_heads": 1, "write_heads": 1}
 # Fast on what is easy.
-ADAM = {"name": "adam", "learning_rate": 3e-3, "clip": "global_norm", "clip_at": 1.0}
+ADAM = {"name": "adam", "learning_rate": 3e-3, "clip": "global_norm", "clip_limit": 1.0}
 # Task -> its difficulty, other fields, and the share of chance that a model is to get below.
 EASIER = {
     "repeat_copy": (

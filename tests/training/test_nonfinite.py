@@ -102,10 +102,12 @@ def by_hand(config, skipped):
 
 def test_updates_are_skipped_counted_and_said_also_across_a_stop(monkeypatch, tmp_path, capsys):
     skipped = [4, 5, 9]
-    config = config_with(train__on_nonfinite="skip", train__most_skipped=3)
+    config = config_with(train__on_nonfinite="skip", train__max_skipped_updates=3)
     expected = by_hand(config, skipped)
     spoil(monkeypatch, skipped)
-    shorter = config_with(train__on_nonfinite="skip", train__most_skipped=3, train__updates=6)
+    shorter = config_with(
+        train__on_nonfinite="skip", train__max_skipped_updates=3, train__updates=6
+    )
     loop.train(shorter, tmp_path)
     assert "update 6: 2 were not finite, and skipped, so far" in capsys.readouterr().out
     state = loop.train(config, tmp_path)
@@ -122,14 +124,14 @@ def test_updates_are_skipped_counted_and_said_also_across_a_stop(monkeypatch, tm
 
 def test_no_more_are_skipped_than_the_limit(monkeypatch, tmp_path):
     spoil(monkeypatch, [2, 4, 7])
-    config = config_with(train__on_nonfinite="skip", train__most_skipped=2)
+    config = config_with(train__on_nonfinite="skip", train__max_skipped_updates=2)
     message = stopped(config, tmp_path)
     assert message.startswith(
         "update 8: the loss or the gradient is not finite, after 2 that were skipped ("
     )
     assert saved(tmp_path, config)[0] == 6
     # Both may change between two sessions.
-    config.train.most_skipped = 3
+    config.train.max_skipped_updates = 3
     assert int(loop.train(config, tmp_path).skipped) == 3
 
 
@@ -179,7 +181,7 @@ def test_configs_of_older_runs_have_neither_field(tmp_path):
     config = tiny()
     run_folder.register(tmp_path, config)
     older = config.copy_and_resolve_references()
-    for field in ("on_nonfinite", "most_skipped"):
+    for field in ("on_nonfinite", "max_skipped_updates"):
         del older.train[field]
     (tmp_path / "config.json").write_text(configs.to_json(older))
     assert configs.difference(configs.read(tmp_path / "config.json"), config) is None

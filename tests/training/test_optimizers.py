@@ -29,7 +29,7 @@ def config(**changes):
         "schedule": "constant",
         "warmup": 0,
         "clip": "none",
-        "clip_at": 1.0,
+        "clip_limit": 1.0,
     }
     return ConfigDict({"optimizer": options | changes})
 
@@ -85,19 +85,19 @@ def test_clipping(clip, expected):
     gradient = np.float32([3.0, -4.0, 0.5])
     if clip == "global_norm":
         expected = 2 * gradient / np.sqrt(9 + 16 + 0.25)
-    optimizer = optimizers.build(config(clip=clip, clip_at=2.0), UPDATES)
+    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), UPDATES)
     found = steps(optimizer, jnp.asarray(gradient)[None])[0]
     np.testing.assert_allclose(found, -0.1 * np.float32(expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("clip", ["value", "global_norm"])
 def test_a_small_gradient_is_not_clipped(clip):
-    optimizer = optimizers.build(config(clip=clip, clip_at=2.0), UPDATES)
+    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), UPDATES)
     np.testing.assert_allclose(steps(optimizer, jnp.full((1, 2), 0.5))[0], -0.05, rtol=1e-6)
 
 
 def test_all_of_a_tree_counts_for_the_global_norm():
-    optimizer = optimizers.build(config(clip="global_norm", clip_at=1.0), UPDATES)
+    optimizer = optimizers.build(config(clip="global_norm", clip_limit=1.0), UPDATES)
     gradient = {"a": jnp.float32(3.0), "b": jnp.float32(4.0)}
     change, _ = optimizer.update(gradient, optimizer.init(gradient), gradient)
     np.testing.assert_allclose([change["a"], change["b"]], [-0.06, -0.08], rtol=1e-6)

@@ -141,7 +141,7 @@ def writing_while_answering(trace, mask):
 @pytest.mark.parametrize(("done", "share"), [(0, 0.0), (2, 0.0), (4, 0.5), (6, 1.0), (7, 1.0)])
 @pytest.mark.parametrize(
     ("field", "use"),
-    [("blur_cost", blur), ("write_cost", writing_while_answering)],
+    [("blur_penalty", blur), ("write_penalty", writing_while_answering)],
 )
 def test_the_costs_of_memory_begin_at_a_quarter_of_the_updates(field, use, done, share):
     """One step of gradient descent is along the cost of the episode and that share of what the memory's use costs."""
