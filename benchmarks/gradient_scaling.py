@@ -6,7 +6,8 @@ sets aside for it beside arguments and results.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from tqdm import tqdm
 
 from ntm_jax import config as configs
 from ntm_jax import models
+from ntm_jax.training import progress
 from ntm_jax.training.trainer import Trainer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "copy.py"
@@ -43,11 +44,13 @@ class Point:
     plain_bytes: int
 
 
-def growth(rounds: int) -> list[dict[str, Any]]:
-    """A point for each size in `AXES`, all else as usual; `rounds` calls of either path, in turn."""
+def growth(rounds: int) -> Iterator[dict[str, Any]]:
+    """Yields a point for each size in `AXES`, all else as usual; `rounds` calls of either path, in turn."""
     sizes = [(axis, size) for axis, sizes in AXES.items() for size in sizes]
-    progress = tqdm(sizes, desc="growth", unit="size", dynamic_ncols=True)
-    return [asdict(measure(axis, size, rounds)) for axis, size in progress]
+    with closing(progress.bar("growth", len(sizes), "size")) as bar:
+        for done, (axis, size) in enumerate(sizes, 1):
+            yield asdict(measure(axis, size, rounds))
+            bar.move_to(done)
 
 
 def measure(axis: str, size: int, rounds: int) -> Point:
@@ -90,12 +93,12 @@ def _seconds(path: Callable[[Any], Any], parameters: Any) -> float:
     return time.perf_counter() - start
 
 
-def lines(points: Sequence[dict[str, Any]]) -> list[str]:
-    """The points for people."""
-    result = [f"{'gradient, batch 4':<24}{'ms':>10}{'plain':>10}{'MiB':>10}{'plain':>10}"]
-    for point in points:
-        times = [1e3 * point[name] for name in ("seconds", "plain_seconds")]
-        memory = [point[name] / 2**20 for name in ("bytes", "plain_bytes")]
-        title = f"{point['axis']} {point['size']}".replace("_", " ")
-        result.append(f"{title:<24}" + "".join(f"{value:>10.1f}" for value in [*times, *memory]))
-    return result
+HEADING = f"{'gradient, batch 4':<24}{'ms':>10}{'plain':>10}{'MiB':>10}{'plain':>10}"
+
+
+def line(point: dict[str, Any]) -> str:
+    """Returns a point as a line of the table under `HEADING`."""
+    times = [1e3 * point[name] for name in ("seconds", "plain_seconds")]
+    memory = [point[name] / 2**20 for name in ("bytes", "plain_bytes")]
+    title = f"{point['axis']} {point['size']}".replace("_", " ")
+    return f"{title:<24}" + "".join(f"{value:>10.1f}" for value in [*times, *memory])

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -26,6 +26,7 @@ import numpy as np
 from ntm_jax import config as configs
 from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
+from ntm_jax.training import progress
 from ntm_jax.training.trainer import Trainer
 from ntm_jax.web import monitor
 
@@ -71,7 +72,7 @@ def measure(
       block: trains for a while as one of `KINDS` says; gives the seconds an update took.
       rounds: of one block of each kind.
       seed: of the order.
-      report: is told how many rounds are done.
+      report: called with how many rounds are done.
     """
     order = random.Random(seed)
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -121,7 +122,8 @@ def blocks(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = set(_children())
         with redirect_stdout(StringIO()) as said:
-            publish = stack.enter_context(monitor.beside(config, folder / "run"))
+            watcher = stack.enter_context(closing(monitor.RunMonitor()))
+            watcher.open(config, folder / "run")
         others = [child for child in _children() if child not in before]
         address = next(word for word in said.getvalue().split() if word.startswith("http://"))
         visitor = subprocess.Popen([sys.executable, "-c", VISITOR, address], stdin=subprocess.PIPE)
@@ -137,7 +139,7 @@ def blocks(
                 state = trainer.run(state, jnp.int32(chunk))
                 state.update.block_until_ready()
                 if watched:
-                    publish(int(state.update), state.parameters)
+                    watcher.publish(int(state.update), state.parameters)
                 updates += chunk
             return (time.perf_counter() - begun) / updates
 
@@ -169,14 +171,11 @@ def run(arguments: Sequence[str]) -> None:
     if options.rounds < 1 or options.seconds <= 0:
         raise UserError("--rounds and --seconds: more than 0 is needed")
 
-    def report(done: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done} of {options.rounds} rounds", end="", file=sys.stderr, flush=True)
-
-    with blocks(options.config, overrides, options.seconds) as block:
-        times = measure(block, options.rounds, options.seed, report)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    with (
+        closing(progress.bar("rounds", options.rounds, "round")) as bar,
+        blocks(options.config, overrides, options.seconds) as block,
+    ):
+        times = measure(block, options.rounds, options.seed, bar.move_to)
     print(summary(times))
 
 

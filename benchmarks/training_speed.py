@@ -9,6 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from benchmarks import gradient_scaling, sweep_throughput
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.cli import Parser, run_program
 from ntm_jax.errors import UserError
+from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import losses
+from ntm_jax.training import progress
 from ntm_jax.training.trainer import Trainer, TrainState
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -154,46 +156,69 @@ def matrix_product_gflops() -> float:
     return 2 * 1024**3 / min(times) / 1e9
 
 
-def benchmark(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, Any]:
-    """Everything, as `--out` writes it."""
+def benchmark(rounds: int, seconds: float, names: Sequence[str], out: Path | None) -> None:
+    """Measures everything, and prints and saves each row when it is measured.
+
+    Args:
+      rounds: pairs a setting.
+      seconds: about, a measurement.
+      names: of `SETTINGS`.
+      out: where to write what there is so far, as JSON, after each row; the last time it is all.
+    """
     peak = matrix_product_gflops()
-    rows = []
-    cases = [(name, batch) for name in names for batch in BATCHES]
-    for name, batch in tqdm(cases, unit="setting", dynamic_ncols=True):
-        row = measure(name, batch, rounds, seconds)
-        rows.append({**row, "share_of_matrix_product": row["gflops_per_second"] / peak})
-    return {
+    result: dict[str, Any] = {
         "cores": os.cpu_count(),
         "jax": jax.__version__,
         "matrix_product_gflops": peak,
-        "settings": rows,
-        "growth": gradient_scaling.growth(rounds),
-        "sweep": sweep_throughput.measure(rounds),
+        "settings": [],
+        "growth": [],
     }
 
+    def show(line: str) -> None:
+        progress.say(line)
+        if out is not None:
+            write_atomically(out, (json.dumps(result, indent=2) + "\n").encode())
 
-def table(result: dict[str, Any]) -> str:
-    """The result for people."""
-    lines = [
-        f"{'setting':<16}{'batch':>6}{'sequences/s':>13}{'us/step/seq':>13}{'plain':>8}"
-        f"{'times plain':>22}{'GFLOP/s':>9}{'share':>7}{'compile s':>11}"
-    ]
-    for row in result["settings"]:
-        ratio = (
-            f"{row['times_the_plain_path']:.2f} ({row['times_the_plain_path_least']:.2f}"
-            f" - {row['times_the_plain_path_most']:.2f})"
-        )
-        lines.append(
-            f"{row['setting']:<16}{row['batch_size']:>6}{row['sequences_per_second']:>13.0f}"
-            f"{row['microseconds_per_step_and_sequence']:>13.2f}"
-            f"{row['plain_microseconds_per_step_and_sequence']:>8.2f}{ratio:>22}"
-            f"{row['gflops_per_second']:>9.1f}{row['share_of_matrix_product']:>7.1%}"
-            f"{row['compile_seconds']:>11.1f}"
-        )
-    lines.append(f"matrix product: {result['matrix_product_gflops']:.0f} GFLOP/s")
-    lines.extend(gradient_scaling.lines(result["growth"]))
-    lines.append(sweep_throughput.line(result["sweep"]))
-    return "\n".join(lines)
+    cases = [(name, batch) for name in names for batch in BATCHES]
+    show(f"matrix product: {peak:.0f} GFLOP/s\n{HEADING}")
+    with closing(progress.bar("training speed", len(cases), "setting")) as bar:
+        for done, (name, batch) in enumerate(cases, 1):
+            row = measure(name, batch, rounds, seconds)
+            row["share_of_matrix_product"] = row["gflops_per_second"] / peak
+            result["settings"].append(row)
+            show(line(row))
+            bar.move_to(done, f"{name}, batch {batch}")
+    show(gradient_scaling.HEADING)
+    for point in gradient_scaling.growth(rounds):
+        result["growth"].append(point)
+        show(gradient_scaling.line(point))
+    result["sweep"] = sweep_throughput.measure(rounds)
+    show(sweep_throughput.line(result["sweep"]))
+    if out is not None:
+        from ntm_jax.evaluation import figures
+
+        figures.save(figures.growth(result["growth"]), out.with_suffix(".png"))
+
+
+HEADING = (
+    f"{'setting':<16}{'batch':>6}{'sequences/s':>13}{'us/step/seq':>13}{'plain':>8}"
+    f"{'times plain':>22}{'GFLOP/s':>9}{'share':>7}{'compile s':>11}"
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    """Returns a setting's row as a line of the table under `HEADING`."""
+    ratio = (
+        f"{row['times_the_plain_path']:.2f} ({row['times_the_plain_path_least']:.2f}"
+        f" - {row['times_the_plain_path_most']:.2f})"
+    )
+    return (
+        f"{row['setting']:<16}{row['batch_size']:>6}{row['sequences_per_second']:>13.0f}"
+        f"{row['microseconds_per_step_and_sequence']:>13.2f}"
+        f"{row['plain_microseconds_per_step_and_sequence']:>8.2f}{ratio:>22}"
+        f"{row['gflops_per_second']:>9.1f}{row['share_of_matrix_product']:>7.1%}"
+        f"{row['compile_seconds']:>11.1f}"
+    )
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -203,7 +228,7 @@ def run(arguments: Sequence[str]) -> None:
         "--out",
         type=Path,
         metavar="FILE.json",
-        help="also write it all here, and a chart of how costs grow beside it",
+        help="also write what is measured here, row by row, and at the end a chart of how costs grow beside it",
     )
     parser.add_argument("--rounds", type=int, default=5, help="pairs a setting (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="about, a measurement (1)")
@@ -211,13 +236,7 @@ def run(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.rounds < 1 or not options.seconds > 0:
         raise UserError("--rounds and --seconds: more than 0 is needed")
-    result = benchmark(options.rounds, options.seconds, options.only or list(SETTINGS))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        from ntm_jax.evaluation import figures
-
-        figures.save(figures.growth(result["growth"]), options.out.with_suffix(".png"))
-    print(table(result))
+    benchmark(options.rounds, options.seconds, options.only or list(SETTINGS), options.out)
 
 
 if __name__ == "__main__":

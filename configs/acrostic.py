@@ -30,15 +30,20 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.model.update({"read_heads": 2, "write_heads": 1})
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})
     config.optimizer.state_gradient_limit = 1.0
-    # With few rows at first, it moves on for what is shown rather than for every symbol.
-    config.curriculum.rows = 0.55
-    # Then more of the longest, and writes in the answer, that harm them, cost something.
-    config.task.joined = 40
-    config.curriculum.late = 4000
+    # Writes in the answer harm long poems, so they cost something.
     config.train.write_penalty = 0.1
-    # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
-    # hard to tell, and keywords as messages have them.
-    config.task.update({"unusual": 3, "moved": 30, "varied": 70})
-    config.curriculum.last = config.train.first_updates = 12000
     config.train.updates = 24000
+    config.curriculum.stages = [
+        # With few rows, the write head moves on for what is shown rather than for every symbol.
+        {"start": 0, "memory_rows_per_step": 0.55},
+        # Then more of the longest: several poems as one.
+        {"start": 4000, "task": {"joined": 40}},
+        # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
+        # hard to tell, and keywords as messages have them.
+        {
+            "start": 12000,
+            "task": {"unusual": 3, "moved": 30, "varied": 70},
+            "restart_schedule": True,
+        },
+    ]
     return config

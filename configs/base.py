@@ -42,15 +42,12 @@ def get_config(model: str) -> ConfigDict:
         {
             "name": "none",  # growing: from the least difficulty to the task's range
             "updates": 1000,  # until all of the range is open
-            "rows": 0.0,  # of memory for each step of the answer, before update `late`; 0: all that the model has
-            "late": 0,  # the update from which on a task's late episodes come, see task.joined
-            "last": 0,  # and its last ones, see task.unusual; if below `late`, with those
+            "stages": [],  # what changes at which update, see ntm_jax.stages.Stage
         }
     )
     config.train = ConfigDict(
         {
             "updates": 10_000,
-            "first_updates": 0,  # up to there the rate and the costs are as if these were all, then begin again
             "batch_size": 8,
             "blur_penalty": 0.0,  # nats for a head's step over many rows; later in training, see ntm_jax.training.trainer
             "write_penalty": 0.0,  # nats for erasing, or adding 1s to, whole rows while answering; later too

@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ntm_jax import stages
 from ntm_jax.errors import UserError, unknown_choice
 
 # Field -> least and most allowed. A field that a config does not have is not checked.
@@ -38,11 +39,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.clip_limit": (1e-12, 1e12),
     "optimizer.state_gradient_limit": (0, 1e12),
     "curriculum.updates": (1, 10**9),
-    "curriculum.late": (0, 10**9),
-    "curriculum.last": (0, 10**9),
-    "curriculum.rows": (0, 100),
     "train.updates": (1, 10**9),
-    "train.first_updates": (0, 10**9),
     "train.batch_size": (1, 65_536),
     "train.blur_penalty": (0, 1e6),
     "train.write_penalty": (0, 1e6),
@@ -61,14 +58,13 @@ REAL = (
     *("model.gate_bias", "model.no_shift_bias", "model.sharpening_bias", "model.cosine_epsilon"),
     "model.dropout",
     *("optimizer.learning_rate", "optimizer.clip_limit", "optimizer.state_gradient_limit"),
-    *("curriculum.rows", "train.blur_penalty", "train.write_penalty", "train.solved_below"),
+    *("train.blur_penalty", "train.write_penalty", "train.solved_below"),
 )
 # What configs of runs mean that were begun before there was a field.
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.state_gradient_limit": 0.0},
     **{"train.on_nonfinite": "stop", "train.max_skipped_updates": 100},
-    **{"train.write_penalty": 0.0, "train.first_updates": 0, "task.zeros": 0},
-    **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
+    **{"train.write_penalty": 0.0, "task.zeros": 0, "curriculum.stages": []},
     **{"task.joined": 0, "task.unusual": 1, "task.moved": 0, "task.varied": 0},
 }
 NEEDED = (
@@ -147,11 +143,7 @@ def check(config: ConfigDict) -> None:
             raise UserError(f"{field}: {value!r} is given, a name or a whole number is needed")
     if config.curriculum.name not in CURRICULA:
         raise unknown_choice("curriculum.name", config.curriculum.name, CURRICULA)
-    if values.get("curriculum.rows") and not values.get("curriculum.late"):
-        raise UserError(
-            f"curriculum.rows: {config.curriculum.rows} is for the updates before curriculum.late, which is 0; "
-            "set it to an update"
-        )
+    stages.read(config)
     if config.train.get("on_nonfinite", "stop") not in ON_NONFINITE:
         raise unknown_choice("train.on_nonfinite", config.train.on_nonfinite, ON_NONFINITE)
     devices = values.get("mesh.data", 1)
@@ -199,7 +191,10 @@ def easier_updates(config: ConfigDict) -> int:
 
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:
     """The first field in which two configs of one run may not differ, but do; None if there is none."""
-    before, after = (BEFORE | dict(flatten(config)) for config in (old, new))
+    before, after = (
+        BEFORE | dict(flatten(config)) | {stages.FIELD: stages.read(config)}
+        for config in (old, new)
+    )
     for field in sorted(before.keys() | after.keys()):
         if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE):
             return field
@@ -234,7 +229,7 @@ def upgrade(values: dict[str, Any]) -> ConfigDict:
     Args:
       values: a config as JSON has it; not changed.
     """
-    config = ConfigDict(values)
+    config = ConfigDict(stages.upgrade(values, ALIASES))
     for old, new in ALIASES.items():
         section, _, name = old.partition(".")
         if section in config and name in config[section]:
@@ -304,6 +299,8 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 def _set(config: ConfigDict, field: str, text: str) -> None:
     field = ALIASES.get(field, field)
+    if stages.override(config, field, text):
+        return
     known = dict(flatten(config))
     if field not in known:
         near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)

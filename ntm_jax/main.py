@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from ntm_jax.distributed import cluster
+    from ntm_jax.training.observers import Observer
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -155,13 +156,28 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
     if meeting.asked or data_parallel.wanted_devices(config) > 1:
         cluster.join(meeting)
     try:
-        loop.train(config, workdir)
+        loop.train(config, workdir, _observers(config))
     except signals.Stopped as stopped:
         if not isinstance(stopped, cluster.PeerLost):
             cluster.leave()
         raise
     cluster.leave()
     return collectives.is_first()
+
+
+def _observers(config: "ConfigDict") -> "list[Observer]":
+    """Returns what shows a run of this config while it trains."""
+    from ntm_jax.training import event_writer
+    from ntm_jax.training.progress import Progress
+
+    observers: list[Observer] = [Progress()]
+    if event_writer.installed():
+        observers.append(event_writer.EventWriter())
+    if "monitor" in config and config.monitor.port >= 0:
+        from ntm_jax.web.monitor import RunMonitor
+
+        observers.append(RunMonitor())
+    return observers
 
 
 def _evaluate_weights(path: Path) -> None:

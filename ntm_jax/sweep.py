@@ -11,11 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
@@ -43,12 +42,10 @@ class Job:
         return self.folder.with_suffix(".log")
 
     def updates_done(self) -> int:
-        """From the last whole line of its metrics."""
-        try:
-            lines = (self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
-            return int(lines[-1].split(",")[0]) if len(lines) > 1 else 0
-        except (OSError, ValueError):
-            return 0
+        """Returns the update of the last whole line of its metrics, 0 if there is none."""
+        from ntm_jax.training import metrics
+
+        return metrics.updates_done(self.folder / metrics.NAME)
 
 
 def sweep(
@@ -71,6 +68,7 @@ def sweep(
     """
     from ntm_jax import config as configs
     from ntm_jax.storage.run_folder import same_run
+    from ntm_jax.training import progress
     from ntm_jax.training.trainer import Trainer
 
     every = []
@@ -89,7 +87,7 @@ def sweep(
     running: list[Job] = []
     failed: list[int] = []
     total, before = updates * len(every), sum(job.updates_done() for job in every)
-    with tqdm(total=total, initial=before, unit="update", desc="sweep", dynamic_ncols=True) as bar:
+    with closing(progress.bar("sweep", total, "update", done=before)) as bar:
         try:
             while waiting or running:
                 while waiting and free:
@@ -105,12 +103,11 @@ def sweep(
                         free.append(job.cores)
                         if job.process.returncode:
                             failed.append(job.seed)
-                            tqdm.write(f"seed {job.seed} failed; see {job.log}", file=sys.stderr)
-                bar.n = sum(job.updates_done() for job in every)
-                bar.set_postfix_str(
-                    f"{len(running)} running, {len(waiting)} waiting", refresh=False
+                            progress.say(f"seed {job.seed} failed; see {job.log}", file=sys.stderr)
+                bar.move_to(
+                    sum(job.updates_done() for job in every),
+                    f"{len(running)} running, {len(waiting)} waiting",
                 )
-                bar.refresh()
         finally:
             for process in [job.process for job in running if job.process is not None]:
                 process.terminate()

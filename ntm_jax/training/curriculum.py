@@ -1,95 +1,174 @@
-"""What each update trains on: which kind of batch, how hard its episodes are, and how much memory there is for them."""
+"""What each update trains on: which kind of batch, how hard its episodes are, and which keys draw them."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import tasks
+from ntm_jax import stages, tasks
 from ntm_jax.config import with_memory_size
 
 
-class Kind(NamedTuple):
-    """Batches of one shape."""
+class BatchSpec(NamedTuple):
+    """A kind of batch. Its arrays have one static shape, so each kind is compiled once."""
 
-    task: tasks.Task  # of one shape
-    sequences: int
-    rows: int | None  # of memory; None for all that the model has
-
-
-class Phase(NamedTuple):
-    """Updates that draw from the same batches."""
-
-    start: int  # the first of them
-    task: tasks.Task
-    tight: bool  # whether episodes have few rows of memory
+    task: tasks.Task  # draws the episodes
+    sequences: int  # B
+    memory_rows: int | None  # None for all that the model has
+    answer_steps: (
+        int | None
+    )  # from the first scored step of an episode to its last; None where that is all
 
 
-def phases(config: ConfigDict, task: tasks.Task) -> tuple[Phase, ...]:
-    """What training draws from, in order; a phase that would be empty, or like the one before, is left out."""
-    late, last, rows = (config.curriculum.get(name, 0) for name in ("late", "last", "rows"))
-    last = max(late, last)
-    every = [
-        Phase(0, task.early, bool(rows)),
-        Phase(late, task.early, False),
-        Phase(last, task, False),
-    ]
-    ends = (late, last, config.train.updates)
-    found: list[Phase] = []
-    for phase, end in zip(every, ends, strict=True):
-        empty = phase.start >= min(end, config.train.updates)
-        if not empty and not (found and found[-1][1:] == phase[1:]):
-            found.append(phase)
-    return tuple(found)
+class Moment(NamedTuple):
+    """What one update trains on. Every field is `[]` and follows from the config and the update's number."""
+
+    update: jax.Array  # updates done before it
+    spec: jax.Array  # index of its batch's kind in `Stages.specs`
+    progress: jax.Array  # the share of the task's range of difficulties that is open, 0 to 1
+    batch_key: jax.Array  # draws the batch
+    model_key: jax.Array  # draws what is random in the model
 
 
-def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
-    """All that training draws from: the shapes of each phase's task.
+class _Stage(NamedTuple):
+    """A stage that training comes to."""
+
+    start: int
+    source: "Source"
+    specs: list[int]  # index in `Stages.specs` of each of the source's shapes
+
+
+class Source:
+    """The kinds of batches that a task is trained on."""
+
+    def __init__(self, task: tasks.Task):
+        self._task = task
+
+    @property
+    def shapes(self) -> tuple[tasks.Task, ...]:
+        """Tasks of one shape each, from which batches are drawn."""
+        return self._task.shapes
+
+    def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
+        """Returns how many sequences a batch of each shape has, `batch_size` on average."""
+        return self._task.sequences(batch_size)
+
+    def probabilities(self, progress: jax.Array) -> jax.Array:
+        """Returns how often batches are of each shape, `[shapes]`, in any unit."""
+        return self._task.shares(progress, jnp.ones((), bool))
+
+
+class Stages:
+    """What every update trains on, from a config's `curriculum`.
+
+    Args:
+      config: a whole config.
+
+    Attributes:
+      specs: every kind of batch that training draws.
+      schedule_ends: the updates at which schedules end, ascending; the last is `train.updates`. Up to each of
+        them the learning rate and the penalties are as if training ended there.
 
     Raises:
-      UserError: `curriculum.rows` for a model whose memory cannot have fewer.
+      UserError: a stage that cannot be, or fewer rows for a model that cannot have them.
     """
+
+    def __init__(self, config: ConfigDict):
+        self._config = config
+        updates = config.train.updates
+        fields = tasks.difficulty(config.task)
+        specs: dict[BatchSpec, int] = {}
+        self._stages: list[_Stage] = []
+        restarts = []
+        for stage, end in _with_ends(config):
+            fields |= stage.task
+            if 0 < stage.start < updates and stage.restart_schedule:
+                restarts.append(stage.start)
+            if stage.start < min(end, updates):
+                source = Source(tasks.make(config.task.name, **fields))
+                kinds = _specs(config, source, stage.memory_rows_per_step)
+                numbers = [specs.setdefault(kind, len(specs)) for kind in kinds]
+                self._stages.append(_Stage(stage.start, source, numbers))
+        self.specs = tuple(specs)
+        self.schedule_ends = (*restarts, updates)
+
+    def at(self, update: jax.Array) -> Moment:
+        """Returns what update number `update`, counted from 0, trains on."""
+        batch_key, model_key = _keys(self._config.seed, update)
+        progress = self._progress(update)
+        spec = self._choose(update, batch_key, progress)
+        return Moment(update, spec, progress, batch_key, model_key)
+
+    def _progress(self, update: jax.Array) -> jax.Array:
+        """Returns the share of the range that is open: 1, or growing over the first `curriculum.updates`."""
+        if self._config.curriculum.name == "none":
+            return jnp.ones(())
+        return jnp.minimum(update / self._config.curriculum.updates, 1.0)
+
+    def _choose(self, update: jax.Array, batch_key: jax.Array, progress: jax.Array) -> jax.Array:
+        """Draws the kind of the update's batch, by its stage's probabilities."""
+        if len(self.specs) == 1:
+            return jnp.zeros((), jnp.int32)
+        most = max(len(stage.specs) for stage in self._stages)
+        number = sum(
+            ((update >= stage.start).astype(jnp.int32) for stage in self._stages[1:]),
+            start=jnp.zeros((), jnp.int32),
+        )
+        probabilities = jnp.stack(
+            [_filled(stage.source.probabilities(progress), most) for stage in self._stages]
+        )
+        indices = np.array(
+            [stage.specs + [0] * (most - len(stage.specs)) for stage in self._stages]
+        )
+        key = jax.random.fold_in(batch_key, 0)
+        shape = jax.random.categorical(key, jnp.log(probabilities[number]))
+        return jnp.asarray(indices, jnp.int32)[number, shape]
+
+
+def _with_ends(config: ConfigDict) -> list[tuple[stages.Stage, int]]:
+    """Returns the config's stages, one of no changes first if none starts at 0, each with its end."""
+    found = list(stages.read(config))
+    if not found or found[0].start > 0:
+        found.insert(0, stages.Stage())
+    ends = [stage.start for stage in found[1:]] + [config.train.updates]
+    return list(zip(found, ends, strict=True))
+
+
+def _specs(config: ConfigDict, source: Source, rows_per_step: float) -> list[BatchSpec]:
+    """Returns the kinds of batches of a stage, one for each shape."""
+    sizes = source.batch_sizes(config.train.batch_size)
     found = []
-    for phase in phases(config, task):
-        sizes = phase.task.sequences(config.train.batch_size)
-        for shape, size in zip(phase.task.shapes, sizes, strict=True):
-            rows = tight_rows(config, shape) if phase.tight else None
-            found.append(Kind(shape, size, rows))
-    return tuple(found)
+    for shape, size in zip(source.shapes, sizes, strict=True):
+        rows = reduced_memory(config, shape, rows_per_step) if rows_per_step else None
+        steps = shape.answer_steps if shape.answer_steps < shape.steps else None
+        found.append(BatchSpec(shape, size, rows, steps))
+    return found
 
 
-def tight_rows(config: ConfigDict, task: tasks.Task) -> int:
-    """How many rows of memory the episodes of a task have before update `curriculum.late`.
+def reduced_memory(config: ConfigDict, task: tasks.Task, rows_per_step: float) -> int | None:
+    """Returns the rows of memory in a stage that has `rows_per_step` for each step of the longest answer.
 
-    `curriculum.rows` for each step of the longest answer; no fewer than a shift reaches, no more than the model has.
+    They are no fewer than a shift reaches; None where the model has no more.
+
+    Raises:
+      UserError: the model has no memory, or learned something for each row.
     """
-    rows = round(config.curriculum.rows * task.answer_steps)
-    least = 2 * config.model.get("shift_range", 0) + 1
-    rows = min(max(rows, least), config.model.get("memory_size", rows))
-    return with_memory_size(config, rows, "curriculum.rows").model.memory_size
+    rows = round(rows_per_step * task.answer_steps)
+    rows = max(rows, 2 * config.model.get("shift_range", 0) + 1)
+    rows = min(rows, config.model.get("memory_size", rows))
+    with_memory_size(config, rows, f"{stages.FIELD}: memory_rows_per_step")
+    return None if rows == config.model.memory_size else rows
 
 
-def chosen(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array:
-    """`[]`, which of `kinds` an update's batch is of."""
-    key = jax.random.fold_in(keys(config, update)[0], 0)
-    late = update >= config.curriculum.get("late", 0)
-    found = phases(config, task)
-    number = sum(update >= phase.start for phase in found[1:])
-    shares = jnp.stack([phase.task.shares(progress(config, update), late) for phase in found])
-    shape = jax.random.categorical(key, jnp.log(shares[number]))
-    return number * shares.shape[1] + shape
+def _filled(probabilities: jax.Array, count: int) -> jax.Array:
+    """Returns `[count]` probabilities, those after the given ones 0."""
+    return jnp.pad(probabilities, (0, count - probabilities.size))
 
 
-def progress(config: ConfigDict, update: jax.Array) -> jax.Array:
-    """`[]`, the share of the task's range that is open: 1, or growing over the first `curriculum.updates`."""
-    if config.curriculum.name == "none":
-        return jnp.ones(())
-    return jnp.minimum(update / config.curriculum.updates, 1.0)
-
-
-def keys(config: ConfigDict, update: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where an update's batch and its model's random start come from: the seed and the update, nothing else."""
-    key = jax.random.fold_in(jax.random.key(config.seed), update)
+def _keys(seed: int, update: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the keys of an update's batch and of its model, from the seed and the update alone."""
+    key = jax.random.fold_in(jax.random.key(seed), update)
     batch_key, model_key = jax.random.split(key)
     return batch_key, model_key

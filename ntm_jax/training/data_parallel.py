@@ -29,55 +29,65 @@ EVERYWHERE = PartitionSpec()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True)
 class DataParallel:
-    """K devices, or with None the one that JAX uses anyway; then nothing here does anything."""
+    """K devices that share batches. With no mesh it is the one device that JAX uses anyway."""
 
     mesh: Mesh | None = None
 
     @property
-    def devices(self) -> int:
+    def count(self) -> int:
         """K."""
         return 1 if self.mesh is None else self.mesh.size
 
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
-        """`jax.jit` of a function of replicated arguments and results that every device runs."""
+        """Compiles a function that every device runs on the same arguments, to the same results."""
         if self.mesh is None:
             return jax.jit(function, **options)
         # Unchecked: JAX would check that results are replicated by summing every parameter's gradient by itself.
         sharded = partial(jax.shard_map, mesh=self.mesh, out_specs=EVERYWHERE, check_vma=False)
         return jax.jit(sharded(function, in_specs=EVERYWHERE), **options)
 
-    def part(self, values: jax.Array) -> jax.Array:
-        """This device's ⌈B/K⌉ of `[B, ...]`, beyond the last the last again; inside a function of `jit`."""
+    def shard(self, values: jax.Array) -> jax.Array:
+        """Returns this device's shard of ⌈B/K⌉ entries of `[B, ...]`, padded by repeating the last one.
+
+        Call it only inside a function of `jit`.
+        """
         if self.mesh is None:
             return values
         return values[jnp.minimum(self._places(len(values)), len(values) - 1)]
 
     def counted(self, sequences: int) -> jax.Array | None:
-        """Which of this device's part of B sequences are not beyond the last, `[⌈B/K⌉]`; None: all."""
-        return self._places(sequences) < sequences if sequences % self.devices else None
+        """Returns which entries of this device's shard are not padding, `[⌈B/K⌉]`, or None if none is."""
+        return self._places(sequences) < sequences if sequences % self.count else None
 
     def bernoulli(
         self, key: jax.Array, p: float, shape: tuple[int, ...], *, sequences: int
     ) -> jax.Array:
-        """`jax.random.bernoulli` of `[T, B, ...]`, and of that this device's part, of `shape` `[T, ⌈B/K⌉, ...]`."""
+        """Draws `jax.random.bernoulli` of `[T, B, ...]` and returns this device's shard of it.
+
+        Args:
+          key: decides all of it.
+          p: the probability of True.
+          shape: of the shard, `[T, ⌈B/K⌉, ...]`.
+          sequences: B.
+        """
         if self.mesh is None:
             return jax.random.bernoulli(key, p, shape)
         whole = jax.random.bernoulli(key, p, (shape[0], sequences, *shape[2:]))
-        return jnp.moveaxis(self.part(jnp.moveaxis(whole, 1, 0)), 0, 1)
+        return jnp.moveaxis(self.shard(jnp.moveaxis(whole, 1, 0)), 0, 1)
 
     def _places(self, sequences: int) -> jax.Array:
-        each = -(-sequences // self.devices)
+        each = -(-sequences // self.count)
         return jax.lax.axis_index(AXIS) * each + jnp.arange(each)
 
-    def total(self, tree: Any) -> Any:
-        """Σ over the devices of every number of a tree, in one all-reduce; inside a function of `jit`."""
+    def sum_over_devices(self, tree: Any) -> Any:
+        """Returns a tree's sum over the devices, by one all-reduce. Call it only inside a function of `jit`."""
         if self.mesh is None:
             return tree
         numbers, unravel = ravel_pytree(tree)
         return unravel(jax.lax.psum(numbers, AXIS))  # type: ignore[no-untyped-call]
 
     def place(self, tree: Any) -> Any:
-        """The same arrays, which this process has whole, as all devices have them."""
+        """Returns a tree's arrays, which this process has whole, replicated to all devices."""
         if self.mesh is None:
             return tree
         sharding = NamedSharding(self.mesh, EVERYWHERE)

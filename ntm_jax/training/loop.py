@@ -1,14 +1,13 @@
-"""Trains a run: chunks of updates, checkpoints, metrics, and being stopped."""
+"""Trains a run: chunks of updates, checkpoints, rows of metrics, and being stopped."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -18,22 +17,32 @@ from ntm_jax.config import with_memory_size
 from ntm_jax.distributed import cluster, collectives
 from ntm_jax.errors import UserError
 from ntm_jax.storage import files
-from ntm_jax.storage.checkpoints import Checkpoints, FollowerCheckpoints
+from ntm_jax.storage.checkpoints import FollowerCheckpoints
 from ntm_jax.storage.run_folder import open_run_folder
 from ntm_jax.tasks import losses
-from ntm_jax.training import data_parallel, nonfinite
-from ntm_jax.training.metrics import Row
-from ntm_jax.training.progress import NullProgress, Progress
+from ntm_jax.training import data_parallel, nonfinite, resume
+from ntm_jax.training.metrics import Metrics, Row
+from ntm_jax.training.observers import Begun, Observer
+from ntm_jax.training.resume import AnyCheckpoints
 from ntm_jax.training.trainer import Sums, Trainer, TrainState
-from ntm_jax.web import monitor
 
 
-def train(config: ConfigDict, workdir: Path) -> TrainState:
-    """Trains to `config.train.updates`, going on from the newest checkpoint in `workdir`, if any.
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    observers: Sequence[Observer] = (),
+    *,
+    trainer_class: type[Trainer] = Trainer,
+) -> TrainState:
+    """Trains to `config.train.updates`, resuming from the newest checkpoint in `workdir` if there is one.
+
+    Writes checkpoints and metrics.csv; what else is written or shown is up to the observers.
 
     Args:
       config: a whole config.
       workdir: the run's folder, made if it is not there.
+      observers: are told of every event. Of several processes only the first one has any.
+      trainer_class: what does the updates.
 
     Returns:
       The last state, which is also the newest checkpoint.
@@ -41,21 +50,20 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
     Raises:
       UserError: something in the config, or a folder that holds another run or is trained in by another
         process. Nothing is written then.
-        Or the disk is full; the checkpoints that are there are sound.
+        Or the disk is full; the checkpoints that are there are valid.
       Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
     """
     collectives.check_equal("the config", configs.to_json(config))
-    trainer = Trainer(config, data_parallel.build(config))
+    trainer = trainer_class(config, data_parallel.build(config))
     if config.evaluate.memory_size:
-        with_memory_size(
-            config, config.evaluate.memory_size
-        )  # may not be possible: better said now
+        with_memory_size(config, config.evaluate.memory_size)  # or evaluation fails at the end
     with (
-        _folder(config, workdir) as (publish, checkpoints),
+        _opened(config, workdir, observers) as (checkpoints, told),
         signals.catch_stop_signals() as request,
     ):
+        session = _Session(trainer, workdir, checkpoints, told, request)
         try:
-            state = _train(trainer, workdir, checkpoints, publish, request)
+            state = session.train()
         except OSError as error:
             raise UserError(
                 f"--workdir: {workdir} cannot be written to ({error.strerror}); "
@@ -70,143 +78,126 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
 
 
 @contextmanager
-def _folder(
-    config: ConfigDict, workdir: Path
-) -> Iterator[tuple[monitor.Publish, Checkpoints | FollowerCheckpoints]]:
-    """The monitor and the checkpoints of the run, whose folder one process has."""
+def _opened(
+    config: ConfigDict, workdir: Path, observers: Sequence[Observer]
+) -> Iterator[tuple[AnyCheckpoints, Sequence[Observer]]]:
+    """Opens the observers, then the run's folder, in the first process; others follow it.
+
+    Yields:
+      The checkpoints, and the observers of this process.
+    """
     with ExitStack() as stack:
 
-        def opened() -> tuple[monitor.Publish, Checkpoints | FollowerCheckpoints]:
-            publish = stack.enter_context(monitor.beside(config, workdir))
-            return publish, stack.enter_context(open_run_folder(workdir, config))
+        def opened() -> tuple[AnyCheckpoints, Sequence[Observer]]:
+            for observer in observers:
+                stack.callback(observer.close)
+                observer.open(config, workdir)
+            return stack.enter_context(open_run_folder(workdir, config)), observers
 
-        elsewhere: tuple[monitor.Publish, Checkpoints | FollowerCheckpoints] = (
-            monitor.nothing,
-            FollowerCheckpoints(),
-        )
-        yield collectives.on_first_process(opened, elsewhere)
+        followed: tuple[AnyCheckpoints, Sequence[Observer]] = FollowerCheckpoints(), ()
+        yield collectives.on_first_process(opened, followed)
 
 
-def _train(
-    trainer: Trainer,
-    workdir: Path,
-    checkpoints: Checkpoints | FollowerCheckpoints,
-    publish: monitor.Publish,
-    request: signals.StopRequest,
-) -> TrainState:
-    config, pace, asked = trainer.config, signals.ChunkSize(), False
-    if collectives.is_first():
-        for name, text in trainer.task.records().items():
-            files.write_atomically(workdir / name, text.encode())
-    state, before = _begin(trainer, checkpoints)
-    start, done = time.monotonic(), int(state.update)
-    publish(done, state.parameters)
-    reports = NullProgress()
-    if collectives.is_first():
-        reports = Progress(config, workdir, publish, done, int(state.skipped))
-    with reports:
+@dataclass
+class _Session:
+    """One process's part of a session of training, from the newest checkpoint to the end or a stop."""
+
+    trainer: Trainer
+    workdir: Path
+    checkpoints: AnyCheckpoints
+    observers: Sequence[Observer]
+    request: signals.StopRequest
+
+    def train(self) -> TrainState:
+        """Trains to the end, or until it is asked to stop; returns the last state, which is saved."""
+        state, before = resume.begin(self.trainer, self.checkpoints)
+        with ExitStack() as stack:
+            metrics = None
+            if collectives.is_first():
+                for name, text in self.trainer.task.records().items():
+                    files.write_atomically(self.workdir / name, text.encode())
+                metrics = stack.enter_context(Metrics(self.workdir, int(state.update)))
+                self._begin(state)
+            state = self._updates(state, before, metrics)
+        self.checkpoints.wait()
+        return state
+
+    def _begin(self, state: TrainState) -> None:
+        done, skipped = int(state.update), int(state.skipped)
+        begun = Begun(self.trainer.config, self.workdir, done, skipped, state.parameters)
+        for observer in self.observers:
+            observer.begin(begun)
+
+    def _updates(self, state: TrainState, before: float, metrics: Metrics | None) -> TrainState:
+        """Does the updates in chunks, which end where something is to be logged or saved, or after some seconds.
+
+        Args:
+          state: to begin with.
+          before: seconds trained by then.
+          metrics: to write to, in the first process.
+        """
+        config, chunk, asked = self.trainer.config, signals.ChunkSize(), False
+        start, done = time.monotonic(), int(state.update)
         while done < config.train.updates and not asked:
-            stop, begun = min(_next_stop(config, done), done + pace.updates), time.monotonic()
-            before_it = nonfinite.copy(state)
-            state = trainer.run(state, np.int32(stop - done))
-            if state.stuck:
-                state = _skipped(trainer, before_it, int(state.update), checkpoints)
-                stop = int(state.update)
-            pace.update(stop - done, time.monotonic() - begun)
+            stop, begun = min(next_stop(config, done), done + chunk.updates), time.monotonic()
+            state = self.trainer.run(state, np.int32(stop - done))
+            if state.nonfinite:
+                self._check_skipped(state)
+            stop = int(state.update)  # earlier if an update was skipped
+            chunk.update(stop - done, time.monotonic() - begun)
             seconds = before + time.monotonic() - start
-            reports.advance(stop - done)
             done = stop
             last = done == config.train.updates
             if last or done % config.train.log_every == 0:
-                reports.tell(_row(trainer, state, seconds), state.parameters, int(state.skipped))
-                state = replace(state, sums=trainer.devices.place(Sums.zero()))
-            asked = _agree(request, pace)
+                self._log(state, seconds, metrics)
+                state = replace(state, sums=self.trainer.devices.place(Sums.zero()))
+            asked = self._asked_to_stop(chunk)
             if last or asked or done % config.train.checkpoint_every == 0:
-                _save(trainer, state, checkpoints, seconds)
-    checkpoints.wait()
-    return state
+                self._save(state, seconds)
+            for observer in self.observers:
+                observer.advance(done)
+        return state
+
+    def _log(self, state: TrainState, seconds: float, metrics: Metrics | None) -> None:
+        row = _row(self.trainer, state, seconds)
+        if metrics is not None:
+            metrics.write(row)
+        for observer in self.observers:
+            observer.row(row, state.parameters, int(state.skipped))
+
+    def _save(self, state: TrainState, seconds: float) -> None:
+        if not nonfinite.all_finite(state.parameters):
+            what = "the parameters after it are"
+            raise self._not_finite(state, int(state.update), what, int(state.skipped))
+        resume.save(state, self.checkpoints, seconds, self.trainer.config)
+        for observer in self.observers:
+            observer.saved(int(state.update))
+
+    def _check_skipped(self, state: TrainState) -> None:
+        """Raises `UserError` if the last update, which was skipped, is one too many."""
+        update, skipped = int(state.update), int(state.skipped)
+        if skipped > nonfinite.limit(self.trainer.config):
+            before = replace(state, update=state.update - 1)
+            what = "the loss or the gradient is"
+            raise self._not_finite(before, update, what, skipped - 1)
+
+    def _not_finite(self, state: TrainState, update: int, what: str, skipped: int) -> UserError:
+        self.checkpoints.wait()
+        norms = self.trainer.gradient_norms(state)
+        return nonfinite.error(update, what, norms, self.checkpoints.newest(), skipped)
+
+    def _asked_to_stop(self, chunk: signals.ChunkSize) -> bool:
+        """Returns whether any process was asked to stop, and gives all of them the first one's chunks."""
+        gathered = collectives.all_gather([self.request.number or 0, chunk.updates])
+        chunk.updates = int(gathered[0, 1])
+        asked = int(gathered[:, 0].max())
+        if asked:
+            self.request.number = asked
+        return bool(asked)
 
 
-def _begin(
-    trainer: Trainer, checkpoints: Checkpoints | FollowerCheckpoints
-) -> tuple[TrainState, float]:
-    """The state of the newest checkpoint, or the first; and the seconds until then."""
-    first = trainer.initial_state()
-
-    def restored() -> tuple[TrainState, float]:
-        newest = checkpoints.newest()
-        if newest is None or isinstance(checkpoints, FollowerCheckpoints):
-            return first, 0.0
-        return _restore(checkpoints, newest, first)
-
-    state, before = collectives.on_first_process(restored, (first, 0.0))
-    state = collectives.broadcast(state)
-    if isinstance(checkpoints, FollowerCheckpoints):
-        checkpoints.restored(int(state.update))
-    return trainer.devices.place(state), before
-
-
-def _agree(request: signals.StopRequest, pace: signals.ChunkSize) -> bool:
-    """Whether any process was asked to stop; from here on all have the first one's pace."""
-    told = collectives.all_gather([request.number or 0, pace.updates])
-    pace.updates = int(told[0, 1])
-    asked = int(told[:, 0].max())
-    if asked:
-        request.number = asked
-    return bool(asked)
-
-
-def _save(
-    trainer: Trainer,
-    state: TrainState,
-    checkpoints: Checkpoints | FollowerCheckpoints,
-    seconds: float,
-) -> None:
-    if not nonfinite.all_finite(state.parameters):
-        what = "the parameters after it are"
-        raise _not_finite(trainer, state, int(state.update), checkpoints, what)
-    training = (state.update, state.optimizer, state.sums)
-    checkpoints.save(
-        *(int(state.update), state.parameters, training, seconds, trainer.config),
-        skipped=int(state.skipped),
-    )
-
-
-def _skipped(
-    trainer: Trainer, before: TrainState, bad: int, checkpoints: Checkpoints | FollowerCheckpoints
-) -> TrainState:
-    """The state after an update that was not finite, with nothing of it, from one before it.
-
-    The updates between are done again. To keep them in the loop would cost every update; this, only such a one.
-    """
-    state = trainer.run(before, jnp.int32(bad - 1 - int(before.update)))
-    if int(state.skipped) >= nonfinite.limit(trainer.config):
-        raise _not_finite(trainer, state, bad, checkpoints, "the loss or the gradient is")
-    return replace(state, update=state.update + 1, skipped=state.skipped + 1)
-
-
-def _not_finite(
-    trainer: Trainer,
-    state: TrainState,
-    update: int,
-    checkpoints: Checkpoints | FollowerCheckpoints,
-    what: str,
-) -> UserError:
-    checkpoints.wait()
-    norms = trainer.gradient_norms(state)
-    return nonfinite.error(update, what, norms, checkpoints.newest(), int(state.skipped))
-
-
-def _restore(checkpoints: Checkpoints, newest: int, state: TrainState) -> tuple[TrainState, float]:
-    training = (state.update, state.optimizer, state.sums)
-    parameters, (update, optimizer, sums), seconds, skipped = checkpoints.restore(
-        newest, state.parameters, training
-    )
-    return TrainState(update, parameters, optimizer, sums, jnp.int32(skipped), state.stuck), seconds
-
-
-def _next_stop(config: ConfigDict, done: int) -> int:
-    """The update at which the loop next comes back from the device: to log, to save, or because it is the last."""
+def next_stop(config: ConfigDict, done: int) -> int:
+    """Returns the update at which something is next to be logged or saved, or training ends."""
     train = config.train
     marks = [(done // every + 1) * every for every in (train.log_every, train.checkpoint_every)]
     return int(min(*marks, train.updates))

@@ -1,19 +1,20 @@
-"""Numbers of a training run: metrics.csv and TensorBoard events."""
+"""metrics.csv: the rows that training writes, and the one parser of them."""
 
 import csv
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tensorboardX import SummaryWriter
+NAME = "metrics.csv"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of metrics.csv: means over the updates since the line before."""
+    """One row of metrics.csv: means over the updates since the row before."""
 
-    update: int  # done when the line was written
+    update: int  # done when the row was written
     sequences: int  # seen by then
     seconds: float  # trained by then, stops left out
     loss_bits_per_sequence: float
@@ -22,28 +23,81 @@ class Row:
     learning_rate: float
 
 
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+class Parser:
+    """Parses the lines of a metrics.csv in order, by the names in its header."""
+
+    def __init__(self) -> None:
+        self._names: list[str] | None = None
+
+    def __call__(self, line: str) -> dict[str, float] | None:
+        """Returns a line's numbers by column, or None for the header and for a damaged line.
+
+        Args:
+          line: a whole one, without its end.
+        """
+        words = line.rstrip("\r").split(",")
+        if self._names is None:
+            self._names = words
+            return None
+        try:
+            values = dict(zip(self._names, map(float, words), strict=True))
+            update = values["update"]
+        except (KeyError, ValueError):
+            return None
+        return values if update == update else None  # not NaN
+
+
+def parse(text: str) -> Iterator[dict[str, float]]:
+    """Yields the rows of a metrics.csv's text, oldest first; a line without its end was cut short and is left out."""
+    parser = Parser()
+    for line in text.split("\n")[:-1]:
+        row = parser(line)
+        if row is not None:
+            yield row
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Returns the rows of a metrics.csv, oldest first; a line that was cut short is left out."""
+    return list(parse(path.read_text(encoding="utf-8")))
+
+
+def updates_done(path: Path) -> int:
+    """Returns the update of a metrics.csv's last row, 0 if there is none."""
+    try:
+        rows = read(path)
+    except (OSError, ValueError):
+        return 0
+    return int(rows[-1]["update"]) if rows else 0
+
+
+def first_below(path: Path, bits: float, after: int = 0) -> dict[str, float] | None:
+    """Returns the first row after update `after` that costs fewer bits per sequence, or None."""
+    rows = (row for row in read(path) if row["update"] > after)
+    return next((row for row in rows if row["loss_bits_per_sequence"] < bits), None)
+
+
 class Metrics:
-    """Appends rows to a run's `metrics.csv` and TensorBoard events.
+    """Appends rows to a run's metrics.csv.
 
     Args:
       workdir: the run's folder.
-      update: what the run goes on from; rows after it, of a session that did not save them, are dropped.
+      update: that the run resumes from. Later rows, of a session that did not save them, are dropped.
     """
 
     def __init__(self, workdir: Path, update: int):
-        path = workdir / "metrics.csv"
-        names = [field.name for field in fields(Row)]
+        path = workdir / NAME
         old = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = old.split("\n")[1:-1]  # the last ends with a newline, or was cut short
-        kept = [line for line in whole if int(line.split(",")[0]) <= update]
         partial = path.with_suffix(".partial")
-        partial.write_text("\n".join([",".join(names), *kept, ""]), encoding="utf-8")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="nan", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(_kept(old, update))
         partial.replace(path)
         self._file = path.open("a", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, names, lineterminator="\n")
-        # Without a limit to its queue: its thread ends with its first error, and would never empty a full one.
-        self._events = SummaryWriter(str(workdir), purge_step=update + 1, max_queue=0)
-        self._last: Row | None = None  # of this session
+        self._csv = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
 
     def __enter__(self) -> Self:
         return self
@@ -54,44 +108,21 @@ class Metrics:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._close_events()
-
-    def _close_events(self) -> None:
-        """A copy for TensorBoard is not worth an error, and the disk may be full."""
-        try:
-            self._events.close()
-        except OSError:
-            # Or it tries again when the process ends, and fails in many lines.
-            writer = self._events.file_writer.event_writer
-            writer._worker.stop()
-            writer._closed = True
+        self._file.close()
 
     def write(self, row: Row) -> None:
         """Adds one row, on disk when this returns."""
-        values = asdict(row)
-        self._csv.writerow(values)
+        self._csv.writerow(asdict(row))
         self._file.flush()
-        for name in ("loss_bits_per_sequence", "bit_errors_per_sequence"):
-            self._events.add_scalar(f"train/{name}", values[name], row.update)
-        for name in ("gradient_norm", "learning_rate"):
-            self._events.add_scalar(f"optimizer/{name}", values[name], row.update)
-        if self._last and row.seconds > self._last.seconds:
-            speed = (row.sequences - self._last.sequences) / (row.seconds - self._last.seconds)
-            self._events.add_scalar("train/sequences_per_second", speed, row.update)
-        self._last = row
 
 
-def first_below(path: Path, bits: float, after: int = 0) -> dict[str, float] | None:
-    """The first row of a metrics.csv after that many updates that costs fewer bits per sequence, or None."""
-    rows = (row for row in read(path) if row["update"] > after)
-    return next((row for row in rows if row["loss_bits_per_sequence"] < bits), None)
-
-
-def read(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv as numbers, oldest first; a line cut short is left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{name: float(value) for name, value in row.items()} for row in rows]
+def _kept(text: str, update: int) -> Iterable[Mapping[str, str]]:
+    """Yields the rows up to an update of an earlier session's text, as they are written, by known column."""
+    header, *lines = text.split("\n")
+    names, parser = header.split(","), Parser()
+    parser(header)
+    for line in lines[:-1]:  # the last ends with a newline, or was cut short
+        row = parser(line)
+        if row is not None and row["update"] <= update:
+            words = dict(zip(names, line.split(","), strict=True))
+            yield {name: words[name] for name in COLUMNS if name in words}

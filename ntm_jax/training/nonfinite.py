@@ -1,6 +1,6 @@
-"""Updates whose loss or gradient is not finite: none is applied; training stops there, or skips a few.
+"""Updates whose loss or gradient is not finite: training stops at the first, or skips a few.
 
-`train.on_nonfinite` says which, `train.max_skipped_updates` how many.
+`train.on_nonfinite` says which, `train.max_skipped_updates` how many. `Trainer.apply` undoes such an update.
 """
 
 from typing import Any
@@ -13,32 +13,26 @@ from ntm_jax.errors import UserError
 
 
 def limit(config: ConfigDict) -> int:
-    """How many updates of a run may be skipped; configs of older runs do not say, and then it is none."""
+    """Returns how many updates of a run may be skipped; none where an older config does not say."""
     if config.train.get("on_nonfinite", "stop") == "stop":
         return 0
     return int(config.train.max_skipped_updates)
 
 
 @jax.jit
-def copy(tree: Any) -> Any:
-    """A tree of arrays with buffers of its own."""
-    return jax.tree.map(jnp.copy, tree)
-
-
-@jax.jit
 def all_finite(tree: Any) -> jax.Array:
-    """`[]`, whether every number in a tree of arrays is finite."""
+    """Returns whether every number in a tree of arrays is finite, `[]`."""
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
 def error(update: int, what: str, norms: Any, newest: int | None, skipped: int) -> UserError:
-    """Why training stopped.
+    """Returns the error with which training stops.
 
     Args:
       update: that is not finite, counted from 1.
       what: is not finite.
       norms: by parameter, nested dicts.
-      newest: sound checkpoint's update.
+      newest: valid checkpoint's update.
       skipped: updates before.
     """
     leaves, _ = jax.tree.flatten_with_path(norms)

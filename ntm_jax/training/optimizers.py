@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,13 +41,12 @@ CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTransformation:
-    """Clipping, then the optimiser, that `config.optimizer` describes.
+def build(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.GradientTransformation:
+    """Builds the clipping and the optimiser that `config.optimizer` describes.
 
     Args:
       config: a whole config.
-      updates: how many there will be; a schedule ends there.
-      first: the updates up to which it is another one, see `schedule`.
+      schedule_ends: see `schedule`.
 
     Raises:
       UserError: an unknown name, or an argument that the optimiser does not take.
@@ -57,7 +56,7 @@ def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTra
         raise unknown_choice("optimizer.clip", options.clip, CLIPPINGS)
     try:
         optimizer = _constructor(options.name)(
-            learning_rate=schedule(config, updates, first), **parse_arguments(options.arguments)
+            learning_rate=schedule(config, schedule_ends), **parse_arguments(options.arguments)
         )
         with jax.numpy_dtype_promotion("standard"):  # which optax counts on
             jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
@@ -71,16 +70,25 @@ def build(config: ConfigDict, updates: int, first: int = 0) -> optax.GradientTra
     return optax.chain(CLIPPINGS[options.clip](options.clip_limit), optimizer)
 
 
-def schedule(config: ConfigDict, updates: int, first: int = 0) -> optax.Schedule:
-    """Update -> learning rate: up to `learning_rate` over `warmup` updates, then `schedule` to the end.
+def schedule(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.Schedule:
+    """Returns a function from an update to its learning rate.
 
-    Before update `first`, if it is below `updates`, as if that were the end.
+    It rises to `learning_rate` over `warmup` updates, then follows `optimizer.schedule` to the end of training.
+
+    Args:
+      config: a whole config.
+      schedule_ends: ascending; before each of them the rate is as if training ended there.
     """
-    whole = _schedule(config, updates)
-    if not 0 < first < updates:
-        return whole
-    before = _schedule(config, first)
-    return lambda update: jnp.where(update < first, before(update), whole(update))
+    *restarts, end = schedule_ends
+    found = _schedule(config, end)
+    for restart in reversed(restarts):
+        found = _before(restart, _schedule(config, restart), found)
+    return found
+
+
+def _before(update: int, first: optax.Schedule, then: optax.Schedule) -> optax.Schedule:
+    """Returns `first` up to an update, and `then` from it on."""
+    return lambda count: jnp.where(count < update, first(count), then(count))
 
 
 def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:

@@ -1,85 +1,146 @@
-"""What training shows of itself while it runs: lines of metrics, the monitor, and a bar in the terminal."""
+"""How training's progress is shown: a bar in a terminal, a plain line now and then elsewhere."""
 
-from pathlib import Path
-from typing import Any, Self
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
 
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ntm_jax import config as configs
-from ntm_jax.training.metrics import Metrics, Row, first_below
-from ntm_jax.web.monitor import Publish
+from ntm_jax.training.metrics import NAME, Row, first_below
+from ntm_jax.training.observers import Begun, Observer
+
+LINE_SECONDS = 30.0  # between two plain lines
 
 
-class NullProgress:
-    """Shows nothing; of a process that others report for."""
+class Bar(Protocol):
+    """How far something has come."""
 
-    def __enter__(self) -> Self:
-        return self
+    def move_to(self, done: int, note: str | None = None) -> None:
+        """Shows how much is done, with another note beside it if one is given."""
 
-    def __exit__(self, *raised: Any) -> None:
-        pass
-
-    def advance(self, updates: int) -> None:
-        """So many more are done."""
-
-    def tell(self, row: Row, parameters: Any, skipped: int) -> None:
-        """A line of metrics, the parameters after it, and the updates skipped in the whole run."""
+    def close(self) -> None:
+        """Shows where it has ended."""
 
 
-class Progress(NullProgress):
-    """Shows it.
+def bar(title: str, total: int, unit: str, *, done: int = 0, each: int = 1) -> Bar:
+    """Returns a bar on standard error if that is a terminal, or else something that writes lines to it.
 
     Args:
-      config: of the run.
-      workdir: its folder.
-      publish: the monitor's.
-      update: that the session begins with.
-      skipped: updates that were, by then.
+      title: what is done.
+      total: how much of it.
+      unit: that speeds are in.
+      done: how much was done before.
+      each: units of one.
     """
+    kind = TerminalBar if sys.stderr.isatty() else PlainLines
+    return kind(title, total, unit, done, each)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Prints a line to standard output, or to another file, above all bars."""
+    tqdm.write(text, file=file)
+    (file or sys.stdout).flush()
+
+
+class TerminalBar:
+    """A bar that is drawn over itself."""
+
+    def __init__(self, title: str, total: int, unit: str, done: int, each: int):
+        self._bar = tqdm(
+            desc=title, total=total, unit=unit, initial=done, unit_scale=each, dynamic_ncols=True
+        )
+
+    def move_to(self, done: int, note: str | None = None) -> None:
+        """As in `Bar`."""
+        if note is not None:
+            self._bar.set_postfix_str(note, refresh=False)  # `update` draws it
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """As in `Bar`."""
+        self._bar.close()
+
+
+class PlainLines:
+    """A line every `LINE_SECONDS`, and one at the end: what can be read in a log."""
 
     def __init__(
-        self, config: ConfigDict, workdir: Path, publish: Publish, update: int, skipped: int
+        self,
+        title: str,
+        total: int,
+        unit: str,
+        done: int,
+        each: int,
+        clock: Callable[[], float] = time.monotonic,
     ):
-        self._goal, self._easier = config.train.solved_below, configs.easier_updates(config)
-        self._publish, self._skipped = publish, skipped
-        self._metrics = Metrics(workdir, update)
-        self._solved = first_below(workdir / "metrics.csv", self._goal, self._easier) is not None
-        self._bar = _progress_bar(config, update)
+        self._title, self._total, self._unit, self._each = title, total, unit, each
+        self._clock, self._done, self._note = clock, done, ""
+        self._begun = self._shown = clock()
+        self._first = self._last = done
 
-    def __exit__(self, *raised: Any) -> None:
-        self._bar.close()
-        self._metrics.__exit__(*raised)
+    def move_to(self, done: int, note: str | None = None) -> None:
+        """As in `Bar`."""
+        self._done = done
+        self._note = self._note if note is None else note
+        if self._clock() - self._shown >= LINE_SECONDS:
+            self._show()
 
-    def advance(self, updates: int) -> None:
+    def close(self) -> None:
+        """As in `Bar`."""
+        if self._done > self._last:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown, self._last = self._clock(), self._done
+        seconds = self._shown - self._begun
+        speed = (self._done - self._first) * self._each / seconds if seconds else math.nan
+        note = f", {self._note}" if self._note else ""
+        print(
+            f"{self._title}: {self._done:,} of {self._total:,} ({self._done / self._total:.0%}), "
+            f"{speed:,.1f} {self._unit}/s{note}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class Progress(Observer):
+    """Shows how far training is, when its task is solved, and which updates were skipped."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+
+    def begin(self, begun: Begun) -> None:
+        """Shows where the session begins."""
+        train = begun.config.train
+        self._goal, self._easier = train.solved_below, configs.easier_updates(begun.config)
+        self._skipped = begun.skipped
+        self._solved = first_below(begun.workdir / NAME, self._goal, self._easier) is not None
+        self._bar = bar("training", train.updates, "seq", done=begun.update, each=train.batch_size)
+
+    def advance(self, update: int) -> None:
         """Moves the bar."""
-        self._bar.update(updates)
+        if self._bar is not None:
+            self._bar.move_to(update)
 
-    def tell(self, row: Row, parameters: Any, skipped: int) -> None:
-        """Writes it to metrics.csv, and what is new to the terminal."""
-        self._metrics.write(row)
-        self._publish(row.update, parameters)
+    def row(self, row: Row, parameters: Any, skipped: int) -> None:
+        """Shows the loss, and says what is new."""
+        if self._bar is None:
+            return
         bits = row.loss_bits_per_sequence
-        self._bar.set_postfix_str(f"{bits:.3f} bits/sequence", refresh=False)  # `advance` draws it
+        self._bar.move_to(row.update, f"{bits:.3f} bits/sequence")
         if skipped > self._skipped:
             self._skipped = skipped
-            self._bar.write(
-                f"update {row.update:,}: {skipped} were not finite, and skipped, so far"
-            )
+            say(f"update {row.update:,}: {skipped} were not finite, and skipped, so far")
         if bits < self._goal and row.update > self._easier and not self._solved:
             self._solved = True
-            self._bar.write(
+            say(
                 f"below {self._goal:g} bits/sequence after {row.sequences:,} sequences, {row.seconds:.0f} s"
             )
 
-
-def _progress_bar(config: ConfigDict, done: int) -> tqdm:
-    batch_size = config.train.batch_size
-    return tqdm(
-        total=config.train.updates,
-        initial=done,
-        unit="seq",
-        unit_scale=batch_size,
-        desc="training",
-        dynamic_ncols=True,
-    )
+    def close(self) -> None:
+        """Shows where the session ended."""
+        if self._bar is not None:
+            self._bar.close()

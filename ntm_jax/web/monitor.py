@@ -16,10 +16,9 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -28,8 +27,9 @@ from ntm_jax import config as configs
 from ntm_jax.errors import UserError
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
+from ntm_jax.training.metrics import Row
+from ntm_jax.training.observers import Begun, Observer
 
-Publish: TypeAlias = Callable[[int, Any], None]  # of updates done and parameters
 # Between two files of weights, at least: their writing is to take a thousandth of training's time.
 LEAST_SECONDS, MOST_SECONDS, TIMES_AS_LONG = 1.0, 30.0, 1000
 
@@ -52,29 +52,24 @@ MEMORY = Path("/dev/shm")  # on a disk, replacing a file takes ten times as long
 ROOM = 50_000_000  # bytes that are to be free there
 
 
-@contextmanager
-def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
-    """The monitor of a run for as long as the context lasts; nothing if `monitor.port` is off.
+class RunMonitor(Observer):
+    """The monitor of a run, from before its folder is opened until training ends."""
 
-    Args:
-      config: of the run.
-      workdir: its folder, which need not exist yet.
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._publish: Publisher | None = None
 
-    Yields:
-      What to call with every state worth showing.
+    def open(self, config: ConfigDict, workdir: Path) -> None:
+        """Starts the monitor's processes and says where they are found.
 
-    Raises:
-      UserError: the port is in use, or this system cannot hand it on.
-    """
-    options = config.get("monitor")
-    if options is None or options.port < 0:
-        yield nothing
-        return
-    from ntm_jax.web import server
+        Raises:
+          UserError: the port is in use, or this system cannot hand it on.
+        """
+        from ntm_jax.web import server
 
-    if sys.platform == "win32":
-        raise UserError("monitor.port: the monitor needs Linux or macOS; leave it at -1")
-    with ExitStack() as stack:
+        if sys.platform == "win32":
+            raise UserError("monitor.port: the monitor needs Linux or macOS; leave it at -1")
+        options, stack = config.monitor, self._stack
         listener = stack.enter_context(server.listen(options.host, options.port, "monitor.port"))
         made = tempfile.TemporaryDirectory(prefix="ntm_jax_monitor_", dir=_place())
         folder = Path(stack.enter_context(made))
@@ -84,11 +79,24 @@ def beside(config: ConfigDict, workdir: Path) -> Iterator[Publish]:
         _start(stack, "monitor_server", POLITE, [*places, handle], pass_fds=[listener.fileno()])
         _start(stack, "monitor_worker", IDLE, places)
         print(f"monitor: {server.address(listener, options.host)}", flush=True)
-        yield _publisher(folder, config)
+        self._publish = Publisher(folder, config)
 
+    def begin(self, begun: Begun) -> None:
+        """Shows the state that the session begins with."""
+        self.publish(begun.update, begun.parameters)
 
-def nothing(update: int, parameters: Any) -> None:
-    """What to call where nobody looks."""
+    def row(self, row: Row, parameters: Any, skipped: int) -> None:
+        """Shows the parameters after a row of metrics.csv, if it is time."""
+        self.publish(row.update, parameters)
+
+    def publish(self, update: int, parameters: Any) -> None:
+        """Shows the parameters after an update, if it is time; see `Publisher`."""
+        if self._publish is not None:
+            self._publish(update, parameters)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self._stack.close()
 
 
 def _place() -> Path | None:
@@ -100,29 +108,35 @@ def _place() -> Path | None:
     return MEMORY if roomy and os.access(MEMORY, os.W_OK) else None
 
 
-def _publisher(folder: Path, config: ConfigDict) -> Publish:
-    earliest = -math.inf
-    costs: deque[float] = deque(
-        maxlen=5
-    )  # seconds; the least counts, for others are of a busy machine
+class Publisher:
+    """Writes weights for the monitor's processes, so seldom that it takes a thousandth of training's time.
 
-    def publish(update: int, parameters: Any) -> None:
-        nonlocal earliest
+    Args:
+      folder: the monitor's.
+      config: of the run.
+    """
+
+    def __init__(self, folder: Path, config: ConfigDict):
+        self._folder, self._config = folder, config
+        self._earliest = -math.inf  # when to write next
+        # Seconds that writing took. The least counts, for others are of a busy machine.
+        self._costs: deque[float] = deque(maxlen=5)
+
+    def __call__(self, update: int, parameters: Any) -> None:
+        """Writes the parameters after an update if it is time, or if it is the last."""
         begun = time.monotonic()
-        if begun < earliest and update < config.train.updates:
+        if begun < self._earliest and update < self._config.train.updates:
             return
         # Copied now: the next update reuses these buffers.
-        content = weights.dump(jax.device_get(parameters), config, update)
+        content = weights.dump(jax.device_get(parameters), self._config, update)
         # A full disk is no reason to stop training: the page shows what it has.
         with suppress(OSError):
-            write_atomically(folder / WEIGHTS, content)
+            write_atomically(self._folder / WEIGHTS, content)
         now = time.monotonic()
-        if earliest > -math.inf:  # the first is longer than any other
-            costs.append(now - begun)
-        rest = TIMES_AS_LONG * min(costs, default=0.0)
-        earliest = now + min(max(rest, LEAST_SECONDS), MOST_SECONDS)
-
-    return publish
+        if self._earliest > -math.inf:  # the first is longer than any other
+            self._costs.append(now - begun)
+        rest = TIMES_AS_LONG * min(self._costs, default=0.0)
+        self._earliest = now + min(max(rest, LEAST_SECONDS), MOST_SECONDS)
 
 
 def _start(stack: ExitStack, module: str, first: str, arguments: list[str], **options: Any) -> None:

@@ -5,6 +5,9 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
+
+Parse: TypeAlias = Callable[[str], dict[str, float] | None]
 
 
 def end_with_parent() -> None:
@@ -18,26 +21,28 @@ def end_with_parent() -> None:
 
 
 class Tail:
-    """The lines of a file that grows, each read once.
+    """Reads the lines of a file that grows, each once.
 
     Args:
       path: of the file, which need not exist yet. If it is replaced by another, its lines are read anew.
-      parse: makes a value of a line, or None of one that is not wanted.
+      parser: makes a parser of a file's lines, which gives a value, or None for a line that is not wanted.
     """
 
-    def __init__(self, path: Path, parse: Callable[[str], dict[str, float] | None]):
-        self._path, self._parse = path, parse
+    def __init__(self, path: Path, parser: Callable[[], Parse]):
+        self._path, self._parser = path, parser
+        self._parse = parser()
         self._file: int | None = None
         self._read = 0
         self.values: list[dict[str, float]] = []
 
     def refresh(self) -> list[dict[str, float]]:
-        """All values so far."""
+        """Returns all values so far."""
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
                 if stat.st_ino != self._file or stat.st_size < self._read:
                     self._file, self._read, self.values = stat.st_ino, 0, []
+                    self._parse = self._parser()
                 file.seek(self._read)
                 new = file.read()
         except OSError:

@@ -24,21 +24,14 @@ from starlette.types import ASGIApp
 
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
+from ntm_jax.training import metrics
 from ntm_jax.web import monitor, server
 from ntm_jax.web.monitor_process import Tail, end_with_parent
 from ntm_jax.web.packing import to_json
 
 MOST_POINTS = 2000  # of a curve that are sent at once
 SPEED_ROWS = 10  # over which sequences per second are a mean
-METRICS = (
-    "update",
-    "sequences",
-    "seconds",
-    "loss_bits_per_sequence",
-    "bit_errors_per_sequence",
-    "gradient_norm",
-    "learning_rate",
-)
+COUNTS = ("update", "sequences", "seconds")  # columns without which a row says nothing
 
 
 class Monitor:
@@ -54,12 +47,12 @@ class Monitor:
         self._config = configs.read(folder / monitor.CONFIG)
         self._session = secrets.token_hex(8)
         self._name = workdir.name
-        self._metrics = Tail(workdir / "metrics.csv", _metrics_row)
-        self._evaluation = Tail(folder / monitor.EVALUATION, _evaluation_row)
+        self._metrics = Tail(workdir / metrics.NAME, metrics.Parser)
+        self._evaluation = Tail(folder / monitor.EVALUATION, lambda: json.loads)
 
     def progress(self, after: int) -> bytes:
         """The run's state, and its curves' points after an update, as JSON."""
-        rows, evaluation = self._metrics.refresh(), self._evaluation.refresh()
+        rows, evaluation = self._rows(), self._evaluation.refresh()
         return to_json(
             {
                 "session": self._session,
@@ -69,15 +62,23 @@ class Monitor:
                 "updates": self._config.train.updates,
                 "batch_size": self._config.train.batch_size,
                 "printing": self.printing(),
-                "rows": _thinned([row for row in rows if row["update"] > after]),
-                "evaluation": _thinned([row for row in evaluation if row["update"] > after]),
+                "rows": _shown(rows, after),
+                "evaluation": _shown(evaluation, after),
                 **_speed(rows, self._config.train.updates),
             }
         )
 
+    def _rows(self) -> list[dict[str, float]]:
+        """Returns the rows of metrics.csv whose counts are numbers, with the columns that training writes."""
+        return [
+            {name: row.get(name, math.nan) for name in metrics.COLUMNS}
+            for row in self._metrics.refresh()
+            if all(math.isfinite(row.get(name, math.nan)) for name in COUNTS)
+        ]
+
     def losses(self) -> bytes:
         """The losses so far, as a JSON list."""
-        return to_json([row["loss_bits_per_sequence"] for row in self._metrics.refresh()])
+        return to_json([row["loss_bits_per_sequence"] for row in map(_without_nan, self._rows())])
 
     def file(self, name: str) -> bytes:
         """A file of the monitor's folder.
@@ -151,20 +152,6 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     return server.application(routes, host)
 
 
-def _metrics_row(line: str) -> dict[str, float] | None:
-    try:
-        values = dict(zip(METRICS, map(float, line.split(",")), strict=True))
-    except ValueError:
-        return None  # the header, or damaged
-    if not all(map(math.isfinite, (values[name] for name in METRICS[:3]))):
-        return None
-    return _without_nan(values)
-
-
-def _evaluation_row(line: str) -> dict[str, float]:
-    return _without_nan(json.loads(line))
-
-
 def _without_nan(values: dict[str, float]) -> dict[str, Any]:
     """With null for what is not finite, which JSON has no number for: the mean of no update, for one."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -185,8 +172,12 @@ def _speed(rows: list[dict[str, float]], updates: int) -> dict[str, Any]:
     }
 
 
+def _shown(rows: list[dict[str, float]], after: int) -> list[dict[str, Any]]:
+    """Returns the rows after an update as JSON has them: at most about `MOST_POINTS`, the last among them."""
+    return [_without_nan(row) for row in _thinned([row for row in rows if row["update"] > after])]
+
+
 def _thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """At most about `MOST_POINTS` of the rows, the last among them."""
     every = max(1, len(rows) // MOST_POINTS)
     return rows[(len(rows) - 1) % every :: every] if rows else []
 

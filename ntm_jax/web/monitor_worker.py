@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 
 from ntm_jax import config as configs
 from ntm_jax import tasks
@@ -25,7 +25,8 @@ from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
 from ntm_jax.tasks.ngram import NGram
-from ntm_jax.training import curriculum
+from ntm_jax.training import curriculum, event_writer, metrics
+from ntm_jax.training.curriculum import BatchSpec
 from ntm_jax.web import episodes, monitor
 from ntm_jax.web.episodes import Episode
 from ntm_jax.web.monitor_process import end_with_parent
@@ -53,10 +54,10 @@ class Worker:
         config = configs.read(folder / monitor.CONFIG)
         self._task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self._key = evaluate.case_key(config, "monitor")
-        self._latest = latest_episodes(self._task, config)
+        self._latest = latest_episodes(config)
         self._seen = 0
         self._worked = -math.inf
-        self._events: SummaryWriter | None = None
+        self._events: Any = None  # a tensorboardX.SummaryWriter
         self._shown: tuple[Episode, int] | None = None  # the latest episode, and after which update
         self._pictured = -PICTURE_SECONDS
 
@@ -99,9 +100,13 @@ class Worker:
         return time.time() - asked < LOOKING_SECONDS
 
     def _to_tensorboard(self, update: int, means: dict[str, float | int]) -> None:
-        if not (self._workdir / "metrics.csv").exists():
+        if not (self._workdir / metrics.NAME).exists():
             return  # the folder is not the run's yet
+        if not event_writer.installed():
+            return
         if self._events is None:
+            from tensorboardX import SummaryWriter
+
             self._events = SummaryWriter(str(self._workdir), filename_suffix=".monitor")
         for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
             self._events.add_scalar(f"evaluation/{name}", means[name], update)
@@ -128,27 +133,25 @@ class Worker:
         self._pictured = time.monotonic()
 
 
-def latest_episodes(
-    task: tasks.Task, config: ConfigDict
-) -> Callable[[int], tuple[Batch, jax.Array]]:
+def latest_episodes(config: ConfigDict) -> Callable[[int], tuple[Batch, jax.Array]]:
     """From how many updates are done to the first episode of the last one's batch, and its model's key.
 
     The episode, `[T, in]`, `[T, out]`, `[T]`, ends with its last scored step. Before the first update it is
     one of the batch that comes first.
     """
 
-    def draw(kind: curriculum.Kind, last: jax.Array) -> tuple[Batch, jax.Array]:
-        batch_key, model_key = curriculum.keys(config, last)
-        batch = kind.task.sample(batch_key, kind.sequences, curriculum.progress(config, last))
-        return jax.tree.map(lambda values: values[:, 0], batch), model_key
+    stages = curriculum.Stages(config)
 
-    kinds = curriculum.kinds(config, task)
-    draws = [jax.jit(partial(draw, kind)) for kind in kinds]
+    def draw(spec: BatchSpec, update: jax.Array) -> tuple[Batch, jax.Array]:
+        moment = stages.at(update)
+        batch = spec.task.sample(moment.batch_key, spec.sequences, moment.progress)
+        return jax.tree.map(lambda values: values[:, 0], batch), moment.model_key
+
+    draws = [jax.jit(partial(draw, spec)) for spec in stages.specs]
 
     def latest(update: int) -> tuple[Batch, jax.Array]:
         last = jnp.int32(max(update - 1, 0))
-        chosen = int(curriculum.chosen(config, task, last)) if len(kinds) > 1 else 0
-        episode, key = draws[chosen](last)
+        episode, key = draws[int(stages.at(last).spec)](last)
         end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
         shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)
         return shown, key

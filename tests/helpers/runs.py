@@ -10,7 +10,8 @@ import pytest
 from ntm_jax.errors import UserError
 from ntm_jax.storage import run_folder
 from ntm_jax.storage.checkpoints import Checkpoints
-from ntm_jax.training import loop
+from ntm_jax.training import resume
+from ntm_jax.training.observers import Observer
 from ntm_jax.training.trainer import Trainer
 from tests.helpers.browser import ROOT
 from tests.helpers.configs import tiny, tiny_overrides
@@ -28,9 +29,7 @@ def save(workdir, config, update=UPDATE):
     )
     run_folder.register(workdir, config)
     with Checkpoints(workdir) as saved:
-        saved.save(
-            update, state.parameters, (state.update, state.optimizer, state.sums), 12.5, config
-        )
+        resume.save(state, saved, 12.5, config)
     return trainer.model(state)
 
 
@@ -81,16 +80,19 @@ class Stopped(Exception):
     """A session's end in a test."""
 
 
-def stop_at(monkeypatch, update):
+class StopAt(Observer):
     """Makes `train` stop as if killed once it has logged and saved what there is at `update`."""
-    next_stop = loop._next_stop
 
-    def patched(config, done):
-        if done >= update:
+    def __init__(self, update):
+        self.update = update
+
+    def begin(self, begun):
+        self.end = begun.config.train.updates
+        self.advance(begun.update)
+
+    def advance(self, update):
+        if self.update <= update < self.end:
             raise Stopped
-        return next_stop(config, done)
-
-    monkeypatch.setattr(loop, "_next_stop", patched)
 
 
 def rows(workdir):
@@ -107,7 +109,7 @@ def saved(workdir, config):
     state = Trainer(config).initial_state()
     with Checkpoints(workdir) as checkpoints:
         newest = checkpoints.newest()
-        return newest, loop._restore(checkpoints, newest, state)[0]
+        return newest, resume.restore(checkpoints, newest, state)[0]
 
 
 def flags(workdir, port=0, **fields):

@@ -17,7 +17,7 @@ from ntm_jax.evaluation import evaluate
 from ntm_jax.training import loop, metrics
 from ntm_jax.training.trainer import Trainer
 from tests.helpers.configs import FOLDER
-from tests.helpers.runs import Stopped, stop_at
+from tests.helpers.runs import StopAt, Stopped
 
 pytestmark = pytest.mark.slow
 
@@ -98,10 +98,8 @@ def test_a_task_is_learned_with_a_stop_between(monkeypatch, tmp_path, name, mode
         tasks.TASKS[name], "cases", lambda task: [tasks.Case("as_trained", {}, task)]
     )
 
-    with monkeypatch.context() as patch:
-        stop_at(patch, 300)
-        with pytest.raises(Stopped):
-            loop.train(config, tmp_path)
+    with pytest.raises(Stopped):
+        loop.train(config, tmp_path, [StopAt(300)])
     state = loop.train(config, tmp_path)
     assert int(state.update) == config.train.updates
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.parameters))

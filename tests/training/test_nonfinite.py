@@ -9,6 +9,7 @@ from ntm_jax import config as configs
 from ntm_jax.errors import UserError
 from ntm_jax.storage import run_folder
 from ntm_jax.training import loop, nonfinite
+from ntm_jax.training.progress import Progress
 from ntm_jax.training.trainer import Trainer
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import assert_same, config_of, rows, saved
@@ -27,27 +28,27 @@ def config_with(**fields):
     return config_of(**(usual | fields))
 
 
-def spoil(monkeypatch, updates, *, value=np.nan, loss=False):
-    """Injects `value` into one number of the gradient, or into the loss, at some updates, counted from 0."""
-    gradient_of = Trainer._gradient
+def spoiling(updates, *, value=np.nan, loss=False):
+    """A trainer with `value` in one number of the gradient, or in the loss, at some updates, counted from 0."""
 
-    def spoiled(trainer, state):
-        gradient, (nats, bit_errors) = gradient_of(trainer, state)
-        bad = jnp.isin(state.update, jnp.array(updates))
-        if loss:
-            return gradient, (jnp.where(bad, value, nats), bit_errors)
-        bias = gradient["to_output"]["bias"]
-        bias = bias.at[0].set(jnp.where(bad, value, bias[0]))
-        to_output = gradient["to_output"] | {"bias": bias}
-        return gradient | {"to_output": to_output}, (nats, bit_errors)
+    class Spoiling(Trainer):
+        def gradient(self, spec, parameters, moment):
+            gradient, (nats, bit_errors) = super().gradient(spec, parameters, moment)
+            bad = jnp.isin(moment.update, jnp.array(updates))
+            if loss:
+                return gradient, (jnp.where(bad, value, nats), bit_errors)
+            bias = gradient["to_output"]["bias"]
+            bias = bias.at[0].set(jnp.where(bad, value, bias[0]))
+            to_output = gradient["to_output"] | {"bias": bias}
+            return gradient | {"to_output": to_output}, (nats, bit_errors)
 
-    monkeypatch.setattr(Trainer, "_gradient", spoiled)
+    return Spoiling
 
 
-def stopped(config, workdir):
+def stopped(config, workdir, trainer=Trainer):
     """The message with which training stops."""
     with pytest.raises(UserError) as caught:
-        loop.train(config, workdir)
+        loop.train(config, workdir, trainer_class=trainer)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -60,12 +61,8 @@ def finite(tree):
 @pytest.mark.parametrize(
     ("value", "loss"), [(np.nan, False), (-np.inf, False), (np.inf, True)], ids=str
 )
-def test_training_stops_and_names_the_update_the_norms_and_the_checkpoint(
-    monkeypatch, tmp_path, value, loss
-):
-    with monkeypatch.context() as patch:
-        spoil(patch, [7], value=value, loss=loss)
-        message = stopped(config_with(), tmp_path)
+def test_training_stops_and_names_the_update_the_norms_and_the_checkpoint(tmp_path, value, loss):
+    message = stopped(config_with(), tmp_path, spoiling([7], value=value, loss=loss))
     assert message.startswith("update 8: the loss or the gradient is not finite (")
     assert "; update 6 is saved, and sound; " in message
     spoiled_norm = message.split("to_output/bias ")[1].split(",")[0]
@@ -78,14 +75,13 @@ def test_training_stops_and_names_the_update_the_norms_and_the_checkpoint(
     assert [row["update"] for row in rows(tmp_path)] == ["2", "4", "6"]
 
     # What was wrong is mended: it goes on as if nothing had been.
-    spoil(monkeypatch, [-1])  # the same program, to the last bit
-    state = loop.train(config_with(), tmp_path)
-    assert_same(state, loop.train(config_with(), tmp_path / "straight"))
+    mended = spoiling([-1], value=value, loss=loss)  # the same program, to the last bit
+    state = loop.train(config_with(), tmp_path, trainer_class=mended)
+    assert_same(state, loop.train(config_with(), tmp_path / "straight", trainer_class=mended))
 
 
-def test_nothing_was_saved_yet(monkeypatch, tmp_path):
-    spoil(monkeypatch, [1])
-    assert "; no checkpoint was saved; " in stopped(config_with(), tmp_path)
+def test_nothing_was_saved_yet(tmp_path):
+    assert "; no checkpoint was saved; " in stopped(config_with(), tmp_path, spoiling([1]))
 
 
 def by_hand(config, skipped):
@@ -100,17 +96,17 @@ def by_hand(config, skipped):
     return state
 
 
-def test_updates_are_skipped_counted_and_said_also_across_a_stop(monkeypatch, tmp_path, capsys):
+def test_updates_are_skipped_counted_and_said_also_across_a_stop(tmp_path, capsys):
     skipped = [4, 5, 9]
     config = config_with(train__on_nonfinite="skip", train__max_skipped_updates=3)
     expected = by_hand(config, skipped)
-    spoil(monkeypatch, skipped)
+    trainer = spoiling(skipped)
     shorter = config_with(
         train__on_nonfinite="skip", train__max_skipped_updates=3, train__updates=6
     )
-    loop.train(shorter, tmp_path)
+    loop.train(shorter, tmp_path, [Progress()], trainer_class=trainer)
     assert "update 6: 2 were not finite, and skipped, so far" in capsys.readouterr().out
-    state = loop.train(config, tmp_path)
+    state = loop.train(config, tmp_path, [Progress()], trainer_class=trainer)
     assert "update 10: 3 were not finite, and skipped, so far" in capsys.readouterr().out
     assert int(state.update) == UPDATES
     assert int(state.skipped) == 3
@@ -122,36 +118,55 @@ def test_updates_are_skipped_counted_and_said_also_across_a_stop(monkeypatch, tm
     assert all(np.isfinite(bits) and bits > 0 for bits in lines.values())
 
 
-def test_no_more_are_skipped_than_the_limit(monkeypatch, tmp_path):
-    spoil(monkeypatch, [2, 4, 7])
+def test_no_more_are_skipped_than_the_limit(tmp_path):
+    trainer = spoiling([2, 4, 7])
     config = config_with(train__on_nonfinite="skip", train__max_skipped_updates=2)
-    message = stopped(config, tmp_path)
+    message = stopped(config, tmp_path, trainer)
     assert message.startswith(
         "update 8: the loss or the gradient is not finite, after 2 that were skipped ("
     )
     assert saved(tmp_path, config)[0] == 6
     # Both may change between two sessions.
     config.train.max_skipped_updates = 3
-    assert int(loop.train(config, tmp_path).skipped) == 3
+    assert int(loop.train(config, tmp_path, trainer_class=trainer).skipped) == 3
 
 
-def test_what_was_skipped_is_no_reason_to_stop_later(monkeypatch, tmp_path):
-    spoil(monkeypatch, [1])
-    loop.train(config_with(train__on_nonfinite="skip", train__updates=4), tmp_path)
-    assert int(loop.train(config_with(), tmp_path).update) == UPDATES
+def test_what_was_skipped_is_no_reason_to_stop_later(tmp_path):
+    shorter = config_with(train__on_nonfinite="skip", train__updates=4)
+    loop.train(shorter, tmp_path, trainer_class=spoiling([1]))
+    state = loop.train(config_with(), tmp_path, trainer_class=spoiling([1]))
+    assert int(state.update) == UPDATES
+    assert int(state.skipped) == 1
 
 
-def test_parameters_that_are_not_finite_are_never_saved(monkeypatch, tmp_path):
+def test_such_an_update_changes_counts_alone():
+    """What it would have made of parameters, optimiser and sums is undone, also if all of it is NaN."""
+    trainer = Trainer(config_with())
+    before = trainer.run(trainer.initial_state(), jnp.int32(2))
+    gradient, (nats, errors) = jax.jit(trainer.mean_gradient)(before)
+    spoiled = jax.tree.map(lambda leaf: leaf * jnp.nan, gradient)
+    for slope, cost in ((spoiled, nats), (gradient, nats * jnp.inf)):
+        after = jax.jit(trainer.apply)(before, slope, (cost, errors))
+        assert_same(after.parameters, before.parameters)
+        assert_same(after.optimizer, before.optimizer)
+        assert_same(after.sums, before.sums)
+        assert (int(after.update), int(after.skipped), bool(after.nonfinite)) == (3, 1, True)
+    after = jax.jit(trainer.apply)(before, gradient, (nats, errors))
+    assert (int(after.update), int(after.skipped), bool(after.nonfinite)) == (3, 0, False)
+    assert int(after.sums.updates) == 3
+
+
+def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     """From a finite gradient, as an optimiser whose numbers overflow would make them."""
-    update_of = Trainer._update
 
-    def overflowing(trainer, state):
-        new = update_of(trainer, state)
-        big = jax.tree.map(lambda leaf: jnp.where(new.update == 6, jnp.inf, leaf), new.parameters)
-        return new.replace(parameters=big)
+    class Overflowing(Trainer):
+        def update(self, state):
+            new = super().update(state)
+            bad = new.update == 6
+            big = jax.tree.map(lambda leaf: jnp.where(bad, jnp.inf, leaf), new.parameters)
+            return new.replace(parameters=big)
 
-    monkeypatch.setattr(Trainer, "_update", overflowing)
-    message = stopped(config_with(), tmp_path)
+    message = stopped(config_with(), tmp_path, Overflowing)
     assert message.startswith("update 6: the parameters after it are not finite")
     assert "; update 3 is saved, and sound; " in message
     update, state = saved(tmp_path, config_with())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import math
 
 import jax
@@ -14,9 +15,10 @@ import ntm_jax
 from ntm_jax.errors import UserError
 from ntm_jax.tasks import losses
 from ntm_jax.training import curriculum, loop, metrics
-from ntm_jax.training.trainer import Sums, Trainer
+from ntm_jax.training.progress import Progress
+from ntm_jax.training.trainer import Sums, Trainer, dropout_key, penalty_weight
 from tests.helpers.configs import MODELS, TASKS, quick_compile
-from tests.helpers.runs import UPDATES, Stopped, assert_same, config_of, rows, saved, stop_at
+from tests.helpers.runs import UPDATES, StopAt, Stopped, assert_same, config_of, rows, saved
 
 OPTIMIZERS = (
     {"name": "adam", "schedule": "cosine", "warmup": 0, "clip": "global_norm"},
@@ -153,8 +155,8 @@ def check_descent_along(fields, extra, done):
     plain = {"optimizer__name": "sgd", "optimizer__warmup": 0, "optimizer__clip": "none"}
     trainer = Trainer(config_of(**plain, **fields))
     state = dataclasses.replace(trainer.initial_state(), update=jnp.int32(done))
-    batch_key, model_key = curriculum.keys(trainer.config, state.update)
-    batch = trainer.task.sample(batch_key, 2)
+    moment = trainer.stages.at(state.update)
+    batch, model_key = trainer.task.sample(moment.batch_key, 2), moment.model_key
 
     def cost(parameters):
         model = nnx.merge(trainer.structure, parameters)
@@ -218,8 +220,8 @@ def test_the_old_states_buffers_are_reused(trainer):
 
 @pytest.mark.parametrize(("name", "shares"), [("none", [1, 1, 1, 1]), ("growing", [0, 0.25, 1, 1])])
 def test_the_curriculums_share(name, shares):
-    config = config_of(curriculum__name=name, curriculum__updates=4)
-    found = [float(curriculum.progress(config, jnp.int32(update))) for update in (0, 1, 4, 9)]
+    stages = curriculum.Stages(config_of(curriculum__name=name, curriculum__updates=4))
+    found = [float(stages.at(jnp.int32(update)).progress) for update in (0, 1, 4, 9)]
     assert found == shares
 
 
@@ -234,12 +236,18 @@ def test_a_growing_curriculum_starts_at_the_least_difficulty():
         assert nats == pytest.approx(bits * math.log(2), rel=0.15)
 
 
-def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
+def staged(*stages):
+    """The override for stages of these fields."""
+    return {"curriculum__stages": json.dumps(stages)}
+
+
+def test_a_stage_may_have_few_rows_of_memory_and_the_next_has_all():
     """As a model of so many rows alone has it."""
-    tight = Trainer(config_of(curriculum__rows=0.5, curriculum__late=2, model__memory_size=16))
+    stages = staged({"start": 0, "memory_rows_per_step": 0.5}, {"start": 2})
+    tight = Trainer(config_of(**stages, model__memory_size=16))
     few = round(tight.task.answer_steps / 2)
     assert 3 < few < 16
-    assert [kind.rows for kind in tight.kinds] == [few, None]
+    assert [spec.memory_rows for spec in tight.stages.specs] == [few, None]
     state = tight.initial_state()
     for few_or_all, updates in ((few, (0, 1)), (16, (2, 3))):
         alone = Trainer(config_of(model__memory_size=few_or_all))
@@ -251,18 +259,70 @@ def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
 @pytest.mark.parametrize(
     ("model", "fields", "said"),
     [
-        ("lstm", {}, "curriculum.rows: an lstm has no memory"),
-        ("ntm-ff", {"model__initial_memory": "learned"}, r"curriculum.rows: model.initial_memory"),
+        ("lstm", {}, "curriculum.stages: memory_rows_per_step: an lstm has no memory"),
+        (
+            "ntm-ff",
+            {"model__initial_memory": "learned"},
+            "curriculum.stages: memory_rows_per_step: model.initial_memory",
+        ),
     ],
 )
 def test_a_model_that_cannot_begin_with_fewer_rows(model, fields, said):
+    few = staged({"memory_rows_per_step": 0.5}, {"start": 1})
     with pytest.raises(UserError, match=said):
-        Trainer(config_of(model=model, curriculum__late=1, curriculum__rows=0.5, **fields))
+        Trainer(config_of(model=model, **few, **fields))
 
 
-def test_fewer_rows_until_no_update_are_refused():
-    with pytest.raises(UserError, match=r"curriculum.rows: 0.5 .* curriculum.late"):
-        config_of(curriculum__rows=0.5)
+def test_a_stage_has_other_fields_of_the_task_from_its_start_on():
+    """Also in the stages after it."""
+    shorter, longer = {"max_length": 2}, {"min_length": 2}
+    stages = staged({"start": 3, "task": shorter}, {"start": 5, "task": longer})
+    found = curriculum.Stages(config_of(**stages))
+    ranges = []
+    for update in range(8):
+        task = found.specs[int(found.at(jnp.int32(update)).spec)].task
+        ranges.append((task.min_length, task.max_length))
+    assert ranges == [(1, 3)] * 3 + [(1, 2)] * 2 + [(2, 2)] * 3
+
+
+def test_what_is_never_drawn_or_drawn_before_is_no_other_kind_of_batch():
+    stages = staged(
+        {"start": 2, "task": {"max_length": 2}},
+        {"start": 4, "task": {"max_length": 3}},
+        {"start": UPDATES, "task": {"max_length": 1}},
+    )
+    found = curriculum.Stages(config_of(**stages))
+    assert [spec.task.max_length for spec in found.specs] == [3, 2]
+    assert [int(found.at(jnp.int32(update)).spec) for update in (1, 2, 3, 4)] == [0, 1, 1, 0]
+
+
+def test_schedules_restart_as_if_training_had_ended_there():
+    restart = staged({"start": 3}, {"start": 4, "restart_schedule": True})
+    fields = {"optimizer__schedule": "cosine", "optimizer__warmup": 0}
+    once = Trainer(config_of(**restart, **fields))
+    ends = once.stages.schedule_ends
+    assert ends == (4, UPDATES)
+    for updates, part in ((4, range(4)), (UPDATES, range(4, UPDATES))):
+        alone = Trainer(config_of(train__updates=updates, **fields))
+        for update in map(jnp.int32, part):
+            assert float(once.learning_rate(update)) == float(alone.learning_rate(update))
+            weights = (penalty_weight(update, e) for e in (ends, alone.stages.schedule_ends))
+            assert len({float(weight) for weight in weights}) == 1
+
+
+def test_a_stage_of_a_field_that_the_task_has_not():
+    with pytest.raises(UserError, match="task copy, field: 'items' is unknown"):
+        Trainer(config_of(**staged({"start": 1, "task": {"items": 3}})))
+
+
+# ---- Random keys
+
+
+def test_the_key_of_dropout_is_the_one_that_shipped_models_were_trained_with():
+    """Another would change what the acrostics' command gives."""
+    key = dropout_key(jax.random.key(7))
+    assert jax.random.key_data(key).tolist() == [2737751932, 2099591257]
+    assert (key != dropout_key(jax.random.key(8))).all()
 
 
 # ---- Stopping and going on
@@ -296,19 +356,15 @@ def straight(tmp_path_factory):
     ],
     ids=str,
 )
-def test_a_run_that_stopped_ends_as_if_it_had_not(
-    monkeypatch, tmp_path, straight, trainer, every, stops
-):
+def test_a_run_that_stopped_ends_as_if_it_had_not(tmp_path, straight, trainer, every, stops):
     workdir, config, expected = straight(*every)
     assert_same(expected.replace(sums=None), after(trainer, UPDATES).replace(sums=None))
     for stop in stops:
-        with monkeypatch.context() as patch:
-            stop_at(patch, stop)
-            if stop < UPDATES:
-                with pytest.raises(Stopped):
-                    loop.train(config, tmp_path / "run")
-            else:
-                loop.train(config, tmp_path / "run")
+        if stop < UPDATES:
+            with pytest.raises(Stopped):
+                loop.train(config, tmp_path / "run", [StopAt(stop)])
+        else:
+            loop.train(config, tmp_path / "run")
     state = loop.train(config, tmp_path / "run")
 
     assert_same(state, expected)
@@ -345,16 +401,14 @@ def test_what_metrics_csv_says(straight, trainer, every):
         before, sums = update, total
 
 
-def test_solved_is_said_once(monkeypatch, tmp_path, capsys):
+def test_solved_is_said_once(tmp_path, capsys):
     """By the first line of metrics below the goal, not again after a stop, and not by a goal of 0."""
     config = config_of(train__log_every=2, train__checkpoint_every=2, train__solved_below=1000.0)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 4)
-        with pytest.raises(Stopped):
-            loop.train(config, tmp_path / "solved")
+    with pytest.raises(Stopped):
+        loop.train(config, tmp_path / "solved", [Progress(), StopAt(4)])
     assert "below 1000 bits/sequence after 4 sequences, " in capsys.readouterr().out
-    loop.train(config, tmp_path / "solved")
-    loop.train(config_of(train__log_every=2), tmp_path / "no_goal")
+    loop.train(config, tmp_path / "solved", [Progress()])
+    loop.train(config_of(train__log_every=2), tmp_path / "no_goal", [Progress()])
     assert "bits/sequence after" not in capsys.readouterr().out
 
 
@@ -365,16 +419,14 @@ def test_what_is_easier_is_not_yet_solved(tmp_path, capsys):
         curriculum__name="growing",
         curriculum__updates=4,
     )
-    loop.train(config, tmp_path)
+    loop.train(config, tmp_path, [Progress()])
     assert "below 1000 bits/sequence after 12 sequences, " in capsys.readouterr().out
 
 
-def test_seconds_go_on_after_a_stop(monkeypatch, tmp_path):
+def test_seconds_go_on_after_a_stop(tmp_path):
     config = config_of(train__log_every=4, train__checkpoint_every=4)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 4)
-        with pytest.raises(Stopped):
-            loop.train(config, tmp_path)
+    with pytest.raises(Stopped):
+        loop.train(config, tmp_path, [StopAt(4)])
     loop.train(config, tmp_path)
     first, second = (line["seconds"] for line in metrics.read(tmp_path / "metrics.csv"))
     assert 0 < first < second
@@ -412,4 +464,4 @@ def test_a_higher_number_of_updates_goes_on(tmp_path, straight):
 )
 def test_where_the_loop_stops_next(done, log, checkpoint, expected):
     config = config_of(train__log_every=log, train__checkpoint_every=checkpoint)
-    assert loop._next_stop(config, done) == expected
+    assert loop.next_stop(config, done) == expected

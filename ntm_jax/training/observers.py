@@ -1,0 +1,49 @@
+"""What watches a run: the training loop calls it at every event, and waits for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ntm_jax.training.metrics import Row
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A session of training as it begins."""
+
+    config: ConfigDict
+    workdir: Path  # of the run, this process's alone
+    update: int  # that it resumes from, 0 for a new run
+    skipped: int  # updates of the run so far that were not finite
+    parameters: Any  # nested dicts of arrays
+
+
+class Observer:
+    """Watches a run. By itself it does nothing: subclasses define what they need.
+
+    Arrays are the training loop's, which reuses their buffers: copy what is to be kept.
+    """
+
+    def open(self, config: ConfigDict, workdir: Path) -> None:
+        """Called before the run's folder is opened or written.
+
+        Raises:
+          UserError: the run cannot be watched so, and does not begin.
+        """
+
+    def begin(self, begun: Begun) -> None:
+        """Called once, before the first update."""
+
+    def advance(self, update: int) -> None:
+        """Called every few seconds with how many updates are done."""
+
+    def row(self, row: Row, parameters: Any, skipped: int) -> None:
+        """Called with every row of metrics.csv, the parameters after it, and the updates skipped so far."""
+
+    def saved(self, update: int) -> None:
+        """Called when a checkpoint was handed over to be written."""
+
+    def close(self) -> None:
+        """Called last, after an error too, even if `open` was not called or raised."""

@@ -1,0 +1,81 @@
+"""What a checkpoint has of the training state: the one place that takes it apart and puts it together again."""
+
+from typing import TypeAlias
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ntm_jax.distributed import collectives
+from ntm_jax.storage.checkpoints import Checkpoints, FollowerCheckpoints
+from ntm_jax.training.trainer import Trainer, TrainState
+
+AnyCheckpoints: TypeAlias = Checkpoints | FollowerCheckpoints
+
+
+def save(
+    state: TrainState, checkpoints: AnyCheckpoints, seconds: float, config: ConfigDict
+) -> None:
+    """Begins to write a checkpoint of a state.
+
+    All of the state is in it but `nonfinite`, which every run of updates sets anew.
+
+    Args:
+      state: finite.
+      checkpoints: of the run.
+      seconds: trained so far.
+      config: of the run.
+
+    Raises:
+      UserError: the checkpoint before could not be written.
+    """
+    training = (state.update, state.optimizer, state.sums)
+    checkpoints.save(
+        int(state.update),
+        state.parameters,
+        training,
+        seconds,
+        config,
+        skipped=int(state.skipped),
+    )
+
+
+def restore(checkpoints: Checkpoints, update: int, like: TrainState) -> tuple[TrainState, float]:
+    """Returns the state in a checkpoint and the seconds trained by then.
+
+    Args:
+      checkpoints: of the run.
+      update: of the checkpoint.
+      like: a state of the same structure and shapes.
+
+    Raises:
+      UserError: the checkpoint cannot be read.
+    """
+    training = (like.update, like.optimizer, like.sums)
+    parameters, (done, optimizer, sums), seconds, skipped = checkpoints.restore(
+        update, like.parameters, training
+    )
+    state = TrainState(done, parameters, optimizer, sums, jnp.int32(skipped), like.nonfinite)
+    return state, seconds
+
+
+def begin(trainer: Trainer, checkpoints: AnyCheckpoints) -> tuple[TrainState, float]:
+    """Returns the newest checkpoint's state, or the first state, on all devices; and the seconds trained by then.
+
+    Every process of a run calls it; the first one reads, and broadcasts what it has read.
+
+    Raises:
+      UserError: the checkpoint cannot be read.
+    """
+    first = trainer.initial_state()
+
+    def newest() -> tuple[TrainState, float]:
+        update = checkpoints.newest()
+        if update is None or isinstance(checkpoints, FollowerCheckpoints):
+            return first, 0.0
+        return restore(checkpoints, update, first)
+
+    state, seconds = collectives.on_first_process(newest, (first, 0.0))
+    state = collectives.broadcast(state)
+    if isinstance(checkpoints, FollowerCheckpoints):
+        checkpoints.restored(int(state.update))
+    return trainer.devices.place(state), seconds
