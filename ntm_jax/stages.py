@@ -46,8 +46,7 @@ def read(config: ConfigDict) -> tuple[Stage, ...]:
       UserError: a stage that cannot be.
     """
     listed = config.curriculum.get("stages", ())
-    if not isinstance(listed, list | tuple):
-        raise UserError(f"{FIELD}: {listed!r} is given, a list of stages is needed")
+    _require_list(listed)
     stages = tuple(_stage(f"{FIELD}.{place}", values) for place, values in enumerate(listed))
     for place, (before, after) in enumerate(pairwise(stages), 1):
         if after.start <= before.start:
@@ -56,6 +55,11 @@ def read(config: ConfigDict) -> tuple[Stage, ...]:
                 f"more than {before.start} of the stage before is needed"
             )
     return stages
+
+
+def _require_list(listed: Any) -> None:
+    if not isinstance(listed, list | tuple):
+        raise UserError(f"{FIELD}: {listed!r} is given, a list of stages is needed")
 
 
 def _stage(name: str, values: Any) -> Stage:
@@ -111,7 +115,9 @@ def override(config: ConfigDict, name: str, text: str) -> bool:
     if name != FIELD and not name.startswith(f"{FIELD}."):
         return False
     if name == FIELD:
-        config.curriculum.stages = _json(name, text)
+        listed = _json(name, text)
+        _require_list(listed)
+        config.curriculum.stages = listed
         return True
     listed = [dict(one) for one in config.curriculum.get("stages", ())]
     place, *path = name.removeprefix(f"{FIELD}.").split(".")

@@ -7,6 +7,7 @@ import struct
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ntm_jax.training.metrics import Row
@@ -44,7 +45,7 @@ class EventWriter(Observer):
 
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         try:
-            self._file = (begun.workdir / name).open("wb")
+            self._file = Path(begun.workdir, name).open("wb")  # noqa: SIM115
         except OSError:
             return
         self._write(file_version="brain.Event:2")

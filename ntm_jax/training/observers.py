@@ -46,4 +46,4 @@ class Observer:
         """Called when a checkpoint was handed over to be written."""
 
     def close(self) -> None:
-        """Called last, after an error too, even if `open` was not called or raised."""
+        """Called last if `open` was called, after an error too, also one of its own."""

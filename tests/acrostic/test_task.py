@@ -1,6 +1,7 @@
 """Acrostics: episodes by hand, batches of one length each, and what answers are worth."""
 
 import functools
+import json
 import math
 from collections import Counter
 
@@ -187,12 +188,14 @@ def test_joined_poems_are_a_share_of_the_symbols_and_come_from_an_update_on():
         np.testing.assert_allclose(shares[:-1] / shares[0], others / others[0], rtol=1e-6)
     assert not any(case.task.joined for case in task.cases())
     assert make(joined=40, longest=12).unseen().joined == 0
-    config = tiny("acrostic", "lstm", curriculum__name="none", curriculum__late=1000)
-    chosen = jax.vmap(lambda update: curriculum.chosen(config, task, update))(jnp.arange(2000))
+    late = staged({"start": 1000, "task": {"joined": 40}})
+    stages = curriculum.Stages(tiny("acrostic", "lstm", curriculum__name="none", **late))
+    chosen = jax.vmap(lambda update: stages.at(update).spec)(jnp.arange(2000))
     assert max(chosen[:1000].tolist()) == 1
     assert abs(np.mean(np.asarray(chosen[1000:]) == 2) - 0.4) < 4.5 * math.sqrt(0.24 / 1000)
     # Those before are the same batches as without.
-    same = jax.vmap(lambda update: curriculum.chosen(config, alone, update))(jnp.arange(1000))
+    stages = curriculum.Stages(tiny("acrostic", "lstm", curriculum__name="none"))
+    same = jax.vmap(lambda update: stages.at(update).spec)(jnp.arange(1000))
     np.testing.assert_array_equal(same, chosen[:1000])
 
 
@@ -289,34 +292,45 @@ def test_keywords_as_a_message_has_them():
     assert task.unseen().varied == 0
 
 
+def staged(*stages):
+    """The override for stages of these fields."""
+    return {"curriculum__stages": json.dumps(stages)}
+
+
 @pytest.mark.parametrize(
-    ("late", "last", "rows", "phases"),
+    ("stages", "start", "reduced", "kinds"),
     [
-        *((20, 0, 0.0, 2), (20, 0, 0.5, 2), (20, 40, 0.0, 2), (20, 40, 0.5, 3), (0, 40, 0.0, 2)),
-        *((20, 60, 0.5, 2), (60, 0, 0.0, 1)),
+        ([{"start": 20}], 20, 0, 2),
+        ([{"memory_rows_per_step": 0.5}, {"start": 20}], 20, 20, 2),
+        ([{"memory_rows_per_step": 0.5}, {"start": 20, "task": {}}, {"start": 40}], 40, 20, 3),
+        ([{"start": 10, "task": {}}, {"start": 40}], 40, 0, 2),
+        ([{"memory_rows_per_step": 0.5}, {"start": 20, "task": {}}, {"start": 60}], 60, 20, 2),
+        ([{"start": 60}], 60, 0, 1),
     ],
 )
-def test_what_is_rare_comes_from_an_update_on_and_before_it_all_is_as_without(
-    of_unusual_lines, late, last, rows, phases
+def test_what_is_rare_comes_from_a_stage_on_and_before_it_all_is_as_without(
+    of_unusual_lines, stages, start, reduced, kinds
 ):
-    task, alike = of_unusual_lines(unusual=4, moved=20, varied=30), of_unusual_lines()
-    fields = {"curriculum__late": late, "curriculum__last": last, "curriculum__rows": rows}
-    fields |= {"curriculum__name": "none", "train__updates": 60}
-    config = tiny("acrostic", "ntm-lstm", **fields)
+    """The last stage has the rare poems, which `task: {}` keeps out of those before."""
+    rare = {"unusual": 4, "moved": 20, "varied": 30}
+    made = of_unusual_lines()
+    own = {f"task__{name}": getattr(made, name) for name in ("corpus", "vocabulary")}
 
-    def drawn(task):
-        kinds = curriculum.kinds(config, task)
-        choose = jax.jit(lambda update: curriculum.chosen(config, task, update))
-        return [kinds[choose(jnp.int32(update))] for update in range(60)]
+    def drawn(last):
+        all_stages = [*stages[:-1], {**stages[-1], "task": last}]
+        fields = {"curriculum__name": "none", "train__updates": 60, "model__memory_size": 1000}
+        fields |= {**own, **staged(*all_stages)}
+        found = curriculum.Stages(tiny("acrostic", "ntm-lstm", **fields))
+        choose = jax.jit(lambda update: found.at(update).spec)
+        return [found.specs[choose(jnp.int32(update))] for update in range(60)], found.specs
 
-    found, start = drawn(task), max(late, last)
-    assert found[:start] == drawn(alike)[:start]
-    assert {(kind.task.unusual, kind.task.moved, kind.task.varied) for kind in found[start:]} <= {
-        (4, 20, 30)
-    }
-    assert all((kind.rows is not None) == (rows > 0 and u < late) for u, kind in enumerate(found))
+    (found, specs), (alike, _) = drawn(rare), drawn({})
+    assert found[:start] == alike[:start]
+    later = {(spec.task.unusual, spec.task.moved, spec.task.varied) for spec in found[start:]}
+    assert later <= {(4, 20, 30)}
+    assert all((spec.memory_rows is not None) == (u < reduced) for u, spec in enumerate(found))
     # Nothing is compiled that is never drawn, or twice.
-    assert len(curriculum.phases(config, task)) == phases
+    assert len(specs) == kinds * len(made.shapes)
 
 
 # ---- Batches
@@ -356,20 +370,22 @@ def test_a_curriculum_begins_with_the_shortest():
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
     """In a program of all kinds; logits of the answers alone, against those of every step."""
     fields = {"curriculum__name": "none", "optimizer__state_gradient_limit": 0.0}
-    fields |= {"task__joined": 40, "curriculum__late": late, "train__write_penalty": 0.0}
-    fields |= {"curriculum__rows": rows, "model__memory_size": 12}
+    fields |= {"train__write_penalty": 0.0, "model__memory_size": 12}
+    few_at_first = [{"start": 0, "memory_rows_per_step": rows}] if rows else []
+    fields |= staged(*few_at_first, {"start": late, "task": {"joined": 40}})
     fields |= {"train__batch_size": 8, "model__dropout": 0.0}
     config = tiny("acrostic", "ntm-lstm", **fields)
     trainer = Trainer(config)
     state, seen = trainer.initial_state(), set()
     for update in range(12):
         state = state.replace(update=jnp.int32(update))
-        chosen = int(curriculum.chosen(config, trainer.task, state.update))
+        moment = trainer.stages.at(state.update)
+        chosen = int(moment.spec)
         if chosen in seen:
             continue
         seen.add(chosen)
-        batch_key, model_key = curriculum.keys(config, state.update)
-        shape, size, few = curriculum.kinds(config, trainer.task)[chosen]
+        batch_key, model_key = moment.batch_key, moment.model_key
+        shape, size, few, _ = trainer.stages.specs[chosen]
         batch = jax.jit(shape.sample, static_argnums=1)(batch_key, size)
 
         assert few == (round(rows * shape.answer_steps) if rows else None)
@@ -384,7 +400,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
             return jnp.sum(nats * batch.mask) / 8
 
         expected, gradient = jax.jit(jax.value_and_grad(loss))(state.parameters)
-        found, (nats, _) = jax.jit(trainer._gradient)(state)
+        found, (nats, _) = jax.jit(trainer.mean_gradient)(state)
         np.testing.assert_allclose(nats, expected, rtol=1e-5)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-3), found, gradient
@@ -397,8 +413,8 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     fields = {"optimizer__schedule": "constant", "curriculum__name": "none", **saving}
     fields |= {"train__write_penalty": 0.0}  # it depends on train.updates, as the rate does
     whole, half = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (7, 3))
-    drawn = {int(curriculum.chosen(whole, make(more=5), jnp.int32(u))) for u in range(7)}
-    assert drawn == {0, 1}
+    stages = curriculum.Stages(whole)
+    assert {int(stages.at(jnp.int32(u)).spec) for u in range(7)} == {0, 1}
     expected = loop.train(whole, tmp_path / "whole")
     loop.train(half, tmp_path / "parts")
     found = loop.train(whole, tmp_path / "parts")
@@ -406,13 +422,14 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found.optimizer, expected.optimizer)
 
 
-def test_first_updates_are_those_of_a_run_that_was_gone_on_with(tmp_path):
+def test_a_restarted_schedule_is_that_of_a_finished_run_that_was_resumed(tmp_path):
     fields = {"curriculum__name": "none", "optimizer__schedule": "cosine"}
     fields |= {"train__write_penalty": 0.1, "train__checkpoint_every": 2, "train__log_every": 2}
     half, whole = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (4, 7))
     loop.train(half, tmp_path / "parts")
     expected = loop.train(whole, tmp_path / "parts")
-    at_once = tiny("acrostic", "ntm-lstm", train__updates=7, train__first_updates=4, **fields)
+    restart = staged({"start": 4, "restart_schedule": True})
+    at_once = tiny("acrostic", "ntm-lstm", train__updates=7, **fields | restart)
     found = loop.train(at_once, tmp_path / "at once")
     jax.tree.map(np.testing.assert_array_equal, found.parameters, expected.parameters)
     lines = [(tmp_path / name / "metrics.csv").read_text() for name in ("parts", "at once")]
@@ -679,7 +696,8 @@ def test_a_small_model_learns_to_put_keywords_in_their_places():
             f"task.vocabulary={verse.VOCABULARY}",
             *(f"model.{name}={value}" for name, value in {**sizes, **heads}.items()),
             *("train.updates=2500", "train.batch_size=16"),
-            *("optimizer.learning_rate=0.005", "optimizer.warmup=50", "curriculum.late=1000"),
+            *("optimizer.learning_rate=0.005", "optimizer.warmup=50"),
+            *("curriculum.stages.1.start=1000", "curriculum.stages.2.start=12000"),
         ],
     )
     trainer = Trainer(config)

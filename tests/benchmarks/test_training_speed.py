@@ -1,6 +1,5 @@
 """The benchmark counts and measures what it says."""
 
-import functools
 import json
 
 import jax
@@ -10,7 +9,7 @@ import pytest
 
 from benchmarks import gradient_scaling, sweep_throughput, training_speed
 from ntm_jax import config as configs
-from ntm_jax.training.trainer import Trainer
+from ntm_jax.training.trainer import Trainer, loss_fn
 from tests.helpers.configs import FOLDER
 
 SWEEP = {"seeds": 2, "alone": 100.0, "together": 190.0, "times_one": [1.8, 1.9, 2.0]}
@@ -35,11 +34,15 @@ def test_the_plain_path_trains_the_same_model(tmp_path):
     config.optimizer.update({"clip": "none", "arguments": "momentum=0.0", "schedule": "constant"})
     trainer = Trainer(config)
     state = trainer.initial_state()
-    batch = trainer.task.sample(jax.random.fold_in(jax.random.key(0), 0), config.train.batch_size)
-    drawn = {"key": jax.random.key(0), "dropout": jax.random.key(0), "price": jnp.zeros(())}
-    (kind,) = trainer.kinds
-    loss = functools.partial(trainer._loss, trainer.structure, kind=kind, batch=batch)
-    gradient = jax.jit(jax.grad(lambda p: loss(p, **drawn)[0]))(state.parameters)
+    (spec,), moment = trainer.stages.specs, trainer.stages.at(state.update)
+    moment = moment._replace(batch_key=jax.random.fold_in(jax.random.key(0), 0))
+
+    @jax.jit
+    def gradient_of(parameters):
+        loss = trainer.structure, trainer.draw(spec, moment), jnp.zeros(()), trainer.options
+        return jax.grad(loss_fn, has_aux=True)(parameters, *loss)[0]
+
+    gradient = gradient_of(state.parameters)
     after = training_speed.plain_update(trainer)(state).parameters
     rate = config.optimizer.learning_rate
     for old, new, d in zip(*map(jax.tree.leaves, (state.parameters, after, gradient)), strict=True):

@@ -35,16 +35,13 @@ UNEVEN = {
     "model": "ntm-lstm",
     "model__dropout": 0.25,
     "train__updates": UPDATES,
-    "train__first_updates": 0,
     "train__batch_size": 2,
     "train__log_every": 2,
     "train__write_penalty": 0.1,
     "optimizer__learning_rate": 0.01,
     "task__joined": 0,
     "curriculum__name": "none",
-    "curriculum__rows": 0.0,
-    "curriculum__late": 0,
-    "curriculum__last": 0,
+    "curriculum__stages": "[]",
 }
 # What programs do before they begin.
 NO_EVALUATION = """
@@ -235,18 +232,15 @@ def test_a_process_that_hangs_is_missed_within_a_minute(tmp_path):
 
 SPOILED = """
 import jax, jax.numpy as jnp
-from ntm_jax.training.data_parallel import DataParallel
+from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
-gradient_of, total_of = Trainer._gradient, DataParallel.total
-def gradient(trainer, state):
-    def total(devices, tree):
-        gradient, costs = tree
-        bad = (state.update == 7) & (jax.lax.axis_index("data") == 1)
-        gradient = jax.tree.map(lambda leaf: jnp.where(bad, jnp.nan, leaf), gradient)
-        return total_of(devices, (gradient, costs))
-    DataParallel.total = total
-    return gradient_of(trainer, state)
-Trainer._gradient = gradient
+class Spoiling(Trainer):
+    def gradient(self, spec, parameters, moment):
+        gradient, costs = super().gradient(spec, parameters, moment)
+        bad = (moment.update == 7) & (jax.lax.axis_index("data") == 1)
+        return jax.tree.map(lambda leaf: jnp.where(bad, jnp.nan, leaf), gradient), costs
+train = loop.train
+loop.train = lambda *arguments: train(*arguments, trainer_class=Spoiling)
 """
 
 

@@ -3,6 +3,7 @@
 A test draws the same examples each time. With `NTM_JAX_FUZZ=5000` the slow ones draw so many others.
 """
 
+import json
 import os
 
 import hypothesis
@@ -154,10 +155,7 @@ def other_fields(draw):
         "optimizer.state_gradient_limit": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
         "curriculum.name": draw(unknown_choice(configs.CURRICULA)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
-        "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
-        "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),
         "train.updates": 2,
-        "train.first_updates": draw(whole(0, 3)),
         "train.batch_size": draw(whole(1, 3)),
         "train.blur_penalty": draw(st.just(0.0) | floats(0, 1e6)),
         "train.write_penalty": draw(st.just(0.0) | floats(0, 1e6)),
@@ -176,6 +174,20 @@ def other_fields(draw):
 
 
 @st.composite
+def stages(draw, rows_per_step):
+    """Up to three stages, some of which training never comes to."""
+    starts = st.integers(0, 3) | st.integers(0, MOST)
+    found = []
+    for start in sorted(draw(st.sets(starts, max_size=3))):
+        stage = {
+            "memory_rows_per_step": draw(rows_per_step),
+            "restart_schedule": draw(st.booleans()),
+        }
+        found.append({"start": start, **stage})
+    return found
+
+
+@st.composite
 def valid(draw):
     """A task's name, a model's, and a value for every field of their config."""
     task = draw(st.sampled_from(sorted(TASKS)))
@@ -190,9 +202,7 @@ def valid(draw):
     # Without a memory, or with something learned for each of its rows, there are no fewer.
     learned = {fields.get(f"model.initial_{part}", "learned") for part in ("memory", "weighting")}
     fewer = st.just(0.0) if "learned" in learned else st.just(0.0) | floats(0, 100)
-    fields |= draw(other_fields()) | {"curriculum.rows": draw(fewer)}
-    if fields["curriculum.rows"]:
-        fields["curriculum.late"] = draw(st.integers(1, 3))
+    fields |= draw(other_fields()) | {"curriculum.stages": json.dumps(draw(stages(fewer)))}
     if task == "acrostic":
         fields["model.embedding_size"] = draw(st.sampled_from([1, 4]))
         fields["model.dropout"] = draw(floats(0, 0.99))

@@ -36,7 +36,7 @@ def config(**changes):
 
 def refused(**changes):
     with pytest.raises(UserError) as caught:
-        optimizers.build(config(**changes), UPDATES)
+        optimizers.build(config(**changes), (UPDATES,))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -67,7 +67,7 @@ def test_graves_rmsprop_is_equations_38_to_41(momentum):
         expected.append(delta)
 
     made = config(name="graves_rmsprop", learning_rate=0.02, arguments=f"momentum={momentum}")
-    found = steps(optimizers.build(made, UPDATES), jnp.asarray(gradients, jnp.float32))
+    found = steps(optimizers.build(made, (UPDATES,)), jnp.asarray(gradients, jnp.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -85,32 +85,32 @@ def test_clipping(clip, expected):
     gradient = np.float32([3.0, -4.0, 0.5])
     if clip == "global_norm":
         expected = 2 * gradient / np.sqrt(9 + 16 + 0.25)
-    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), UPDATES)
+    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), (UPDATES,))
     found = steps(optimizer, jnp.asarray(gradient)[None])[0]
     np.testing.assert_allclose(found, -0.1 * np.float32(expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("clip", ["value", "global_norm"])
 def test_a_small_gradient_is_not_clipped(clip):
-    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), UPDATES)
+    optimizer = optimizers.build(config(clip=clip, clip_limit=2.0), (UPDATES,))
     np.testing.assert_allclose(steps(optimizer, jnp.full((1, 2), 0.5))[0], -0.05, rtol=1e-6)
 
 
 def test_all_of_a_tree_counts_for_the_global_norm():
-    optimizer = optimizers.build(config(clip="global_norm", clip_limit=1.0), UPDATES)
+    optimizer = optimizers.build(config(clip="global_norm", clip_limit=1.0), (UPDATES,))
     gradient = {"a": jnp.float32(3.0), "b": jnp.float32(4.0)}
     change, _ = optimizer.update(gradient, optimizer.init(gradient), gradient)
     np.testing.assert_allclose([change["a"], change["b"]], [-0.06, -0.08], rtol=1e-6)
 
 
 def test_sgd_has_momentum():
-    found = steps(optimizers.build(config(arguments=""), UPDATES), jnp.ones((3, 1)))[:, 0]
+    found = steps(optimizers.build(config(arguments=""), (UPDATES,)), jnp.ones((3, 1)))[:, 0]
     np.testing.assert_allclose(found, [-0.1, -0.19, -0.271], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "lion", "sgd", "rmsprop", "nadam", "adagrad"])
 def test_any_optimiser_of_optax_goes_downhill(name):
-    optimizer = optimizers.build(config(name=name, arguments="", learning_rate=0.01), UPDATES)
+    optimizer = optimizers.build(config(name=name, arguments="", learning_rate=0.01), (UPDATES,))
     start = jnp.array([1.0, -2.0])
     state, parameters = optimizer.init(start), start
     for _ in range(3):
@@ -122,13 +122,13 @@ def test_any_optimiser_of_optax_goes_downhill(name):
 def test_arguments_reach_the_optimiser():
     gradients = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
     made = config(name="adam", arguments="b1=0.5, nesterov=True")
-    found = steps(optimizers.build(made, UPDATES), gradients)
+    found = steps(optimizers.build(made, (UPDATES,)), gradients)
     expected = steps(optax.adam(0.1, b1=0.5, nesterov=True), gradients)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_the_schedule_reaches_the_optimiser():
-    optimizer = optimizers.build(config(schedule="linear", warmup=2), 6)
+    optimizer = optimizers.build(config(schedule="linear", warmup=2), (6,))
     found = steps(optimizer, jnp.ones((8, 1)))[:, 0]
     expected = [0, -0.05, -0.1, -0.075, -0.05, -0.025, 0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-8)
@@ -150,7 +150,7 @@ def test_the_schedule_reaches_the_optimiser():
     ],
 )
 def test_learning_rates(name, warmup, rates):
-    schedule = optimizers.schedule(config(schedule=name, warmup=warmup), UPDATES)
+    schedule = optimizers.schedule(config(schedule=name, warmup=warmup), (UPDATES,))
     for update, rate in rates.items():
         np.testing.assert_allclose(schedule(jnp.int32(update)), rate, atol=1e-8, rtol=1e-5)
 
@@ -255,10 +255,10 @@ def test_an_optimiser_that_needs_more_than_a_gradient():
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_a_schedule_that_ends_and_begins_again_lower(name):
     options = config(schedule=name, warmup=10)
-    whole, half = (optimizers.schedule(options, updates) for updates in (100, 50))
-    both = optimizers.schedule(options, 100, 50)
+    whole, half = (optimizers.schedule(options, (updates,)) for updates in (100, 50))
+    both = optimizers.schedule(options, (50, 100))
     for update in (0, 5, 30, 49, 50, 51, 99, 100):
         expected = (half if update < 50 else whole)(update)
         assert float(both(jnp.int32(update))) == pytest.approx(float(expected), rel=1e-6)
     # As many or more are no others.
-    assert float(optimizers.schedule(options, 100, 100)(99)) == float(whole(99))
+    assert float(optimizers.schedule(options, (100, 100))(99)) == float(whole(99))

@@ -175,7 +175,7 @@ def test_the_latest_episode_is_of_the_latest_batch(trained):
 def test_the_latest_episode_can_be_drawn_again():
     config = tiny("associative_recall", train__batch_size=4)
     trainer = Trainer(config)
-    batch, _ = latest_episodes(trainer.task, config)(6)
+    batch, _ = latest_episodes(config)(6)
     key, _ = jax.random.split(jax.random.fold_in(jax.random.key(0), 5))
     whole = trainer.task.sample(key, 4)
     steps = len(batch.mask)
@@ -237,7 +237,7 @@ def test_a_port_in_use_is_one_line_and_nothing_is_written(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"monitor.port: cannot listen at .* port {port}"):
-            loop.train(tiny(monitor__port=port), tmp_path / "run")
+            loop.train(tiny(monitor__port=port), tmp_path / "run", [monitor.RunMonitor()])
     assert not (tmp_path / "run").exists()
 
 
@@ -272,13 +272,17 @@ def processes_with(word):
 
 def test_a_tail_reads_each_line_once(tmp_path):
     path = tmp_path / "lines"
-    read = []
+    read, parsers = [], []
 
-    def parse(line):
-        read.append(line)
-        return {"x": float(line)} if line.isdigit() else None
+    def parser():
+        def parse(line):
+            read.append(line)
+            return {"x": float(line)} if line.isdigit() else None
 
-    tail = Tail(path, parse)
+        parsers.append(parse)
+        return parse
+
+    tail = Tail(path, parser)
     assert tail.refresh() == []
     path.write_text("header\n1\n2")
     assert tail.refresh() == [{"x": 1.0}]  # the 2 may become 25
@@ -286,10 +290,12 @@ def test_a_tail_reads_each_line_once(tmp_path):
         file.write("5\n3\n")
     assert tail.refresh() == tail.refresh() == [{"x": 1.0}, {"x": 25.0}, {"x": 3.0}]
     assert read == ["header", "1", "25", "3"]
+    before = len(parsers)
     other = tmp_path / "other"
     other.write_text("7\n")
     other.replace(path)
     assert tail.refresh() == [{"x": 7.0}]
+    assert len(parsers) == before + 1  # another file may have another header
 
 
 def test_long_curves_are_thinned_and_end_where_they_end():
@@ -322,7 +328,7 @@ def published(folder, monkeypatch, seconds, updates=50):
 
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock["now"])
     monkeypatch.setattr(monitor, "write_atomically", slowly)
-    publish = monitor._publisher(folder, tiny(train__updates=updates))
+    publish = monitor.Publisher(folder, tiny(train__updates=updates))
     written = []
     for update in range(updates + 1):
         (folder / monitor.WEIGHTS).unlink(missing_ok=True)
@@ -358,7 +364,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(monitor, "write_atomically", full)
-    monitor._publisher(tmp_path, tiny())(0, {"x": np.zeros(1)})
+    monitor.Publisher(tmp_path, tiny())(0, {"x": np.zeros(1)})
     assert not list(tmp_path.iterdir())
 
 
@@ -423,7 +429,7 @@ def test_the_worker_on_other_tasks(tmp_path, task):
     (tmp_path / monitor.CONFIG).write_text(json.dumps(config.to_dict()))
     worker = Worker(tmp_path, tmp_path / "run")
     assert not worker.step()
-    monitor._publisher(tmp_path, config)(0, trainer.initial_state().parameters)
+    monitor.Publisher(tmp_path, config)(0, trainer.initial_state().parameters)
     assert worker.step()
     assert not worker.step()
     assert json.loads((tmp_path / monitor.EPISODE).read_text())["task"] == task
@@ -433,7 +439,7 @@ def test_the_worker_on_other_tasks(tmp_path, task):
 def test_a_model_without_heads_is_printed_too():
     config = tiny(model="lstm")
     trainer = Trainer(config)
-    batch, key = latest_episodes(trainer.task, config)(0)
+    batch, key = latest_episodes(config)(0)
     from ntm_jax.web import episodes
 
     episode = episodes.run(trainer.model(trainer.initial_state()), trainer.task, batch, key)
