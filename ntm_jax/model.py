@@ -17,7 +17,7 @@ from ntm_jax.contractions import sum_last
 from ntm_jax.controllers import LSTMCarry
 from ntm_jax.embedded import Draw, Embedded
 from ntm_jax.errors import UserError, one_of
-from ntm_jax.heads import Controls
+from ntm_jax.heads import Controls, exportable
 from ntm_jax.linear import frozen, scan_with_taps, tapped
 from ntm_jax.lstm import LSTM
 from ntm_jax.windows import window
@@ -29,6 +29,7 @@ OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no
 SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
+@exportable
 @struct.dataclass
 class Trace:
     """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
@@ -40,6 +41,7 @@ class Trace:
     memory: jax.Array | None  # [T, B, N, W] after each step's write, if asked for
 
 
+@exportable
 @struct.dataclass
 class MemoryUse:
     """What training can put a price on, `[T, B]`. A model without memory uses none."""
@@ -90,6 +92,10 @@ def unroll(
     memory: bool = False,
 ) -> tuple[jax.Array, Trace]:
     """Runs a model over a batch of sequences: one `lax.scan` of its step.
+
+    Reverse mode gives first derivatives under every transformation. Forward mode (`jax.jvp`, `jax.jacfwd`,
+    `jax.hessian`) raises a `TypeError` for an `NTMCell`, and a gradient of its gradient is wrong: for both,
+    use `flax.nnx.RNN` of the same cell.
 
     Args:
       model: from `build`, `load`, `go_weights.load` or `NTMCell(...)`.
