@@ -7,12 +7,11 @@ of a row is the greatest of their weights.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
 from flax import nnx, struct
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from ntm_jax import checkpoints, evaluate, plots, tasks
@@ -20,6 +19,9 @@ from ntm_jax import config as configs
 from ntm_jax import model as models
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.tasks.priority_sort import PrioritySort
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 USED = 0.05  # the weight from which a row counts as used
 
@@ -37,10 +39,10 @@ class Episodes:
     read_weightings: np.ndarray  # [T, B, R, N]
 
 
-Picture: TypeAlias = Callable[[str, tasks.Task, Episodes], Figure]
+Picture: TypeAlias = "Callable[[str, tasks.Task, Episodes], Figure]"
 
 
-def picture(folder: Path, title: str) -> Figure | None:
+def picture(folder: Path, title: str) -> "Figure | None":
     """The picture of a run's newest checkpoint, as its task is best looked at.
 
     Args:
@@ -188,11 +190,11 @@ def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarr
     }
 
 
-def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     return plots.memory_walk(title, **walk(episodes))
 
 
-def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     assert isinstance(task, NGram)
     one: Any = jax.tree.map(lambda values: values[:, :1], episodes)
     several = f"mean of {episodes.inputs.shape[1]} episodes"
@@ -203,7 +205,7 @@ def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
     return plots.memory_by_context(title, panels, task.context)
 
 
-def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     assert isinstance(task, PrioritySort)
     return plots.memory_by_priority(title, **by_priority(episodes, task.items, task.bits))
 

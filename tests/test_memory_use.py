@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from test_checkpoints import save
 from test_config import quick_compile, tiny
 
@@ -16,12 +15,6 @@ from ntm_jax.memory_use import Episodes
 def quick(tmp_path_factory):
     with quick_compile(tmp_path_factory.getbasetemp()):
         yield
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def episodes(inputs, writes, reads, **others):

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from matplotlib import pyplot as plt
 from test_checkpoints import save
 from test_config import quick_compile, tiny
 
@@ -145,7 +144,6 @@ def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
         assert [label.split(",")[0] for label in labels] == ["ntm-ff", "lstm"]
     assert "`lstm`" in results.table(pretrained)
-    plt.close("all")
 
 
 def test_no_sweep_is_one_clear_line(tmp_path):
