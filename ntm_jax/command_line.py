@@ -46,7 +46,7 @@ def exit_clearly(program: Callable[[Sequence[str]], None]) -> None:
     status 143 or 130.
     """
     compiler.compile_small_loops_whole()
-    quiet.threads()
+    quiet.program()
     try:
         with stopping.at_once():
             program(sys.argv[1:])
