@@ -67,11 +67,16 @@ def text(graph: Graph) -> str:
     """Returns the graph as Markdown: counts, then a table with the highest floor first."""
     rows = floors(graph)
     arrows = sum(len(targets) for targets in graph.values())
-    lines = [f"{len(graph)} rooms on {len(rows)} floors, {arrows} arrows, none upward, no circle.", ""]
+    lines = [
+        f"{len(graph)} rooms on {len(rows)} floors, {arrows} arrows, none upward, no circle.",
+        "",
+    ]
     lines += ["| floor | room | imports |", "| --- | --- | --- |"]
     for number in reversed(range(len(rows))):
         for name in rows[number]:
-            targets = ", ".join(f"`{target}`" for target in sorted(graph[name])) or "nothing of ours"
+            targets = (
+                ", ".join(f"`{target}`" for target in sorted(graph[name])) or "nothing of ours"
+            )
             lines.append(f"| {number} | `{name}` | {targets} |")
     return "\n".join(lines)
 
