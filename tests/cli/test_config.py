@@ -25,6 +25,7 @@ from ntm_jax.tasks import repeat_copy
 from ntm_jax.training import optimizers
 from tests.helpers import ROOT
 from tests.helpers.configs import (
+    COPY,
     FOLDER,
     MODELS,
     TASKS,
@@ -32,7 +33,6 @@ from tests.helpers.configs import (
     tiny_overrides,
 )
 
-COPY = str(FOLDER / "copy.py")
 BAD_FILE = "def get_config(model='ntm-ff'):\n    "
 
 # ---- The smallest runs, which the tests of training, evaluation and the program share
