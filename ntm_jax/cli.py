@@ -157,8 +157,9 @@ def _is_call_of_closed_loop(error: BaseException | None, raised: TracebackType |
 
     The traceback then begins in the call. An error of the program's own begins elsewhere.
     """
-    raised = raised or (error and error.__traceback__)
-    if not raised or raised.tb_frame.f_code.co_name != "call_soon_threadsafe":
+    if raised is None and error is not None:
+        raised = error.__traceback__
+    if raised is None or raised.tb_frame.f_code.co_name != "call_soon_threadsafe":
         return False
     return str(error) == "Event loop is closed"
 

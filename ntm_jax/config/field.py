@@ -55,8 +55,8 @@ class Field:
         if self.least is None:
             return KINDS[self.type]
         if self.most is None:
-            return f"at least {self.least:g}"
-        return f"from {self.least:g} to {self.most:g}"
+            return f"at least {_short(self.least)}"
+        return f"from {_short(self.least)} to {_short(self.most)}"
 
     def check(self, name: str, value: Any) -> None:
         """Raises `UserError` if the field called `name` may not be `value`."""
@@ -72,6 +72,11 @@ class Field:
     def _within_bounds(self, value: float) -> bool:
         enough = self.least is None or value >= self.least
         return enough and (self.most is None or value <= self.most)
+
+
+def _short(number: float) -> str:
+    """Returns a number in the shorter of the forms that are exact."""
+    return f"{number:g}" if float(f"{number:g}") == number else str(number)
 
 
 def _is_a(kind: type, value: Any) -> bool:
