@@ -135,7 +135,7 @@ USER = """
 import os, sys
 from pathlib import Path
 %s
-from ntm_jax import memory_use, plots
+from ntm_jax.evaluation import figures, memory_figures
 figure = figures.learning_curve(Path(sys.argv[1]))
 figures.save(figure, Path(sys.argv[2]))
 import matplotlib
