@@ -84,6 +84,22 @@ def test_the_first_parameters_follow_from_the_seed_alone():
     assert not same(built(seed=0), built(seed=1))
 
 
+LIGHT = """
+import sys, types
+package = types.ModuleType("ntm_jax")
+package.__path__ = [sys.argv[1]]
+sys.modules["ntm_jax"] = package
+import ntm_jax.config
+print([name for name in ("jax", "flax", "orbax", "optax", "numpy", "ntm_jax.models") if name in sys.modules])
+"""
+
+
+def test_configs_need_no_jax():
+    """Beside what `import ntm_jax` loads."""
+    command = [sys.executable, "-c", LIGHT, str(ROOT / "ntm_jax")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
 # ---- Overrides
 
 
