@@ -26,6 +26,7 @@ UPDATES = 402  # enough for 20 kills
 NURSERY = """
 import os, signal, sys
 from pathlib import Path
+import orbax.checkpoint
 from ntm_jax import config, signals
 from ntm_jax.training import loop
 workdir, path, *overrides = sys.argv[1:]
