@@ -102,4 +102,6 @@ def _without_messages() -> Iterator[None]:
     finally:
         logger.removeFilter(of_others)
         for handler in logging.root.handlers[:] if not handlers else ():
-            logging.root.removeHandler(handler)
+            format_of = getattr(handler.formatter, "_fmt", None)
+            if type(handler) is logging.StreamHandler and format_of == logging.BASIC_FORMAT:
+                logging.root.removeHandler(handler)
