@@ -113,7 +113,9 @@ class Checkpoints:
             written.mkdir(parents=True)
             array_folders.save(written / "parameters", parameters)
             array_folders.save(written / "training", training)
-            integrity.seal(written, {"seconds": seconds, "skipped": skipped, "config": config.to_dict()})
+            integrity.seal(
+                written, {"seconds": seconds, "skipped": skipped, "config": config.to_dict()}
+            )
             self._remove(update)
             written.rename(self._path(update))
         except Exception as error:  # Orbax raises whatever its parts raise

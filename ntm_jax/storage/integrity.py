@@ -23,7 +23,9 @@ from ntm_jax.storage.files import write_atomically
 LAYOUT = 3
 WITH_CHECKSUMS = (2, LAYOUT)
 CHECKSUMS = "checksums.json"
-RUN = Path("run") / "metadata"  # in layouts 1 and 2, a name of Orbax's; earlier versions look for it
+RUN = (
+    Path("run") / "metadata"
+)  # in layouts 1 and 2, a name of Orbax's; earlier versions look for it
 
 
 def seal(folder: Path, run: Mapping[str, Any]) -> None:

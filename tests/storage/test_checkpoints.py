@@ -313,7 +313,10 @@ def test_a_checkpoint_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
             with pytest.raises(Killed):
                 save(tmp_path, tiny(), update=3)
         assert restore.load_as(tmp_path, tiny())[1] == 2
-        assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "partial"]
+        assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+            "2",
+            "partial",
+        ]
     Checkpoints(tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
 
