@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ntm_jax import compiler, quiet, signals
-from ntm_jax.errors import UserError
+from ntm_jax.errors import ProgramEnd, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,8 +53,8 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
         return
     except UserError as error:
         message, status = str(error), 2
-    except signals.Stopped as stopped:
-        message, status = str(stopped), stopped.status
+    except ProgramEnd as end:
+        message, status = str(end), end.status
     except KeyboardInterrupt:
         message = "stopped by Ctrl-C; the same command goes on from the last checkpoint"
         status = 130
@@ -72,4 +72,4 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
 
 def _joined() -> bool:
     found = sys.modules.get("ntm_jax.distributed.cluster")  # not imported by --help
-    return found is not None and found.joined()
+    return found is not None and found.is_distributed()

@@ -46,7 +46,8 @@ def restore(folder: Path, like: Any) -> Any:
       ValueError: an array has another shape or type.
       Exception: whatever Orbax raises if it cannot read the folder.
     """
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+    shape: Any = jax.ShapeDtypeStruct
+    shapes = jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype), like)
     with _checkpointer() as (ocp, checkpointer):
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
         arguments = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy)

@@ -70,9 +70,7 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
 
 
 @contextmanager
-def _folder(
-    config: ConfigDict, workdir: Path
-) -> Iterator[tuple[monitor.Publish, CheckpointStore]]:
+def _folder(config: ConfigDict, workdir: Path) -> Iterator[tuple[monitor.Publish, CheckpointStore]]:
     """The monitor and the checkpoints of the run, whose folder one process has."""
     with ExitStack() as stack:
 
@@ -126,9 +124,7 @@ def _train(
     return state
 
 
-def _begin(
-    trainer: Trainer, checkpoints: CheckpointStore
-) -> tuple[TrainState, float]:
+def _begin(trainer: Trainer, checkpoints: CheckpointStore) -> tuple[TrainState, float]:
     """The state of the newest checkpoint, or the first; and the seconds until then."""
     first = trainer.initial_state()
 
