@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import filelock
 
 from ntm_jax.errors import UserError
 
@@ -29,6 +28,8 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     Raises:
       UserError: another process has the lock.
     """
+    import filelock  # only training needs it
+
     lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
