@@ -51,11 +51,11 @@ def picture(folder: Path, title: str) -> "Figure | None":
       title: what the task is called.
 
     Returns:
-      The figure; None where there is no checkpoint, no memory, or no such picture of the task.
+      The figure; None where there is no model, no memory, or no such picture of the task.
     """
     config = configs.read(folder / "config.json")
     known = config.model.kind == "ntm" and config.task.name in PICTURES
-    if not known or not (folder / "checkpoints").is_dir():
+    if not known or not restore.has_model(folder):
         return None
     name, count, draw = PICTURES[config.task.name]
     model, _ = restore.load_as(folder, config, config.evaluate.memory_size or None)
