@@ -9,15 +9,17 @@ from flax import nnx, struct
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.models.addressing import COSINE_EPSILON, address
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
+from ntm_jax.models.export import exportable
 from ntm_jax.models.heads import Controls, Heads
 from ntm_jax.models.initial_state import InitialState
-from ntm_jax.models.linear import Layer, Linear, set_compute
+from ntm_jax.models.linear import Linear, set_compute
 from ntm_jax.models.memory import read, write
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
 
 
+@exportable
 @struct.dataclass
 class NTMState:
     """All that one step hands to the next; `...` stands for batch axes."""
@@ -28,6 +30,7 @@ class NTMState:
     controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
 
 
+@exportable
 @struct.dataclass
 class Step:
     """What happened in one step: enough for the output, and to draw the heads."""
@@ -163,7 +166,7 @@ class NTMCell(nnx.Module):
             self.heads.first_bias(gate_bias, no_shift_bias, sharpening_bias, param_dtype)
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
-        self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.to_output = Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
         set_compute(self, compute)
         self.initial = InitialState(
             memory=initial_memory,
@@ -205,9 +208,7 @@ class NTMCell(nnx.Module):
     def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
         """One step without its output, `[..., input_size]`: controller, addressing, write, read."""
         batch_shape = inputs.shape[:-1]
-        seen = jnp.concatenate(
-            [inputs.astype(state.reads.dtype), state.reads.reshape(*batch_shape, -1)], axis=-1
-        )
+        seen = jnp.concatenate([inputs.astype(state.reads.dtype), _joined(state.reads)], axis=-1)
         carry, hidden = self.controller(state.controller, seen)
         controls = self.heads.controls(self.to_heads(hidden))
         access = self._access
@@ -239,8 +240,7 @@ class NTMCell(nnx.Module):
         """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
         if not self.output_reads:
             return self.to_output(hidden)
-        reads = reads.reshape(*reads.shape[:-2], -1)
-        return self.to_output(jnp.concatenate([hidden, reads], axis=-1))
+        return self.to_output(jnp.concatenate([hidden, _joined(reads)], axis=-1))
 
     # What flax.nnx.RNN asks of a cell.
 
@@ -260,6 +260,11 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _joined(reads: jax.Array) -> jax.Array:
+    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`; a -1 would not do for empty arrays."""
+    return reads.reshape(*reads.shape[:-2], reads.shape[-2] * reads.shape[-1])
 
 
 def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:

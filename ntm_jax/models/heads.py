@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from ntm_jax.errors import UserError, unknown_choice
+from ntm_jax.models.export import exportable
 
 
+@exportable
 @struct.dataclass
 class Controls:
     """What the heads are told at one step, for one example or with leading batch axes."""
@@ -124,7 +126,7 @@ class Heads:
         key, strength, gate, shift, sharpening, erase, add = jnp.split(raw, ends, axis=-1)
 
         def per(heads: int, part: jax.Array) -> jax.Array:
-            return part.reshape(*part.shape[:-1], heads, -1)
+            return part.reshape(*part.shape[:-1], heads, part.shape[-1] // heads)
 
         return Controls(
             key=KEYS[self.key](per(self.addressings, key)),
