@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from ntm_jax.errors import unknown_choice
+from ntm_jax.models.build import cell_defaults
 
 # The paper's three models; everything else is in the task's config.
 MODELS = {
@@ -93,26 +94,8 @@ def baseline(config: ConfigDict, units: int, updates: int) -> ConfigDict:
 
 
 def ntm() -> dict[str, object]:
-    """The paper's cell, as `NTMCell` takes it."""
-    return {
-        "controller_layers": 1,
-        "activation": "tanh",
-        "memory_size": 128,
-        "word_size": 20,
-        "read_heads": 1,
-        "write_heads": 1,
-        "shift_range": 1,
-        "key": "tanh",
-        "strength": "softplus",
-        "shift": "softmax",
-        "add": "tanh",
-        "shared_weighting": False,
-        "reads_from": "written",
-        "output_reads": True,
-        "initial_memory": "learned_row",
-        "initial_weighting": "first_row",
-        "initial_reads": "learned",
-        "gate_bias": 0.0,  # below 0, heads begin by location rather than content
-        "no_shift_bias": 0.0,  # above 0, heads begin by staying where they are
-        "sharpening_bias": 0.0,  # above 0, weightings begin sharper
-    }
+    """Returns the paper's cell: `NTMCell`'s defaults, but for a first memory and first reads that are learned."""
+    options = cell_defaults()
+    for name in ("controller", "controller_size", "compute", "cosine_epsilon"):  # no cell's alone
+        del options[name]
+    return options | {"initial_memory": "learned_row", "initial_reads": "learned"}

@@ -80,6 +80,10 @@ NEEDED = (
 )
 # Old name -> today's, in configs of older runs and weight files, and in overrides.
 ALIASES = {
+    "model.key": "model.key_activation",
+    "model.strength": "model.strength_activation",
+    "model.shift": "model.shift_activation",
+    "model.add": "model.add_activation",
     "model.stay_bias": "model.no_shift_bias",
     "optimizer.clip_at": "optimizer.clip_limit",
     "optimizer.clip_state_at": "optimizer.state_gradient_limit",

@@ -23,8 +23,14 @@ KINDS: dict[str, type[NTMCell | LSTM]] = {"ntm": NTMCell, "lstm": LSTM}
 OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no config sets
 
 
+def cell_defaults() -> dict[str, Any]:
+    """Returns `NTMCell`'s options with their default values, by name."""
+    options = inspect.signature(NTMCell.__init__).parameters.items()
+    return {name: option.default for name, option in options if name not in OTHERS}
+
+
 def build(config: "ConfigDict", input_size: int, output_size: int) -> Model:
-    """The model that `config.model` describes, with first parameters drawn from `config.seed`.
+    """Builds the model that `config.model` describes, with parameters drawn from `config.seed`.
 
     Args:
       config: a whole config, see `ntm_jax.config`.
@@ -51,5 +57,5 @@ def build(config: "ConfigDict", input_size: int, output_size: int) -> Model:
 
 
 def parameter_count(model: Model) -> int:
-    """How many numbers are learned."""
+    """Returns how many numbers are learned."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

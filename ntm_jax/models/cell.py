@@ -42,10 +42,11 @@ class Step:
 
 
 class NTMCell(nnx.Module):
-    """Controller, heads and memory; drops into `flax.nnx.RNN`.
+    """Controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
 
-    The defaults are the paper's cell, with read and write heads that see the memory as this step leaves it
-    and an output that sees this step's reads.
+    The defaults are the paper's cell. Its read heads see the memory after this step's write, and its output
+    sees this step's reads. Configs take their defaults from here, but learn the first row and the first reads:
+    as defaults of the cell, these would give models built without them new parameters.
 
     Args:
       input_size: width of the input.
@@ -59,7 +60,7 @@ class NTMCell(nnx.Module):
       read_heads: R.
       write_heads: H.
       shift_range: k, the furthest move of a `softmax` shift.
-      key, strength, shift, add: activations by name, see `heads`.
+      key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
       reads_from: `written` reads the memory after this step's write, `previous` the one before it.
       output_reads: whether the output sees this step's reads beside the controller.
@@ -91,10 +92,10 @@ class NTMCell(nnx.Module):
         read_heads: int = 1,
         write_heads: int = 1,
         shift_range: int = 1,
-        key: str = "tanh",
-        strength: str = "softplus",
-        shift: str = "softmax",
-        add: str = "tanh",
+        key_activation: str = "tanh",
+        strength_activation: str = "softplus",
+        shift_activation: str = "softmax",
+        add_activation: str = "tanh",
         shared_weighting: bool = False,
         reads_from: str = "written",
         output_reads: bool = True,
@@ -131,10 +132,10 @@ class NTMCell(nnx.Module):
             write_heads=write_heads,
             word_size=word_size,
             shift_range=shift_range,
-            key=key,
-            strength=strength,
-            shift=shift,
-            add=add,
+            key_activation=key_activation,
+            strength_activation=strength_activation,
+            shift_activation=shift_activation,
+            add_activation=add_activation,
             shared_weighting=shared_weighting,
         )
         controller_input = input_size + read_heads * word_size

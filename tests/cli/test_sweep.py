@@ -86,7 +86,7 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
 
 
 def test_what_is_wrong_is_said_before_any_run_starts(tmp_path):
-    for overrides in (["model.add=cube"], ["train.updates=0"], ["no.such=1"]):
+    for overrides in (["model.add_activation=cube"], ["train.updates=0"], ["no.such=1"]):
         with pytest.raises(UserError):
             sweep.sweep(str(FOLDER / "copy.py"), overrides, [0], 1, tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()

@@ -195,7 +195,6 @@ def test_jit_changes_nothing(float64):
 
 def test_the_parameters_run_with_more_rows_than_they_were_trained_with(float64):
     trained, larger = make_cell("paper"), make_cell("paper", memory_size=11)
-    assert trained.initial.fixed_to_memory_size is None
     parameters = nnx.state(trained)
     logits, _ = tiny_models.run(nnx.split(larger)[0], parameters, X)
     options = options_of("paper") | {"memory_size": 11}
