@@ -21,7 +21,9 @@ from ntm_jax.errors import unknown_choice
 COMPUTE = {"float32": None, "bfloat16": jnp.bfloat16}  # None: the type of the parameters
 
 Apply: TypeAlias = Callable[[jax.Array], jax.Array]  # a layer as a function, [B, in] -> [B, out]
-Recorder: TypeAlias = tuple[jax.Array, jax.Array]  # zeros [T, B, in] and [T, B, out], see `recorded`
+Recorder: TypeAlias = tuple[
+    jax.Array, jax.Array
+]  # zeros [T, B, in] and [T, B, out], see `recorded`
 
 
 class Linear(nnx.Linear):

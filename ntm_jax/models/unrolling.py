@@ -285,14 +285,13 @@ def _check_step(model: NTMCell | LSTM) -> None:
 
 def _check_state(model: NTMCell | LSTM, batch_shape: tuple[int, ...], state: State) -> None:
     expected = jax.eval_shape(partial(model.initial_state, batch_shape))
-    of_both = [jax.tree_util.tree_flatten_with_path(one) for one in (state, expected)]
-    (given, given_tree), (wanted, wanted_tree) = of_both
-    if given_tree != wanted_tree:
+    if jax.tree.structure(state) != jax.tree.structure(expected):
         raise UserError(
             f"state: expected one as {type(model).__name__}.initial_state makes it, "
             f"got {type(state).__name__}"
         )
-    for (path, leaf), (_, shape) in zip(given, wanted, strict=True):
+    shapes = jax.tree.leaves(expected)
+    for (path, leaf), shape in zip(jax.tree.leaves_with_path(state), shapes, strict=True):
         if jnp.shape(leaf) != shape.shape:
             raise UserError(
                 f"state{jax.tree_util.keystr(path)}: expected shape {list(shape.shape)}, "

@@ -4,9 +4,9 @@ import inspect
 
 import numpy as np
 import pytest
-from configs import base
 from flax import nnx
 
+from configs import base
 from ntm_jax import config as configs
 from ntm_jax.models.build import build, cell_defaults
 from ntm_jax.models.cell import NTMCell

@@ -115,7 +115,9 @@ def test_gradients_pass_through_the_chunks(monkeypatch, name, segment):
     whole = gradient(())
     assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(whole))
     jax.tree.map(
-        lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-11), gradient((2, 3)), whole
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-11),
+        gradient((2, 3)),
+        whole,
     )
 
 
