@@ -23,12 +23,6 @@ KINDS: dict[str, type[NTMCell | LSTM]] = {"ntm": NTMCell, "lstm": LSTM}
 OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no config sets
 
 
-def cell_defaults() -> dict[str, Any]:
-    """Returns `NTMCell`'s options with their default values, by name."""
-    options = inspect.signature(NTMCell.__init__).parameters.items()
-    return {name: option.default for name, option in options if name not in OTHERS}
-
-
 def build(config: "ConfigDict", input_size: int, output_size: int) -> Model:
     """Builds the model that `config.model` describes, with parameters drawn from `config.seed`.
 

@@ -45,8 +45,8 @@ class NTMCell(nnx.Module):
     """Controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
 
     The defaults are the paper's cell. Its read heads see the memory after this step's write, and its output
-    sees this step's reads. Configs take their defaults from here, but learn the first row and the first reads:
-    as defaults of the cell, these would give models built without them new parameters.
+    sees this step's reads. The fields of a config have the same defaults, except that the first row and the
+    first reads are learned. As defaults of the cell, these would add parameters to existing models.
 
     Args:
       input_size: width of the input.
