@@ -285,7 +285,8 @@ def _check_step(model: NTMCell | LSTM) -> None:
 
 def _check_state(model: NTMCell | LSTM, batch_shape: tuple[int, ...], state: State) -> None:
     expected = jax.eval_shape(partial(model.initial_state, batch_shape))
-    if jax.tree.structure(state) != jax.tree.structure(expected):
+    structure: Any = jax.tree.structure(expected)
+    if structure != jax.tree.structure(state):
         raise UserError(
             f"state: expected one as {type(model).__name__}.initial_state makes it, "
             f"got {type(state).__name__}"
