@@ -1,6 +1,7 @@
 """Strictness for every test, and what several of them share."""
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -18,9 +19,14 @@ ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
 @pytest.fixture(autouse=True)
 def hooks():
     """A program's are for its process, which here is the tests'."""
-    before = threading.excepthook, sys.excepthook
+    before = threading.excepthook, sys.excepthook, sys.unraisablehook
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    logging_before = [(logger.level, logger.filters[:]) for logger in loggers]
     yield
-    threading.excepthook, sys.excepthook = before
+    threading.excepthook, sys.excepthook, sys.unraisablehook = before
+    for logger, (level, filters) in zip(loggers, logging_before, strict=True):
+        logger.setLevel(level)
+        logger.filters[:] = filters
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from ntm_jax.errors import UserError, unknown_choice
+from ntm_jax.models.export import exportable
 
 
+@exportable
 @struct.dataclass
 class Controls:
     """What the heads are told at one step, for one example or with leading batch axes."""
@@ -74,18 +76,18 @@ class Heads:
     write_heads: int
     word_size: int
     shift_range: int = 1
-    key: str = "tanh"
-    strength: str = "softplus"
-    shift: str = "softmax"
-    add: str = "tanh"
+    key_activation: str = "tanh"
+    strength_activation: str = "softplus"
+    shift_activation: str = "softmax"
+    add_activation: str = "tanh"
     shared_weighting: bool = False
 
     def __post_init__(self) -> None:
         for field, table in (
-            ("key", KEYS),
-            ("strength", STRENGTHS),
-            ("shift", SHIFTS),
-            ("add", ADDS),
+            ("key_activation", KEYS),
+            ("strength_activation", STRENGTHS),
+            ("shift_activation", SHIFTS),
+            ("add_activation", ADDS),
         ):
             if getattr(self, field) not in table:
                 raise unknown_choice(f"model.{field}", getattr(self, field), table)
@@ -104,14 +106,14 @@ class Heads:
     def widths(self) -> tuple[int, ...]:
         """Raw numbers for each field of `Controls`, in the order in which the raw vector holds them."""
         a, h, w = self.addressings, self.write_heads, self.word_size
-        moves = 2 * self.shift_range + 1 if self.shift == "softmax" else 1
+        moves = 2 * self.shift_range + 1 if self.shift_activation == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
 
     def first_bias(self, gate: float, stay: float, sharpening: float, dtype: Any) -> jax.Array:
         """The raw vector's first bias `[sum(widths)]`: zero but for gates, shifts by 0 rows and sharpenings."""
         a, moves = self.addressings, self.widths[3] // self.addressings
         shift = jnp.zeros((a, moves), dtype)
-        if self.shift == "softmax":
+        if self.shift_activation == "softmax":
             shift = shift.at[:, self.shift_range].set(stay)
         parts = [jnp.zeros(width, dtype) for width in self.widths]
         parts[2], parts[3] = jnp.full(a, gate, dtype), shift.reshape(-1)
@@ -124,14 +126,14 @@ class Heads:
         key, strength, gate, shift, sharpening, erase, add = jnp.split(raw, ends, axis=-1)
 
         def per(heads: int, part: jax.Array) -> jax.Array:
-            return part.reshape(*part.shape[:-1], heads, -1)
+            return part.reshape(*part.shape[:-1], heads, part.shape[-1] // heads)
 
         return Controls(
-            key=KEYS[self.key](per(self.addressings, key)),
-            strength=STRENGTHS[self.strength](strength),
+            key=KEYS[self.key_activation](per(self.addressings, key)),
+            strength=STRENGTHS[self.strength_activation](strength),
             gate=jax.nn.sigmoid(gate),
-            shift=SHIFTS[self.shift](per(self.addressings, shift)),
+            shift=SHIFTS[self.shift_activation](per(self.addressings, shift)),
             sharpening=1 + jax.nn.softplus(sharpening),
             erase=jax.nn.sigmoid(per(self.write_heads, erase)),
-            add=ADDS[self.add](per(self.write_heads, add)),
+            add=ADDS[self.add_activation](per(self.write_heads, add)),
         )

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import stages, tasks
-from ntm_jax.config import with_memory_size
+from ntm_jax import tasks
+from ntm_jax.config import stages, with_memory_size
 
 
 class BatchSpec(NamedTuple):
@@ -158,7 +158,7 @@ def reduced_memory(config: ConfigDict, task: tasks.Task, rows_per_step: float) -
     rows = round(rows_per_step * task.answer_steps)
     rows = max(rows, 2 * config.model.get("shift_range", 0) + 1)
     rows = min(rows, config.model.get("memory_size", rows))
-    with_memory_size(config, rows, f"{stages.FIELD}: memory_rows_per_step")
+    with_memory_size(config, rows, f"{stages.NAME}: memory_rows_per_step")
     return None if rows == config.model.memory_size else rows
 
 

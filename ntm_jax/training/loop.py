@@ -17,13 +17,12 @@ from ntm_jax.config import with_memory_size
 from ntm_jax.distributed import cluster, collectives
 from ntm_jax.errors import UserError
 from ntm_jax.storage import files
-from ntm_jax.storage.checkpoints import FollowerCheckpoints
+from ntm_jax.storage.checkpoints import CheckpointStore, FollowerCheckpoints
 from ntm_jax.storage.run_folder import open_run_folder
 from ntm_jax.tasks import losses
 from ntm_jax.training import data_parallel, nonfinite, resume
 from ntm_jax.training.metrics import Metrics, Row
 from ntm_jax.training.observers import Begun, Observer
-from ntm_jax.training.resume import AnyCheckpoints
 from ntm_jax.training.trainer import Sums, Trainer, TrainState
 
 
@@ -80,7 +79,7 @@ def train(
 @contextmanager
 def _opened(
     config: ConfigDict, workdir: Path, observers: Sequence[Observer]
-) -> Iterator[tuple[AnyCheckpoints, Sequence[Observer]]]:
+) -> Iterator[tuple[CheckpointStore, Sequence[Observer]]]:
     """Opens the observers, then the run's folder, in the first process; others follow it.
 
     Yields:
@@ -88,13 +87,13 @@ def _opened(
     """
     with ExitStack() as stack:
 
-        def opened() -> tuple[AnyCheckpoints, Sequence[Observer]]:
+        def opened() -> tuple[CheckpointStore, Sequence[Observer]]:
             for observer in observers:
                 stack.callback(observer.close)
                 observer.open(config, workdir)
             return stack.enter_context(open_run_folder(workdir, config)), observers
 
-        followed: tuple[AnyCheckpoints, Sequence[Observer]] = FollowerCheckpoints(), ()
+        followed: tuple[CheckpointStore, Sequence[Observer]] = FollowerCheckpoints(), ()
         yield collectives.on_first_process(opened, followed)
 
 
@@ -104,7 +103,7 @@ class _Session:
 
     trainer: Trainer
     workdir: Path
-    checkpoints: AnyCheckpoints
+    checkpoints: CheckpointStore
     observers: Sequence[Observer]
     request: signals.StopRequest
 
@@ -118,9 +117,7 @@ class _Session:
                     files.write_atomically(self.workdir / name, text.encode())
                 metrics = stack.enter_context(Metrics(self.workdir, int(state.update)))
                 self._begin(state)
-            state = self._updates(state, before, metrics)
-        self.checkpoints.wait()
-        return state
+            return self._updates(state, before, metrics)
 
     def _begin(self, state: TrainState) -> None:
         done, skipped = int(state.update), int(state.skipped)
@@ -182,7 +179,6 @@ class _Session:
             raise self._not_finite(before, update, what, skipped - 1)
 
     def _not_finite(self, state: TrainState, update: int, what: str, skipped: int) -> UserError:
-        self.checkpoints.wait()
         norms = self.trainer.gradient_norms(state)
         return nonfinite.error(update, what, norms, self.checkpoints.newest(), skipped)
 

@@ -43,7 +43,7 @@ class Observer:
         """Called with every row of metrics.csv, the parameters after it, and the updates skipped so far."""
 
     def saved(self, update: int) -> None:
-        """Called when a checkpoint was handed over to be written."""
+        """Called when a checkpoint is on disk."""
 
     def close(self) -> None:
         """Called last if `open` was called, after an error too, also one of its own."""

@@ -1,21 +1,17 @@
 """What a checkpoint has of the training state: the one place that takes it apart and puts it together again."""
 
-from typing import TypeAlias
-
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ntm_jax.distributed import collectives
-from ntm_jax.storage.checkpoints import Checkpoints, FollowerCheckpoints
+from ntm_jax.storage.checkpoints import Checkpoints, CheckpointStore
 from ntm_jax.training.trainer import Trainer, TrainState
-
-AnyCheckpoints: TypeAlias = Checkpoints | FollowerCheckpoints
 
 
 def save(
-    state: TrainState, checkpoints: AnyCheckpoints, seconds: float, config: ConfigDict
+    state: TrainState, checkpoints: CheckpointStore, seconds: float, config: ConfigDict
 ) -> None:
-    """Begins to write a checkpoint of a state.
+    """Writes a checkpoint of a state.
 
     All of the state is in it but `nonfinite`, which every run of updates sets anew.
 
@@ -26,7 +22,7 @@ def save(
       config: of the run.
 
     Raises:
-      UserError: the checkpoint before could not be written.
+      UserError: the checkpoint could not be written.
     """
     training = (state.update, state.optimizer, state.sums)
     checkpoints.save(
@@ -58,7 +54,7 @@ def restore(checkpoints: Checkpoints, update: int, like: TrainState) -> tuple[Tr
     return state, seconds
 
 
-def begin(trainer: Trainer, checkpoints: AnyCheckpoints) -> tuple[TrainState, float]:
+def begin(trainer: Trainer, checkpoints: CheckpointStore) -> tuple[TrainState, float]:
     """Returns the newest checkpoint's state, or the first state, on all devices; and the seconds trained by then.
 
     Every process of a run calls it; the first one reads, and broadcasts what it has read.
@@ -70,12 +66,12 @@ def begin(trainer: Trainer, checkpoints: AnyCheckpoints) -> tuple[TrainState, fl
 
     def newest() -> tuple[TrainState, float]:
         update = checkpoints.newest()
-        if update is None or isinstance(checkpoints, FollowerCheckpoints):
+        if update is None:
             return first, 0.0
+        assert isinstance(checkpoints, Checkpoints), "which the first process has"
         return restore(checkpoints, update, first)
 
     state, seconds = collectives.on_first_process(newest, (first, 0.0))
     state = collectives.broadcast(state)
-    if isinstance(checkpoints, FollowerCheckpoints):
-        checkpoints.restored(int(state.update))
+    checkpoints.resumed(int(state.update))
     return trainer.devices.place(state), seconds

@@ -72,9 +72,7 @@ class Drawn:
 
     batch: tasks.Batch  # [T, B, ...], this device's sequences
     counted: jax.Array | None  # [B], which sequences count; None: all do
-    answers: (
-        tuple[jax.Array, int] | None
-    )  # first step [B] and number of the steps to predict; None: all
+    select: Callable[[jax.Array], jax.Array] | None  # picks the steps to predict; None: all are
     state_key: jax.Array  # [B], for a random initial state
     dropout_key: jax.Array
     bernoulli: Callable[..., jax.Array]  # draws what dropout keeps, as `jax.random.bernoulli` does
@@ -110,21 +108,21 @@ def loss_fn(
     """
     batch = drawn.batch
     targets, mask = batch.targets, batch.mask
-    if drawn.answers is not None:
-        targets, mask = window(targets, *drawn.answers), window(mask, *drawn.answers)
+    if drawn.select is not None:
+        targets, mask = drawn.select(targets), drawn.select(mask)
 
     def mean(costs: jax.Array) -> jax.Array:
         if drawn.counted is not None:
             costs = jnp.where(drawn.counted, costs, 0)
         return jnp.sum(costs) / options.batch_size
 
-    logits, usage = models.logits(
+    logits, usage = models.training_outputs(
         nnx.merge(structure, parameters),
         batch.inputs,
         key=drawn.state_key,
         dropout=drawn.dropout_key,
         draw=drawn.bernoulli,
-        answers=drawn.answers,
+        select=drawn.select,
         state_gradient_limit=options.per_sequence_limit,
         writing=options.write_penalty > 0,
     )
@@ -196,10 +194,9 @@ class Trainer:
             outputs=self.task.outputs,
             batch_size=config.train.batch_size,
             blur_penalty=config.train.blur_penalty,
-            write_penalty=config.train.get("write_penalty", 0.0),
+            write_penalty=config.train.write_penalty,
             # The loss is a mean: in it, a sequence's derivatives are as many times smaller.
-            per_sequence_limit=config.optimizer.get("state_gradient_limit", 0.0)
-            / config.train.batch_size,
+            per_sequence_limit=config.optimizer.state_gradient_limit / config.train.batch_size,
         )
         self.run: Callable[[TrainState, Any], TrainState] = devices.jit(
             self.updates, donate_argnums=0
@@ -261,13 +258,14 @@ class Trainer:
         """Draws this device's sequences of a batch of one kind, and the keys for its model."""
         shard, sequences = self.devices.shard, spec.sequences
         batch = spec.task.sample(moment.batch_key, sequences, moment.progress, shard)
-        answers = None
+        select = None
         if spec.answer_steps is not None:
-            answers = first_scored(batch.mask), spec.answer_steps
+            start = first_scored(batch.mask)
+            select = partial(window, start=start, count=spec.answer_steps)
         return Drawn(
             batch=batch,
             counted=self.devices.counted(sequences),
-            answers=answers,
+            select=select,
             state_key=shard(jax.random.split(moment.model_key, sequences)),
             dropout_key=dropout_key(moment.model_key),
             bernoulli=partial(self.devices.bernoulli, sequences=sequences),

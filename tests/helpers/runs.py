@@ -28,8 +28,7 @@ def save(workdir, config, update=UPDATE):
         parameters=jax.tree.map(lambda leaf: 1.5 * leaf + 0.1, state.parameters),
     )
     run_folder.register(workdir, config)
-    with Checkpoints(workdir) as saved:
-        resume.save(state, saved, 12.5, config)
+    resume.save(state, Checkpoints(workdir), 12.5, config)
     return trainer.model(state)
 
 
@@ -107,9 +106,9 @@ def rows(workdir):
 def saved(workdir, config):
     """The newest checkpoint's number and state."""
     state = Trainer(config).initial_state()
-    with Checkpoints(workdir) as checkpoints:
-        newest = checkpoints.newest()
-        return newest, resume.restore(checkpoints, newest, state)[0]
+    checkpoints = Checkpoints(workdir, write=False)
+    newest = checkpoints.newest()
+    return newest, resume.restore(checkpoints, newest, state)[0]
 
 
 def flags(workdir, port=0, **fields):
