@@ -8,8 +8,10 @@ from configs import base
 def get_config(model: str = "ntm-ff") -> ConfigDict:
     """The config for one of base.MODELS."""
     config = base.get_config(model)
-    config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 60})
-    config.task.update({"joined": 0, "unusual": 1, "moved": 0, "varied": 0})
+    config.task.update({"name": "acrostic", "part": "train", "form": ""})
+    config.task.update({"extra_keywords_percent": 60, "concatenated_percent": 0})
+    config.task.update({"irregular_weight": 1, "shifted_linefeeds_percent": 0})
+    config.task.update({"message_like_percent": 0})
     config.task.update({"shortest": 1, "longest": 256})
     config.task.update({"vocabulary": 3000, "corpus": "runs/corpus/quantangshi.npz"})
     config.model.update({"embedding_size": 256, "dropout": 0.15})
@@ -33,12 +35,13 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     # With few rows at first, it moves on for what is shown rather than for every symbol.
     config.curriculum.rows = 0.55
     # Then more of the longest, and writes in the answer, that harm them, cost something.
-    config.task.joined = 40
+    config.task.concatenated_percent = 40
     config.curriculum.late = 4000
     config.train.write_penalty = 0.1
     # At last, at a higher rate again, more of what is rare: lines of other widths, whose linefeeds are
     # hard to tell, and keywords as messages have them.
-    config.task.update({"unusual": 3, "moved": 30, "varied": 70})
+    config.task.update({"irregular_weight": 3, "shifted_linefeeds_percent": 30})
+    config.task.update({"message_like_percent": 70})
     config.curriculum.last = config.train.first_updates = 12000
     config.train.updates = 24000
     return config

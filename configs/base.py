@@ -43,8 +43,8 @@ def get_config(model: str) -> ConfigDict:
             "name": "none",  # growing: from the least difficulty to the task's range
             "updates": 1000,  # until all of the range is open
             "rows": 0.0,  # of memory for each step of the answer, before update `late`; 0: all that the model has
-            "late": 0,  # the update from which on a task's late episodes come, see task.joined
-            "last": 0,  # and its last ones, see task.unusual; if below `late`, with those
+            "late": 0,  # the update from which on a task's late episodes come, see task.concatenated_percent
+            "last": 0,  # and its last ones, see task.irregular_weight; if below `late`, with those
         }
     )
     config.train = ConfigDict(

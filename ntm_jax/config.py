@@ -67,9 +67,10 @@ REAL = (
 BEFORE = {
     **{"model.compute": "float32", "mesh.data": 1, "optimizer.state_gradient_limit": 0.0},
     **{"train.on_nonfinite": "stop", "train.max_skipped_updates": 100},
-    **{"train.write_penalty": 0.0, "train.first_updates": 0, "task.zeros": 0},
+    **{"train.write_penalty": 0.0, "train.first_updates": 0, "task.zero_vector_percent": 0},
     **{"curriculum.late": 0, "curriculum.last": 0, "curriculum.rows": 0.0},
-    **{"task.joined": 0, "task.unusual": 1, "task.moved": 0, "task.varied": 0},
+    **{"task.concatenated_percent": 0, "task.irregular_weight": 1},
+    **{"task.shifted_linefeeds_percent": 0, "task.message_like_percent": 0},
 }
 NEEDED = (
     "task.name",
@@ -86,6 +87,18 @@ ALIASES = {
     "train.blur_cost": "train.blur_penalty",
     "train.write_cost": "train.write_penalty",
     "train.most_skipped": "train.max_skipped_updates",
+}
+# The same for the fields of each task: another task may have fields of these names.
+TASK_ALIASES = {
+    "copy": {"task.zeros": "task.zero_vector_percent"},
+    "repeat_copy": {"task.zeros": "task.zero_vector_percent"},
+    "acrostic": {
+        "task.joined": "task.concatenated_percent",
+        "task.moved": "task.shifted_linefeeds_percent",
+        "task.unusual": "task.irregular_weight",
+        "task.varied": "task.message_like_percent",
+        "task.more": "task.extra_keywords_percent",
+    },
 }
 CURRICULA = ("none", "growing")
 ON_NONFINITE = ("stop", "skip")
@@ -235,13 +248,19 @@ def upgrade(values: dict[str, Any]) -> ConfigDict:
       values: a config as JSON has it; not changed.
     """
     config = ConfigDict(values)
-    for old, new in ALIASES.items():
+    for old, new in aliases(config).items():
         section, _, name = old.partition(".")
         if section in config and name in config[section]:
             value = config[section][name]
             del config[section][name]
             config[section][new.partition(".")[2]] = value
     return config
+
+
+def aliases(config: ConfigDict) -> dict[str, str]:
+    """Returns today's name of every field that had another name, for a config of this task."""
+    name = str(config.task.get("name")) if "task" in config else ""
+    return {**ALIASES, **TASK_ALIASES.get(name, {})}
 
 
 def to_json(config: ConfigDict) -> str:
@@ -303,7 +322,7 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 
 def _set(config: ConfigDict, field: str, text: str) -> None:
-    field = ALIASES.get(field, field)
+    field = aliases(config).get(field, field)
     known = dict(flatten(config))
     if field not in known:
         near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)

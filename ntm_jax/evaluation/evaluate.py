@@ -32,7 +32,7 @@ class Scores:
     nats: jax.Array  # [E]
     bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable
     optimal_nats: jax.Array | None  # [E], where the task knows a best predictor
-    measures: dict[str, jax.Array] = field(default_factory=dict)  # [E, ...], the task's own
+    statistics: dict[str, jax.Array] = field(default_factory=dict)  # [E, ...], the task's own
 
 
 @struct.dataclass
@@ -105,11 +105,18 @@ def evaluate_model(
     """
     task = _task(config)
     cases = []
-    there = [case for case in task.cases() if case.task.tests(config.evaluate.episodes)]
+    there = [
+        case
+        for case in task.cases()
+        if case.task.source.evaluation_shapes(config.evaluate.episodes)
+    ]
     for case in tqdm(there, desc="evaluating", unit="case", dynamic_ncols=True):
         key = case_key(config, case.name)
         scores, example = score(model, case.task, key, config.evaluate.episodes)
-        fields = {**summary(scores), **case.task.report(jax.device_get(scores.measures))}
+        fields = {
+            **summary(scores),
+            **case.task.source.summarise(jax.device_get(scores.statistics)),
+        }
         cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
         draw(case.name, example)
     return {
@@ -142,8 +149,8 @@ def score(
     """Costs of `episodes` episodes, of which some run at once, and the first of them."""
     structure, parameters = nnx.split(model)
     scores, examples = [], []
-    for number, (shape, count) in enumerate(task.tests(episodes)):
-        at_once = min(count, task.episodes_at_once)
+    for number, (shape, count) in enumerate(task.source.evaluation_shapes(episodes)):
+        at_once = min(count, task.source.episodes_at_once)
         keys = jax.random.split(
             key if number == 0 else jax.random.fold_in(key, number), math.ceil(count / at_once)
         )
@@ -170,7 +177,7 @@ def _score(
     def one_batch(number_and_key: tuple[jax.Array, jax.Array]) -> tuple[Scores, Example]:
         number, key = number_and_key
         batch_key, model_key = jax.random.split(key)
-        batch = task.test_batch(batch_key, number * at_once, count, at_once)
+        batch = task.source.evaluation_batch(batch_key, number * at_once, count, at_once)
         model = nnx.merge(structure, parameters)
         logits, trace = models.unroll(model, batch.inputs, key=model_key)
         scored = logits, batch.targets, batch.mask
@@ -178,10 +185,10 @@ def _score(
             task.outputs.nats(*scored),
             task.outputs.errors(*scored),
             task.optimal_nats(batch),
-            task.measures(batch, logits),
+            task.source.episode_statistics(batch, logits),
         )
         first: tasks.Batch = jax.tree.map(lambda values: values[:, 0], batch)
-        inputs, targets, probabilities = task.picture(first, logits[:, 0])
+        inputs, targets, probabilities = task.source.picture(first, logits[:, 0])
         example = Example(
             *(inputs, targets, first.mask, probabilities),
             trace.read_weightings[:, 0],

@@ -19,7 +19,7 @@ from ntm_jax.models.linear import frozen, scan_with_taps, tapped
 from ntm_jax.models.lstm import LSTM
 from ntm_jax.models.memory_ops import sum_last
 from ntm_jax.models.token_model import Draw, Embedded
-from ntm_jax.tasks.windows import window
+from ntm_jax.tasks.losses import window
 
 State: TypeAlias = NTMState | LSTMCarry
 SEGMENT = 512  # steps; longer sequences keep only some of their memories

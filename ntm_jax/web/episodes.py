@@ -12,8 +12,7 @@ from ntm_jax import models, tasks
 from ntm_jax.models.cell import NTMState
 from ntm_jax.models.heads import Controls
 from ntm_jax.tasks import Batch, losses
-from ntm_jax.tasks.ngram import NGram
-from ntm_jax.web import labels
+from ntm_jax.tasks.labels import Span
 from ntm_jax.web.packing import pack
 from ntm_jax.web.questions import Question
 
@@ -29,7 +28,7 @@ class Episode:
     targets: jax.Array  # [T, out]
     mask: jax.Array  # [T]
     logits: jax.Array  # [T, out]
-    optimal: jax.Array | None  # [T, out], n-grams: the best possible probabilities
+    optimal: jax.Array | None  # [T, out], the best possible probabilities, where they are known
     read_weightings: jax.Array  # [T, R, N]
     write_weightings: jax.Array  # [T, H, N]
     reads: jax.Array  # [T, R, W]
@@ -75,7 +74,7 @@ def run(
     logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
     shown: Any = batch.inputs, batch.targets, logits
     if task.outputs is not losses.BITS:
-        put_in, expected, chance = jax.device_get(task.picture(batch, logits))
+        put_in, expected, chance = jax.device_get(task.source.picture(batch, logits))
         chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
         shown = put_in, expected, np.log(chance) - np.log1p(-chance)
     return Episode(
@@ -93,12 +92,17 @@ def run(
 def _draw(
     task: tasks.Task, key: jax.Array, table_key: jax.Array | None
 ) -> tuple[Batch, jax.Array | None]:
-    if isinstance(task, NGram):
-        kept = key if table_key is None else table_key
-        batch = task.episode_from(task.table(kept), key)
-        alone = jax.tree.map(lambda values: values[:, None], batch)
-        return batch, task.optimal_probability(alone)[:, 0]
-    return task.episode(key, jnp.ones(())), None
+    if task.keeps_table:
+        batch = task.episode_with_table(key, key if table_key is None else table_key)
+    else:
+        batch = task.episode(key, jnp.ones(()))
+    return batch, optimal_probability(task, batch)
+
+
+def optimal_probability(task: tasks.Task, batch: Batch) -> jax.Array | None:
+    """Returns the best possible probabilities in one episode, `[T, out]`, if they are known."""
+    found = task.optimal_probability(jax.tree.map(lambda values: values[:, None], batch))
+    return None if found is None else found[:, 0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -155,15 +159,21 @@ def to_json(episode: Episode, task: tasks.Task, memory: bool = True) -> dict[str
     if memory and episode.memory is not None:
         packed["memory"] = pack(episode.memory, rounded=True)
         packed["first_memory"] = pack(episode.first_memory, rounded=True)
-    channels = labels.input_channels(task)
+    channels = task.channels()
     inputs, mask = np.asarray(episode.inputs), np.asarray(episode.mask)
     return {
         "task": task.name,
         "steps": len(mask),
         "scores": scores(episode),
-        "input_channels": channels,
-        "output_channels": labels.output_channels(task),
-        "priority_channel": channels.index("priority") if "priority" in channels else None,
-        "spans": labels.spans(task, inputs, mask),
+        "input_channels": channels.inputs,
+        "output_channels": channels.outputs,
+        "priority_channel": (
+            channels.inputs.index("priority") if "priority" in channels.inputs else None
+        ),
+        "spans": [_span(span) for span in task.spans(inputs, mask)],
         "arrays": packed,
     }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {"from": span.start, "to": span.end, "label": span.label, "role": span.role}

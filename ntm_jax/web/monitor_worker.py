@@ -24,7 +24,6 @@ from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
-from ntm_jax.tasks.ngram import NGram
 from ntm_jax.training import curriculum
 from ntm_jax.web import episodes, monitor
 from ntm_jax.web.episodes import Episode
@@ -69,10 +68,11 @@ class Worker:
         self._seen, self._worked = written, time.monotonic()
         found = weights.load(path)
         model = found.model()
-        scores, _ = evaluate.score(model, self._task.unseen(), self._key, HELD_OUT)
+        scores, _ = evaluate.score(model, self._task.source.held_out(), self._key, HELD_OUT)
         means = evaluate.summary(scores)
         batch, key = self._latest(found.update)
-        episode = episodes.run(model, self._task, batch, key, _optimal(self._task, batch))
+        optimal = episodes.optimal_probability(self._task, batch)
+        episode = episodes.run(model, self._task, batch, key, optimal)
 
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
@@ -178,12 +178,6 @@ def text(episode: Episode, update: int) -> str:
                 f"  shift {moves[t, head]:+.3f}  sharpening {controls.sharpening[t, head]:8.3f}"
             )
     return "\n".join(lines)
-
-
-def _optimal(task: tasks.Task, batch: Batch) -> jax.Array | None:
-    if not isinstance(task, NGram):
-        return None
-    return task.optimal_probability(jax.tree.map(lambda values: values[:, None], batch))[:, 0]
 
 
 def main(folder: str, workdir: str) -> None:

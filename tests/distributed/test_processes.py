@@ -40,7 +40,7 @@ UNEVEN = {
     "train__log_every": 2,
     "train__write_penalty": 0.1,
     "optimizer__learning_rate": 0.01,
-    "task__joined": 0,
+    "task__concatenated_percent": 0,
     "curriculum__name": "none",
     "curriculum__rows": 0.0,
     "curriculum__late": 0,

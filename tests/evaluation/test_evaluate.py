@@ -136,7 +136,7 @@ def test_as_many_scores_as_episodes(short, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, scores, again)
 
     # Batched otherwise, as many, of the same distribution.
-    monkeypatch.setattr(tasks.TASKS["copy"], "episodes_at_once", 60)
+    monkeypatch.setattr(tasks.Source, "episodes_at_once", 60)
     other, _ = score(model, task, key, 150)
     assert other.nats.shape == (150,)
     error = np.std(scores.nats) * math.sqrt(2 / 150)

@@ -500,14 +500,14 @@ def test_length_and_repeats_are_drawn_independently(count: str) -> None:
 )
 def test_some_more_vectors_are_all_zeros(name: str, opening: int, fields: dict) -> None:
     """The answer has them as any others; test episodes have no more of them than chance gives."""
-    task = make(name, zeros=30, min_length=10, max_length=10, **fields)
+    task = make(name, zero_vector_percent=30, min_length=10, max_length=10, **fields)
     batch = sample(task)
     zeros = (batch.inputs[opening : opening + 10, :, : task.bits] == 0).all(axis=-1)
     expected = 0.3 + 0.7 / 2**task.bits
     assert abs(zeros.mean() - expected) < 4.5 * math.sqrt(expected * (1 - expected) / zeros.size)
     for episode in first(20, batch):
         assert_equal(episode, padded(task, read(task, episode)[1]))
-    assert {case.task.zeros for case in task.cases()} == {0}
+    assert {case.task.zero_vector_percent for case in task.cases()} == {0}
 
 
 @pytest.mark.parametrize(("task", "field", "values"), RANGES, ids=str)
@@ -929,7 +929,7 @@ def test_every_task_has_its_name() -> None:
         ("copy", {"max_length": -3}, ["task.max_length", "-3"]),
         ("copy", {"min_length": -3}, ["task.min_length", "-3"]),
         ("copy", {"bits": 0}, ["task.bits", "0"]),
-        ("copy", {"zeros": -1}, ["task.zeros", "-1"]),
+        ("copy", {"zero_vector_percent": -1}, ["task.zero_vector_percent", "-1"]),
         ("copy", {"max_length": "20"}, ["task.max_length", "'20'"]),
         ("copy", {"max_length": 2.5}, ["task.max_length", "2.5"]),
         ("copy", {"max_length": True}, ["task.max_length", "True"]),
@@ -943,7 +943,7 @@ def test_every_task_has_its_name() -> None:
         ("repeat_copy", {"max_repeats": "ten"}, ["task.max_repeats", "'ten'"]),
         ("repeat_copy", {"bits": 0}, ["task.bits", "0"]),
         ("repeat_copy", {"bits": "8"}, ["task.bits", "'8'"]),
-        ("repeat_copy", {"zeros": 101}, ["task.zeros", "101"]),
+        ("repeat_copy", {"zero_vector_percent": 101}, ["task.zero_vector_percent", "101"]),
         ("repeat_copy", {"count": "unary"}, ["task.count", "'unary'", "binary, linear, scalar"]),
         ("repeat_copy", {"count": 3}, ["task.count", "3", "binary, linear, scalar"]),
         ("repeat_copy", {"repeats": 3}, ["repeat_copy", "'repeats'", "max_repeats"]),
