@@ -46,7 +46,7 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
     status 143 or 130.
     """
     compiler.compile_small_loops_whole()
-    quiet.threads()
+    quiet.program()
     try:
         with signals.raise_on_sigterm():
             program(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Strictness for every test, and what several of them share."""
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import jax
 import pytest
+
+from ntm_jax import quiet
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -18,9 +21,13 @@ ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
 @pytest.fixture(autouse=True)
 def hooks():
     """A program's are for its process, which here is the tests'."""
-    before = threading.excepthook, sys.excepthook
+    before = threading.excepthook, sys.excepthook, quiet._whole_process
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
     yield
-    threading.excepthook, sys.excepthook = before
+    threading.excepthook, sys.excepthook, quiet._whole_process = before
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="module")

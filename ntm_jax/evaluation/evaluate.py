@@ -2,8 +2,10 @@
 
 import json
 import math
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.evaluation import figures as plots
+from ntm_jax.storage import files
 from ntm_jax.storage.restore import load_as
 from ntm_jax.storage.run_folder import same_run
 from ntm_jax.tasks import losses
@@ -50,7 +53,8 @@ class Example:
 def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
-    TensorBoard gets the same numbers and figures.
+    TensorBoard gets the same numbers and figures. A folder that cannot be written is reported in a line on
+    standard error.
 
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
@@ -65,24 +69,48 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
     figures = workdir / "figures"
-    figures.mkdir(exist_ok=True)
+    unwritten: dict[str, OSError] = {}
 
-    with SummaryWriter(str(workdir), filename_suffix=".evaluation") as events:
+    @contextmanager
+    def writing(path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            unwritten.setdefault(path.relative_to(workdir).parts[0], error)
+
+    with writing(figures):
+        figures.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        events = None
+        with writing(workdir / "events.out.tfevents"):
+            events = stack.enter_context(SummaryWriter(str(workdir), filename_suffix=".evaluation"))
 
         def draw(name: str, example: Example) -> None:
             title = f"{config.task.name}, {name.replace('_', ' ')}"
             figure = plots.episode(title=title, **vars(jax.device_get(example)))
-            events.add_figure(name, figure, update, close=False)
-            plots.save(figure, figures / f"{name}.png")
+            if events is not None:
+                events.add_image(name, plots.pixels(figure), update, dataformats="HWC")
+            with writing(figures / f"{name}.png"):
+                plots.save(figure, figures / f"{name}.png")
 
         result = evaluate_model(config, model, update, draw)
-        for case in result["cases"]:
+        for case in result["cases"] if events is not None else ():
             for name in ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction"):
                 events.add_scalar(f"{case['name']}/{name}", case[name], update)
     if (workdir / "metrics.csv").exists():
-        plots.save(plots.learning_curve(workdir / "metrics.csv"), figures / "learning_curve.png")
-    text = json.dumps(result, indent=2) + "\n"
-    (workdir / "evaluation.json").write_text(text, encoding="utf-8")
+        curve = plots.learning_curve(workdir / "metrics.csv")
+        with writing(figures / "learning_curve.png"):
+            plots.save(curve, figures / "learning_curve.png")
+    with writing(workdir / "evaluation.json"):
+        text = json.dumps(result, indent=2) + "\n"
+        files.write_atomically(workdir / "evaluation.json", text.encode())
+    if unwritten:
+        first = next(iter(unwritten.values()))
+        print(
+            f"ntm_jax: {workdir} cannot be written ({first.strerror or first}); "
+            f"not written: {', '.join(unwritten)}",
+            file=sys.stderr,
+        )
     return result
 
 

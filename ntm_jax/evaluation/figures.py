@@ -1,20 +1,35 @@
-"""Figures: arrays in, pictures out."""
+"""Draws figures from arrays.
 
+Figures are drawn by Agg without pyplot, so the user's own backend and figures are left alone.
+"""
+
+import io
+import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
 
+from ntm_jax.storage import files
 from ntm_jax.training import metrics
+
+# A notebook's MPLBACKEND, inherited where that backend is not installed, stops the import of Matplotlib.
+_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, NullLocator
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
+if _backend:
+    with suppress(ValueError):
+        matplotlib.rcParams["backend"] = _backend  # as Matplotlib does
 
 INK, RED = "#20639b", "#d1495b"
 
@@ -52,7 +67,8 @@ def learning_curves(paths: Mapping[str, Path], title: str = "Training") -> Figur
 
 def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
     """Cost per sequence by case, median and range over seeds, of each model's sweep summary by name."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    figure = _figure((6.4, 3.6))
+    axes = figure.subplots()
     for (name, summary), colour in zip(seeds.items(), (INK, RED, "#3c896d"), strict=False):
         cases = [case["name"].replace("_", " ") for case in summary["cases"]]
         bits = [case["bits_per_sequence"] for case in summary["cases"]]
@@ -71,8 +87,8 @@ def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
 def growth(points: Sequence[dict[str, Any]]) -> Figure:
     """Time and memory of a gradient against each size that `ntm_jax.growth` measured, beside the plain path."""
     axes_of = list(dict.fromkeys(point["axis"] for point in points))
-    shape = (2, len(axes_of))
-    figure, grid = plt.subplots(*shape, figsize=(11, 5), layout="constrained", squeeze=False)
+    figure = _figure((11, 5))
+    grid = figure.subplots(2, len(axes_of), squeeze=False)
     for column, axis in enumerate(axes_of):
         of_axis = [point for point in points if point["axis"] == axis]
         sizes = [point["size"] for point in of_axis]
@@ -93,7 +109,8 @@ def growth(points: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _curve_axes(title: str) -> tuple[Figure, Axes]:
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    figure = _figure((6.4, 3.6))
+    axes = figure.subplots()
     axes.set(xlabel="sequences", ylabel="per sequence", title=title)
     axes.set_yscale("symlog", linthresh=0.01)
     axes.grid(alpha=0.3)
@@ -136,14 +153,8 @@ def episode(
             panels.append((name, weightings[:, head], "row", "weight", "magma", (0, 1)))
 
     heights = [2.6 if kind == "row" else 1.0 for _, _, kind, _, _, _ in panels]
-    figure, axes = plt.subplots(
-        len(panels),
-        figsize=(8, 0.9 * sum(heights) + 0.8),
-        height_ratios=heights,
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = _figure((8, 0.9 * sum(heights) + 0.8))
+    axes = figure.subplots(len(panels), height_ratios=heights, sharex=True, squeeze=False)
     for ax, (name, values, ylabel, unit, colours, limits) in zip(axes[:, 0], panels, strict=True):
         _image(ax, values.T, name, ylabel, unit, colours, limits)
     axes[-1, 0].set_xlabel("step")
@@ -178,9 +189,8 @@ def memory_walk(
         (("input", inputs), ("added", adds), ("write weighting", write_weightings)),
         (("output", outputs), ("read", reads), ("read weighting", read_weightings)),
     )
-    figure, axes = plt.subplots(
-        *(3, 2), figsize=(10, 6.4), height_ratios=(1, 1.4, 2), sharex=True, layout="constrained"
-    )
+    figure = _figure((10, 6.4))
+    axes = figure.subplots(3, 2, height_ratios=(1, 1.4, 2), sharex=True)
     # Added and read vectors have signs, and each its own range.
     reach = [float(np.abs(vectors).max()) or 1.0 for vectors in (adds, reads)]
     for column, panels in enumerate(columns):
@@ -209,12 +219,8 @@ def memory_by_context(
       panels: by name, each with `contexts` `[C]`, `rows` `[n]`, and mean weightings `reads` and `writes` `[C, n]`.
       bits: in a context.
     """
-    figure, axes = plt.subplots(
-        *(len(panels), 2),
-        figsize=(10, 0.8 + 4.2 * len(panels)),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = _figure((10, 0.8 + 4.2 * len(panels)))
+    axes = figure.subplots(len(panels), 2, squeeze=False)
     for line, (name, panel) in zip(axes, panels.items(), strict=True):
         contexts = [f"{context:0{bits}b}" for context in panel["contexts"]]
         for ax, of, what in (
@@ -247,7 +253,8 @@ def memory_by_priority(
       read_steps: `[items]`, steps after the delimiter at which that row is read, NaN for never.
       answer_steps: `[items]`, those at which it is to be answered.
     """
-    figure, (where, when) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure = _figure((10, 4))
+    where, when = figure.subplots(1, 2)
     where.plot(priorities, rows, "o", color=INK)
     where.set(title="where an item is written", ylabel="row")
     when.plot(
@@ -265,9 +272,23 @@ def memory_by_priority(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure and forgets it."""
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    """Writes a figure to a PNG file, atomically."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    files.write_atomically(path, content.getvalue())
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Returns a figure as `[height, width, 3]` bytes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+
+
+def _figure(inches: tuple[float, float]) -> Figure:
+    figure = Figure(inches, layout="constrained")
+    FigureCanvasAgg(figure)  # which the figure keeps
+    return figure
 
 
 def _row_ticks(rows: np.ndarray) -> tuple[list[int], list[str]]:

@@ -7,12 +7,11 @@ of a row is the greatest of their weights.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
 from flax import nnx, struct
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
@@ -21,6 +20,9 @@ from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.storage import restore
 from ntm_jax.tasks.ngram import NGram
 from ntm_jax.tasks.priority_sort import PrioritySort
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 USED = 0.05  # the weight from which a row counts as used
 
@@ -38,10 +40,10 @@ class Episodes:
     read_weightings: np.ndarray  # [T, B, R, N]
 
 
-Picture: TypeAlias = Callable[[str, tasks.Task, Episodes], Figure]
+Picture: TypeAlias = "Callable[[str, tasks.Task, Episodes], Figure]"
 
 
-def picture(folder: Path, title: str) -> Figure | None:
+def picture(folder: Path, title: str) -> "Figure | None":
     """The picture of a run's newest checkpoint, as its task is best looked at.
 
     Args:
@@ -84,7 +86,7 @@ def _run(
 
 
 def walk(episodes: Episodes) -> dict[str, np.ndarray]:
-    """What `plots.memory_walk` shows of the first episode: the rows that are used, and no others."""
+    """What `figures.memory_walk` shows of the first episode: the rows that are used, and no others."""
     writes, reads = (
         weightings[:, 0].max(axis=1)
         for weightings in (episodes.write_weightings, episodes.read_weightings)
@@ -189,11 +191,11 @@ def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarr
     }
 
 
-def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     return figures.memory_walk(title, **walk(episodes))
 
 
-def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     assert isinstance(task, NGram)
     one: Any = jax.tree.map(lambda values: values[:, :1], episodes)
     several = f"mean of {episodes.inputs.shape[1]} episodes"
@@ -204,7 +206,7 @@ def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
     return figures.memory_by_context(title, panels, task.context)
 
 
-def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> Figure:
+def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
     assert isinstance(task, PrioritySort)
     return figures.memory_by_priority(title, **by_priority(episodes, task.items, task.bits))
 

@@ -9,7 +9,7 @@ from flax import nnx, struct
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.models.addressing import COSINE_EPSILON, address
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
-from ntm_jax.models.heads import Controls, Heads
+from ntm_jax.models.heads import Controls, Heads, exportable
 from ntm_jax.models.initial_state import InitialState
 from ntm_jax.models.linear import Layer, Linear, set_compute
 from ntm_jax.models.memory import read, write
@@ -18,6 +18,7 @@ CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
 
 
+@exportable
 @struct.dataclass
 class NTMState:
     """All that one step hands to the next; `...` stands for batch axes."""
@@ -28,6 +29,7 @@ class NTMState:
     controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
 
 
+@exportable
 @struct.dataclass
 class Step:
     """What happened in one step: enough for the output, and to draw the heads."""

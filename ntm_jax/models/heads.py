@@ -4,16 +4,33 @@ The only place where those activations are applied. Every choice is a name in on
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from flax import struct
 
 from ntm_jax.errors import UserError, unknown_choice
 
+Exported = TypeVar("Exported")
 
+
+def exportable(cls: type[Exported]) -> type[Exported]:
+    """Registers a `struct.dataclass` of arrays for `jax.export`, under its own name."""
+    with suppress(ValueError):  # the name is taken where the module is loaded again
+        jax.export.register_pytree_node_serialization(
+            cls,
+            serialized_name=f"ntm_jax.{cls.__name__}",
+            serialize_auxdata=lambda _: b"",
+            deserialize_auxdata=lambda _: (),
+        )
+    return cls
+
+
+@exportable
 @struct.dataclass
 class Controls:
     """What the heads are told at one step, for one example or with leading batch axes."""

@@ -118,14 +118,10 @@ def scan_with_taps(
     """
     structure, parameters = nnx.split(module)
     length_and_batch = inputs.shape[:2]
-
-    def tap(layer: Linear) -> tuple[jax.Array, jax.Array]:
-        dtype = layer.kernel[...].dtype
-        sizes = layer.in_features, layer.out_features
-        enter, leave = (jnp.zeros((*length_and_batch, size), dtype) for size in sizes)
-        return enter, leave
-
-    taps = {path: tap(layer) for path, layer in layers(module).items()}
+    dtypes = {path: layer.kernel[...].dtype for path, layer in layers(module).items()}
+    sizes = {
+        path: (layer.in_features, layer.out_features) for path, layer in layers(module).items()
+    }
     computes = {path: layer.compute for path, layer in layers(module).items()}
 
     def run(parameters: Any, taps: Any, state: Any, inputs: Any) -> Any:
@@ -136,6 +132,11 @@ def scan_with_taps(
         return run(parameters, None, state, inputs)
 
     def forward(parameters: Any, state: Any, inputs: Any) -> Any:
+        # Made here: an array from outside would belong to another trace where `jit` stages this function.
+        taps = {
+            path: tuple(jnp.zeros((*length_and_batch, size), dtypes[path]) for size in both)
+            for path, both in sizes.items()
+        }
         return jax.vjp(run, parameters, taps, state, inputs)
 
     def backward(vjp: Any, d: Any) -> Any:

@@ -14,7 +14,7 @@ from ntm_jax.models import fused_step
 from ntm_jax.models.build import Model
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import LSTMCarry
-from ntm_jax.models.heads import Controls
+from ntm_jax.models.heads import Controls, exportable
 from ntm_jax.models.linear import frozen, scan_with_taps, tapped
 from ntm_jax.models.lstm import LSTM
 from ntm_jax.models.memory_ops import sum_last
@@ -25,6 +25,7 @@ State: TypeAlias = NTMState | LSTMCarry
 SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
+@exportable
 @struct.dataclass
 class Trace:
     """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
@@ -36,6 +37,7 @@ class Trace:
     memory: jax.Array | None  # [T, B, N, W] after each step's write, if asked for
 
 
+@exportable
 @struct.dataclass
 class MemoryUse:
     """What training can put a price on, `[T, B]`. A model without memory uses none."""
@@ -54,6 +56,10 @@ def unroll(
     memory: bool = False,
 ) -> tuple[jax.Array, Trace]:
     """Runs a model over a batch of sequences: one `lax.scan` of its step.
+
+    Reverse mode gives first derivatives under every transformation. Forward mode (`jax.jvp`, `jax.jacfwd`,
+    `jax.hessian`) raises a `TypeError` for an `NTMCell`, and a gradient of its gradient is wrong: for both,
+    use `flax.nnx.RNN` of the same cell.
 
     Args:
       model: from `build`, `load`, `go_weights.load` or `NTMCell(...)`.

@@ -5,24 +5,27 @@ lock              held by the process that trains in it
 checkpoints/      Orbax, by update: parameters, the rest of the training state, and the config again
 """
 
-import logging
+import glob
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
-import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from ntm_jax import quiet
 from ntm_jax.distributed import collectives
 from ntm_jax.errors import UserError
 from ntm_jax.storage import integrity
 
-# Orbax tells of every step it takes, and of errors that it raises, too.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+    from etils import epath
 
 
 class Checkpoints:
@@ -41,24 +44,29 @@ class Checkpoints:
     def __init__(self, workdir: Path, keep: int = 3, *, write: bool = True):
         self._folder = (workdir / "checkpoints").absolute()
         self._newest = integrity.latest_valid(self._folder, set_aside=write)
+        self._quiet = ExitStack()
         self._saving = 0  # the update whose checkpoint was begun last
+        self._arrays: dict[str, int] = {}  # in each of its items
         if write:
             self._check_training()
             self._folder.mkdir(exist_ok=True)
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                create=False,
-                read_only=not write,
-                cleanup_tmp_directories=write,
-                lightweight_initialize=True,  # which damage cannot disturb
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
-                multiprocessing_options=_alone(),
-            ),
-        )
+        ocp = _orbax()
+        with quiet.orbax():
+            self._manager = ocp.CheckpointManager(
+                _literal(self._folder),
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep,
+                    create=False,
+                    read_only=not write,
+                    cleanup_tmp_directories=write,
+                    lightweight_initialize=True,  # which damage cannot disturb
+                    async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+                    multiprocessing_options=_alone(),
+                ),
+            )
 
     def __enter__(self) -> Self:
+        self._quiet.enter_context(quiet.orbax())  # for the threads that write
         return self
 
     def __exit__(
@@ -74,6 +82,8 @@ class Checkpoints:
         except UserError:
             if error is None:  # or what came first is said
                 raise
+        finally:
+            self._quiet.close()
 
     def _check_training(self) -> None:
         """Raises `UserError` if the newest checkpoint is there to be evaluated only, as some that ship."""
@@ -127,12 +137,14 @@ class Checkpoints:
             collectives.process_count() > 1
         ):  # the others do not know that what they have too is written
             parameters, training = jax.device_get((parameters, training))
+        items = {"parameters": parameters, "training": training}
+        self._arrays = {name: len(jax.tree.leaves(item)) for name, item in items.items()}
+        ocp = _orbax()
         with self._explained():
             self._manager.save(
                 update,
                 args=ocp.args.Composite(
-                    parameters=ocp.args.StandardSave(parameters),
-                    training=ocp.args.StandardSave(training),
+                    **{name: ocp.args.StandardSave(item) for name, item in items.items()},
                     run=ocp.args.JsonSave(run),
                 ),
             )
@@ -143,6 +155,7 @@ class Checkpoints:
         Raises:
           UserError: Orbax cannot read it.
         """
+        ocp = _orbax()
         restored = self._restore(
             update,
             parameters=ocp.args.StandardRestore(_shapes(parameters)),
@@ -154,31 +167,39 @@ class Checkpoints:
 
     def restore_parameters(self, update: int, parameters: Any) -> Any:
         """The parameters alone; as `restore`."""
-        return self._restore(
-            update, parameters=ocp.args.StandardRestore(_shapes(parameters))
-        ).parameters
+        item = _orbax().args.StandardRestore(_shapes(parameters))
+        return self._restore(update, parameters=item).parameters
 
     def _restore(self, update: int, **items: Any) -> Any:
         try:
-            return self._manager.restore(update, args=ocp.args.Composite(**items))
+            with quiet.orbax():
+                return self._manager.restore(update, args=_orbax().args.Composite(**items))
         except Exception as error:  # Orbax raises whatever its parts raise, and bare ones
             raise UserError(
                 f"--workdir: {self._folder / str(update)} cannot be restored ({_reason(error)})"
             ) from None
 
     def _seal(self) -> None:
-        """Called by Orbax when all of a checkpoint is written and its folder has not yet its name."""
+        """Called by Orbax when all of a checkpoint is written and its folder has not yet its name.
+
+        Raises:
+          OSError: an array that was written cannot be read.
+        """
         (folder,) = self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        for name, arrays in self._arrays.items():
+            found = _readable_arrays(folder / name)
+            if found != arrays:
+                raise OSError(f"{name}: {found} of {arrays} arrays can be read back")
         integrity.write_checksums(folder)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """What keeps a checkpoint from being written, in one line."""
         try:
-            yield
+            with quiet.orbax():
+                yield
         except Exception as error:  # Orbax raises whatever its parts raise
-            # Which would tell of every part's error again when the process ends.
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            quiet.after_an_error()
             for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
             sound = f"update {self._newest}" if self._newest is not None else "none"
@@ -210,8 +231,51 @@ class FollowerCheckpoints:
         self._newest = update
 
 
-def _alone() -> ocp.options.MultiprocessingOptions:
+def _orbax() -> Any:
+    """Imports Orbax, which takes a second and gives the root logger a handler, when it is first needed."""
+    with quiet.orbax():
+        import orbax.checkpoint as ocp
+    return ocp
+
+
+def _literal(folder: Path) -> "epath.Path":
+    """Returns a path for Orbax in which no character has a meaning of its own."""
+    return _literal_kind()(folder)
+
+
+@cache
+def _literal_kind() -> Any:
+    from etils import epath
+
+    kind: Any = type(epath.Path(os.curdir))
+
+    class Literal(kind):  # type: ignore[misc]
+        """A path of etils, which takes brackets in folders for patterns, and `/gs`, `/s3` for clouds."""
+
+        _uri_scheme = None
+
+        def glob(self, pattern: str) -> Iterator[Any]:
+            for name in glob.glob(pattern, root_dir=os.fspath(self)):
+                yield self / name
+
+    return Literal
+
+
+def _readable_arrays(item: Path) -> int:
+    """Returns how many arrays TensorStore finds in an item of a checkpoint; reads all of their values."""
+    import tensorstore
+
+    base = {"driver": "file", "path": f"{item}/"}
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    names = store.list().result()
+    for reading in [store.read(name) for name in names]:
+        reading.result()
+    return sum(name.endswith(b".zarray") for name in names)
+
+
+def _alone() -> "ocp.options.MultiprocessingOptions":
     """Orbax is to wait for no other process: whoever opens checkpoints does so alone."""
+    ocp = _orbax()
     if collectives.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     this = jax.process_index()
@@ -225,4 +289,4 @@ def _reason(error: Exception) -> str:
 
 
 def _shapes(tree: Any) -> Any:
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+    return jax.tree.map(_orbax().utils.to_shape_dtype_struct, tree)

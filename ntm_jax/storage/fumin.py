@@ -7,12 +7,21 @@ A file is one flat JSON array of float64, every matrix row-major, in this order:
     weightings   [H, N]                         logits of the weightings before the first step
     memory       [N, W]                         the memory before the first step
 
-One head's 3W + 4 rows are erase (W), add (W), key (W), strength, gate, shift, sharpening.
+Files from before 10 April 2015 hold as many numbers in another order:
+
+    weightings   [H, N]
+    memory       [N, W]
+    output       [output + H*(3W + 4), C + 1]
+    reads        [C, H*W]                       columns of the controller
+    inputs       [C, input]                     columns of the controller
+    bias         [C]                            column of the controller
+
+In both, one head's 3W + 4 rows are erase (W), add (W), key (W), strength, gate, shift, sharpening.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +47,13 @@ CELL = {
     "cosine_epsilon": 0.0,
 }
 
+Layout: TypeAlias = Literal["auto", "current", "before_april_2015"]
+
+# How far a file has to differ from its own numbers shuffled, in standard deviations, to be of the old order, and to
+# leave the order open. The trained files that exist differ by at least 16, random numbers by less than 4.
+OLD, OPEN = 6.0, 4.5
+SHUFFLES = 64
+
 
 def load(
     path: str | Path,
@@ -48,10 +64,14 @@ def load(
     heads: int,
     memory_size: int,
     word_size: int,
+    layout: Layout = "auto",
 ) -> NTMCell:
-    """The model in a weight file, ready for `unroll`.
+    """Returns the model in a weight file, ready for `unroll`.
 
     Parameters are float64 where JAX has it enabled (`jax_enable_x64`), else float32.
+
+    `layout="auto"` finds the order by comparing the scales of blocks, rows and columns in both. Files that show
+    no order, such as untrained ones, are read in the current order.
 
     Args:
       path: the JSON file.
@@ -61,10 +81,14 @@ def load(
       heads: H; each reads and writes.
       memory_size: N (128).
       word_size: W (20).
+      layout: the order of the numbers, "current", "before_april_2015", or "auto" to find it.
 
     Raises:
-      UserError: no such file, not a flat array of finite numbers, or another size than these describe.
+      UserError: no such file, not a flat array of finite numbers, another size than these describe, no such
+        layout, or one that remains uncertain.
     """
+    if layout not in get_args(Layout):
+        raise UserError(f"layout: {layout!r} is given, one of {get_args(Layout)} is needed")
     sizes = {
         "input_size": input_size,
         "output_size": output_size,
@@ -76,17 +100,21 @@ def load(
     for name, size in sizes.items():
         if size < 1:
             raise UserError(f"{name}: {size} is given, at least 1 is needed")
-    matrices = shapes(**sizes)
     dtype = jnp.asarray(0.0).dtype  # float64 or float32
     flat = _numbers(Path(path), float(jnp.finfo(dtype).max))  # type: ignore[no-untyped-call]
-    expected = sum(rows * columns for rows, columns in matrices)
+    expected = sum(rows * columns for rows, columns in shapes(**sizes))
     if flat.size != expected:
         described = ", ".join(f"{name}={size}" for name, size in sizes.items())
         raise UserError(f"{path}: holds {flat.size} weights, but {described} needs {expected}")
-    ends = np.cumsum([rows * columns for rows, columns in matrices])[:-1]
-    parts = [
-        part.reshape(shape) for part, shape in zip(np.split(flat, ends), matrices, strict=True)
-    ]
+    if layout == "auto":
+        evidence = _evidence(flat, sizes)
+        if OPEN < evidence < OLD:
+            raise UserError(
+                f"{path}: the order of its weights is uncertain; pass ntm_jax.go_weights.load "
+                "layout='current', or layout='before_april_2015' for files from before 10 April 2015"
+            )
+        layout = "before_april_2015" if evidence >= OLD else "current"
+    parts = _matrices(flat, sizes, layout)
 
     cell = NTMCell(
         input_size,
@@ -120,6 +148,73 @@ def shapes(
         (heads, memory_size),
         (memory_size, word_size),
     ]
+
+
+def _matrices(flat: np.ndarray, sizes: dict[str, int], layout: Layout) -> list[np.ndarray]:
+    """Returns the four matrices of `shapes` from a file's numbers."""
+
+    def split(parts: list[tuple[int, int]]) -> list[np.ndarray]:
+        ends = np.cumsum([rows * columns for rows, columns in parts])[:-1]
+        return [
+            part.reshape(shape) for part, shape in zip(np.split(flat, ends), parts, strict=True)
+        ]
+
+    controller, output, weightings, memory = shapes(**sizes)
+    if layout == "current":
+        return split([controller, output, weightings, memory])
+    rows, inputs = sizes["controller_size"], sizes["input_size"]
+    columns = [(rows, controller[1] - inputs - 1), (rows, inputs), (rows, 1)]
+    logits, values, to_output, *of_controller = split([weightings, memory, output, *columns])
+    return [np.concatenate(of_controller, 1), to_output, logits, values]
+
+
+def _evidence(flat: np.ndarray, sizes: dict[str, int]) -> float:
+    """Returns by how much the old order describes a file better than the current one; negative if worse.
+
+    The unit is the standard deviation of the same for the file's numbers in random order.
+    """
+    flat = flat / (np.abs(flat).max() or 1.0)
+
+    def difference(numbers: np.ndarray) -> float:
+        current, old = (
+            _code_length(_matrices(numbers, sizes, layout), sizes)
+            for layout in ("current", "before_april_2015")
+        )
+        return current - old
+
+    shuffle = np.random.default_rng(0).permutation
+    by_chance = [difference(shuffle(flat)) for _ in range(SHUFFLES)]
+    return difference(flat) / float(np.sqrt(np.mean(np.square(by_chance))) or 1.0)
+
+
+def _code_length(matrices: list[np.ndarray], sizes: dict[str, int]) -> float:
+    """Returns the negative log-likelihood of matrices, up to a constant of their sizes, in nats.
+
+    It adds that of normal distributions with a variance for each block, and with one for each row and column of
+    what row and column means leave.
+    """
+    controller, output, weightings, memory = matrices
+    inputs, outputs = sizes["input_size"], sizes["output_size"]
+    reads = controller.shape[1] - inputs - 1
+    blocks = [
+        *(controller[:, :reads], controller[:, reads:-1], controller[:, -1:]),
+        *(output[:outputs, :-1], output[outputs:, :-1], output[:, -1:]),
+        *(weightings, memory),
+    ]
+    tiny = 1e-12  # for what is constant
+    result = sum(block.size / 2 * np.log(block.var() + tiny) for block in blocks)
+    for matrix in matrices:
+        rows, columns = matrix.shape
+        if rows == 1 or columns == 1:
+            continue
+        left = matrix - matrix.mean(0) - matrix.mean(1, keepdims=True) + matrix.mean()
+        square = left**2 + tiny
+        of_columns = np.ones((1, columns))
+        for _ in range(3):
+            of_rows = (square / of_columns).mean(1, keepdims=True)
+            of_columns = (square / of_rows).mean(0, keepdims=True)
+        result += columns / 2 * np.log(of_rows).sum() + rows / 2 * np.log(of_columns).sum()
+    return float(result)
 
 
 def count(path: str | Path) -> int:

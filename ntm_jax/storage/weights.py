@@ -142,7 +142,7 @@ def _load_go(path: Path) -> Weights:
         known = ", ".join(f"{n} ({c.task.name})" for n, (c, _) in sorted(lengths.items()))
         raise UserError(f"--weights: {path} holds {length} weights; known are {known}")
     config, sizes = lengths[length]
-    parameters = nnx.to_pure_dict(nnx.state(fumin.load(path, **sizes)))
+    parameters = nnx.to_pure_dict(nnx.state(fumin.load(path, layout="auto", **sizes)))
     return Weights(config, parameters, 0)
 
 

@@ -12,6 +12,7 @@ from ntm_jax import models, tasks
 from ntm_jax.errors import UserError
 from ntm_jax.training import optimizers
 from tests.helpers.configs import (
+    COPY,
     FOLDER,
     MODELS,
     TASKS,
@@ -19,7 +20,6 @@ from tests.helpers.configs import (
     tiny_overrides,
 )
 
-COPY = str(FOLDER / "copy.py")
 BAD_FILE = "def get_config(model='ntm-ff'):\n    "
 
 # ---- The smallest runs, which the tests of training, evaluation and the program share

@@ -1,7 +1,12 @@
 """Evaluation: hand-made numbers, the same episodes every time, and the files that it writes."""
 
+import builtins
+import errno
+import io
 import json
 import math
+import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +14,13 @@ import numpy as np
 import pytest
 
 import ntm_jax
-from ntm_jax import models, tasks
+from ntm_jax import main, models, tasks
 from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.evaluation.evaluate import Scores, case_key, score, summary
 from ntm_jax.training.metrics import Metrics, Row
 from ntm_jax.training.trainer import Trainer
 from tests.helpers.configs import quick_compile, tiny
-from tests.helpers.runs import save
+from tests.helpers.runs import files, save
 
 LN2 = math.log(2)
 CASE_KEYS = {
@@ -237,15 +242,17 @@ def test_a_figure_for_every_case_and_the_learning_curve(request, task):
         assert path.stat().st_size > 10_000
 
 
-def test_no_figure_stays_open(copy):
-    assert figures.plt.get_fignums() == []
+def test_no_figure_is_known_to_pyplot(copy):
+    from matplotlib import pyplot as plt
+
+    assert plt.get_fignums() == []
 
 
 def test_evaluating_again_gives_the_same_with_another_number_of_rows_noted(
     copy, tmp_path, monkeypatch
 ):
     _, config, result = copy
-    monkeypatch.setattr(figures, "save", lambda figure, path: figures.plt.close(figure))
+    monkeypatch.setattr(figures, "save", lambda figure, path: None)
     save(tmp_path, config)
     first = evaluate.evaluate(config, tmp_path)
     assert "memory_size" not in first
@@ -264,3 +271,71 @@ def test_the_table_names_every_case_and_the_gap(copy, ngram):
         lines = evaluate.table(result).splitlines()
         assert [line.split()[0] for line in lines] == ["case", *NAMES[task]]
         assert all(("above the optimum" in line) == (task == "ngram") for line in lines[1:])
+
+
+# ---- Folders that cannot be written
+
+
+def refuse_to_write(monkeypatch, below):
+    """As a read-only file system refuses: root may write where permissions forbid it."""
+
+    def refusing(function, opens):
+        def instead(path, *arguments, **options):
+            mode = options.get("mode") or next(iter(arguments), "r")
+            if (not opens or set(mode) & set("wax+")) and Path(path).is_relative_to(below):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return function(path, *arguments, **options)
+
+        return instead
+
+    for module, name in ((builtins, "open"), (io, "open"), (os, "mkdir"), (os, "makedirs")):
+        monkeypatch.setattr(module, name, refusing(getattr(module, name), name == "open"))
+
+
+@pytest.fixture
+def on_a_read_only_disk(tmp_path, monkeypatch):
+    """A run that was never evaluated, or was: what it holds stays."""
+    config = tiny()
+    save(tmp_path, config)
+    before = files(tmp_path)
+    with monkeypatch.context() as patch:
+        refuse_to_write(patch, tmp_path)
+        yield tmp_path, config
+    assert files(tmp_path) == before
+
+
+def test_a_read_only_folder_is_one_line(on_a_read_only_disk, capfd):
+    workdir, config = on_a_read_only_disk
+    result = evaluate.evaluate(config, workdir)
+    assert [case["name"] for case in result["cases"]] == NAMES["copy"]
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ntm_jax: ")]
+    assert lines == [
+        f"ntm_jax: {workdir} cannot be written ({os.strerror(errno.EROFS)}); "
+        "not written: figures, events.out.tfevents, evaluation.json"
+    ]
+
+
+def test_the_program_prints_the_table_of_a_read_only_folder(on_a_read_only_disk, capfd):
+    workdir, _ = on_a_read_only_disk
+    main.run(["--mode", "evaluate", "--workdir", str(workdir)])
+    out, err = capfd.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["case", *NAMES["copy"]]
+    assert "Traceback" not in err
+
+
+def test_what_there_was_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, capfd):
+    """The disk is full when the last file is written."""
+    config = tiny()
+    save(tmp_path, config)
+    evaluate.evaluate(config, tmp_path)
+    before = (tmp_path / "evaluation.json").read_bytes()
+
+    def full(path, content):
+        path.with_suffix(".partial").write_bytes(content[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(evaluate.files, "write_atomically", full)
+    capfd.readouterr()
+    evaluate.evaluate(config, tmp_path)
+    assert (tmp_path / "evaluation.json").read_bytes() == before
+    assert "not written: figures, evaluation.json" in capfd.readouterr().err

@@ -1,8 +1,12 @@
 """Figures show all of what they are given."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from PIL import Image
 
 from ntm_jax.evaluation import figures
 
@@ -16,10 +20,9 @@ def csv(tmp_path):
     return path
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+def size_of(path):
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def test_a_learning_curve_holds_all_of_its_points(csv):
@@ -114,3 +117,56 @@ def test_every_item_of_a_sorter_is_a_point():
     np.testing.assert_array_equal(read, [(0.5, 0), (-0.5, np.nan)])
     labels = [text.get_text() for text in when.get_legend().get_texts()]
     assert labels == ["its answer is due", "its row is read"]
+
+
+def test_a_saved_figure_has_the_pixels_of_a_drawn_one(csv, tmp_path):
+    figure = figures.learning_curve(csv)
+    figures.save(figure, tmp_path / "curve.png")
+    assert [path.name for path in tmp_path.glob("curve*")] == ["curve.png"]
+    assert size_of(tmp_path / "curve.png") == (round(6.4 * 130), round(3.6 * 130))
+    drawn = figures.pixels(figure)
+    assert drawn.shape == (360, 640, 3)
+    assert drawn.min() < 100 < drawn.max()
+
+
+# ---- Somebody's own plots
+
+USER = """
+import os, sys
+from pathlib import Path
+%s
+from ntm_jax.evaluation import figures, memory_figures
+figure = figures.learning_curve(Path(sys.argv[1]))
+figures.save(figure, Path(sys.argv[2]))
+import matplotlib
+print("matplotlib.pyplot" in sys.modules, matplotlib.rcParams._get_backend_or_none(), os.environ.get("MPLBACKEND"))
+%s
+"""
+
+
+def in_somebodys_process(csv, backend=None, before="", after=""):
+    command = [sys.executable, "-c", USER % (before, after), csv, csv.with_name("curve.png")]
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    environment |= {} if backend is None else {"MPLBACKEND": backend}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert size_of(csv.with_name("curve.png")) == (832, 468)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "backend", [None, "svg", "tkagg", "module://x", "module://matplotlib_inline.backend_inline"]
+)
+def test_the_users_backend_stays(csv, backend):
+    """A notebook's is inherited by what it starts, and may not be there for that."""
+    pyplot, found, inherited = in_somebodys_process(csv, backend)
+    assert (pyplot, inherited) == ("False", str(backend))
+    if backend is None or "inline" not in backend:
+        assert found == str(backend)
+
+
+def test_the_users_figures_stay(csv):
+    before = "from matplotlib import pyplot as plt\nplt.switch_backend('svg')\nmine = plt.figure()"
+    after = "print(plt.get_backend(), plt.get_fignums(), plt.gcf() is mine)"
+    found = in_somebodys_process(csv, before=before, after=after)
+    assert found[-3:] == ["svg", "[1]", "True"]

@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 from ntm_jax import models, tasks
 from ntm_jax.evaluation import evaluate, memory_figures
@@ -16,12 +15,6 @@ from tests.helpers.runs import save
 def quick(tmp_path_factory):
     with quick_compile(tmp_path_factory.getbasetemp()):
         yield
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def episodes(inputs, writes, reads, **others):

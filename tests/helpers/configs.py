@@ -11,6 +11,7 @@ from tests.helpers import ROOT, verse
 FOLDER = ROOT / "configs"
 
 
+COPY = str(FOLDER / "copy.py")
 TASKS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
 
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from matplotlib import pyplot as plt
 
 from ntm_jax import config as configs
 from ntm_jax.acrostic.request import Request, answer
@@ -148,7 +147,6 @@ def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
         assert [label.split(",")[0] for label in labels] == ["ntm-ff", "lstm"]
     assert "`lstm`" in publish_results.table(pretrained)
-    plt.close("all")
 
 
 def test_no_sweep_is_one_clear_line(tmp_path):

@@ -1,6 +1,8 @@
 """A run's folder: what is loaded from it, and whom it refuses without a trace."""
 
 import json
+import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,9 @@ import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.distributed import collectives
+from ntm_jax.errors import UserError
 from ntm_jax.evaluation import evaluate
-from ntm_jax.storage import restore, run_folder
+from ntm_jax.storage import checkpoints, restore, run_folder
 from ntm_jax.storage.checkpoints import Checkpoints
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
@@ -238,3 +241,40 @@ def test_what_may_change_is_taken_over(tmp_path):
     assert dict(configs.flatten(configs.read(tmp_path / "config.json"))) == dict(
         configs.flatten(changed)
     )
+
+
+# ---- Folders with characters that mean something elsewhere
+
+
+@pytest.mark.parametrize("name", ["lr[0.1]", "*", "a?b", "{x,y}", "50%20#|:&~$HOME", "ü 雪", "-x"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    save(tmp_path / name / "run", tiny())
+    assert isinstance(ntm_jax.load(tmp_path / name / "run"), ntm_jax.NTMCell)
+    # What was set up for one name does not stop at another.
+    (tmp_path / name).rename(tmp_path / "renamed")
+    assert isinstance(ntm_jax.load(tmp_path / "renamed" / "run"), ntm_jax.NTMCell)
+
+
+@pytest.mark.parametrize("cloud", ["gs", "s3"])
+def test_a_folder_at_the_root_is_not_a_cloud(cloud):
+    path = checkpoints._literal(Path(f"/{cloud}/runs"))
+    assert os.fspath(path / "copy") == f"/{cloud}/runs/copy"
+    assert not path.exists()
+
+
+def test_what_cannot_be_read_back_is_not_a_checkpoint(tmp_path, monkeypatch):
+    """As it was where Orbax did not find what it had written itself."""
+    save(tmp_path, tiny(), update=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "_literal", lambda folder: _blind(folder))
+        with pytest.raises(UserError, match=r"update 3 cannot be written .*read back.*sound.*2"):
+            save(tmp_path, tiny(), update=3)
+    assert restore.load_as(tmp_path, tiny())[1] == 2
+
+
+def _blind(folder):
+    class Blind(checkpoints._literal_kind()):
+        def glob(self, pattern):
+            return iter(())
+
+    return Blind(folder)

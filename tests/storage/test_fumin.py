@@ -193,3 +193,93 @@ def test_a_size_that_does_not_fit_the_file_says_what_would(tmp_path):
     path = saved(tmp_path, fumin_oracle.weights(SIZES))
     with pytest.raises(UserError, match=f"holds {SIZES.count()} weights, but .*heads=3.* needs"):
         fumin.load(path, **SIZES.keywords() | {"heads": 3})
+
+
+# ---- Files from before 10 April 2015
+
+
+def in_the_old_order(flat, sizes):
+    controller, output, weightings, memory = fumin._matrices(
+        np.asarray(flat), sizes.keywords(), "current"
+    )
+    reads = sizes.heads * sizes.word_size
+    columns = (controller[:, :reads], controller[:, reads:-1], controller[:, -1])
+    return np.concatenate([np.ravel(part) for part in (weightings, memory, output, *columns)])
+
+
+def trained(sizes, seed=0):
+    """Weights as training leaves them: a scale for each block, row and column."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for shape, scale in zip(sizes.shapes(), (1.0, 1.5, 0.5, 0.7), strict=True):
+        rows, columns = (np.exp(random.normal(0, 0.3, size)) for size in shape)
+        parts.append(scale * rows[:, None] * columns * random.normal(size=shape))
+    parts[0][:, sizes.heads * sizes.word_size : -1] *= 2  # inputs
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+GO_SIZES = [
+    RECORDED,
+    Sizes(1, 1, 100, 1, 128, 20),
+    Sizes(9, 7, 100, 2, 128, 20),
+    Sizes(10, 7, 100, 2, 128, 20),
+]
+
+
+def assert_same_parameters(one, other):
+    for a, b in zip(*(jax.tree.leaves(nnx.state(cell)) for cell in (one, other)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("sizes", GO_SIZES)
+def test_either_order_is_found(tmp_path, sizes):
+    flat = trained(sizes)
+    expected = fumin.load(saved(tmp_path, flat), **sizes.keywords(), layout="current")
+    assert_same_parameters(load(saved(tmp_path, flat), sizes), expected)
+    assert_same_parameters(load(saved(tmp_path, in_the_old_order(flat, sizes)), sizes), expected)
+
+
+def test_the_order_can_be_given(tmp_path):
+    flat = fumin_oracle.weights(SIZES)
+    expected = load(saved(tmp_path, flat))
+    path = saved(tmp_path, in_the_old_order(flat, SIZES))
+    old = fumin.load(path, **SIZES.keywords(), layout="before_april_2015")
+    assert_same_parameters(old, expected)
+    with pytest.raises(UserError, match="layout: '2015' is given"):
+        fumin.load(path, **SIZES.keywords(), layout="2015")
+
+
+def test_the_trained_file_copies_in_either_order(oracle_folder, tmp_path):
+    recorded = json.loads((oracle_folder / "copy_episode_length20.json").read_text())
+    flat = json.loads((oracle_folder / "copy_weights_seed2_19000.json").read_text())
+    for content in (flat, in_the_old_order(flat, RECORDED)):
+        cell = nnx.split(load(saved(tmp_path, content), RECORDED))
+        x, y = (np.array(recorded[name], float) for name in "xy")
+        nats, *_ = episode(*cell, x, y, np.ones(len(x)))
+        np.testing.assert_allclose(nats, recorded["loss_nats"], rtol=0.01)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, *GO_SIZES])
+@pytest.mark.parametrize(
+    "kind", ["uniform", "normal", "heavy", "positions", "constant", "zero", "huge"]
+)
+def test_weights_without_an_order_are_read_in_the_current_one(tmp_path, sizes, kind):
+    random, count = np.random.default_rng(1), sizes.count()
+    flat = {
+        "uniform": random.random(count) - 0.5,  # as training begins
+        "normal": random.normal(size=count),
+        "heavy": random.standard_t(2, size=count),
+        "positions": np.arange(count, dtype=float),
+        "constant": np.full(count, 0.5),
+        "zero": np.zeros(count),
+        "huge": 1e37 * random.normal(size=count),
+    }[kind]
+    expected = fumin.load(saved(tmp_path, flat), **sizes.keywords(), layout="current")
+    assert_same_parameters(load(saved(tmp_path, flat), sizes), expected)
+
+
+def test_an_uncertain_order_is_refused_with_the_argument_that_tells(tmp_path, monkeypatch):
+    path = saved(tmp_path, fumin_oracle.weights(SIZES))
+    monkeypatch.setattr(fumin, "_evidence", lambda flat, sizes: 5.0)
+    with pytest.raises(UserError, match=r"uncertain.*layout='before_april_2015'"):
+        load(path)
