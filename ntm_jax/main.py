@@ -112,7 +112,7 @@ def run(arguments: Sequence[str]) -> None:
 def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     # After the flags: these take seconds to import, and --help should not.
     from ntm_jax import config as configs
-    from ntm_jax.evaluation import evaluate
+    from ntm_jax.evaluation import report
 
     if options.config is None:
         config = configs.load_run(options.workdir, overrides)
@@ -121,8 +121,8 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
     workdir = options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
     if options.mode == "train" and not _train(config, workdir, _meeting(options)):
         return
-    result = evaluate.evaluate(config, workdir)
-    print(evaluate.table(result))
+    result = report.evaluate_run(config, workdir)
+    print(report.table(config, result))
     print(f"{workdir}: evaluation.json, figures/")
 
 
@@ -165,12 +165,13 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
 
 
 def _evaluate_weights(path: Path) -> None:
-    from ntm_jax.evaluation import evaluate
+    from ntm_jax.evaluation import evaluate, report
     from ntm_jax.storage import weights
 
     found = weights.load(path)
     model = found.model(found.config.evaluate.memory_size or None)
-    print(evaluate.table(evaluate.evaluate_model(found.config, model, found.update)))
+    result = evaluate.evaluate_model(found.config, model, found.update)
+    print(report.table(found.config, result))
 
 
 def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
@@ -190,7 +191,9 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
             "--workdir: runs/ holds no run; train one first, or name a folder or --weights"
         )
     if options.mode == "serve":
-        viewer.serve(shown, options.host, options.port)
+        from ntm_jax.acrostic.page import AcrosticPage
+
+        viewer.serve(shown, options.host, options.port, [AcrosticPage()])
         return
     path = Path("report.html") if first is None else first / "report.html"
     if first is not None and not first.is_dir():

@@ -19,7 +19,7 @@ from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED, MARKS
 from ntm_jax.acrostic.download import RawPoem
 from ntm_jax.acrostic.task import as_episode
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import evaluate, report
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.base import Batch
 from ntm_jax.training import curriculum, loop
@@ -658,7 +658,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
     config = tiny("acrostic", "ntm-lstm", evaluate__episodes=1000, evaluate__part=part)
     config.train.updates = 1
     loop.train(config, tmp_path)
-    result = evaluate.evaluate(config, tmp_path)
+    result = report.evaluate_run(config, tmp_path)
     # The tests' poems have none of the usual forms.
     assert [case["name"] for case in result["cases"]] == ["any", "first", "last", "three"]
     found = corpus.load(verse.corpus_path())
@@ -670,7 +670,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         whole = case["bits_per_sequence"] * case["episodes"]
         assert case["bits_per_character"] == pytest.approx(whole / characters, rel=1e-4)
     assert (tmp_path / "figures" / "any.png").exists()
-    assert "bits/character" in evaluate.table(result)
+    assert "bits/character" in report.table(config, result)
 
 
 # ---- Bad input

@@ -48,8 +48,8 @@ UNEVEN = {
 }
 # What programs do before they begin.
 NO_EVALUATION = """
-from ntm_jax.evaluation import evaluate
-evaluate.evaluate = lambda config, workdir: {"cases": []}
+from ntm_jax.evaluation import report
+report.evaluate_run = lambda config, workdir: {"cases": []}
 """
 ONE_CASE = """
 from ntm_jax.tasks import base, copy
