@@ -30,7 +30,6 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         config.optimizer.update({"learning_rate": 1e-4, "schedule": "constant", "clip": "value"})
         config.model.memory_size = 64
     else:
-        config.task.zero_vector_percent = (
-            5  # one in 256 is too seldom to learn that they are not the end
-        )
+        # One in 256 is too seldom to learn that they are not the end.
+        config.task.zero_vector_percent = 5
     return config

@@ -27,9 +27,8 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.update({"checkpoint_every": 20_000, "solved_below": 0.1})
     if model == "lstm":
         return base.baseline(config, units=512, updates=5000)
-    config.task.zero_vector_percent = (
-        5  # without, a vector of zeros passes for the end of the input
-    )
+    # Without, a vector of zeros passes for the end of the input.
+    config.task.zero_vector_percent = 5
     config.train.blur_penalty = 0.001
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0, "memory_size": 32})
     config.evaluate.memory_size = 64  # for 20 vectors, and rows for the write head to rest on

@@ -1,6 +1,6 @@
 """Neural Turing Machines (Graves, Wayne, Danihelka 2014) in JAX."""
 
-from ntm_jax import compiler, tasks
+from ntm_jax import tasks
 from ntm_jax.errors import UserError
 from ntm_jax.models import Trace, unroll
 from ntm_jax.models.cell import NTMCell, NTMState
@@ -14,7 +14,6 @@ __all__ = [
     "NTMState",
     "Trace",
     "UserError",
-    "compiler",
     "go_weights",
     "load",
     "tasks",

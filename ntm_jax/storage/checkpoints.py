@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 from ml_collections import ConfigDict
 
-from ntm_jax import quiet
 from ntm_jax.distributed import collectives
 from ntm_jax.errors import UserError
-from ntm_jax.storage import integrity
+from ntm_jax.storage import integrity, orbax_messages
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
@@ -51,7 +50,7 @@ class Checkpoints:
             self._check_training()
             self._folder.mkdir(exist_ok=True)
         ocp = _orbax()
-        with quiet.orbax():
+        with orbax_messages.silenced():
             self._manager = ocp.CheckpointManager(
                 _literal(self._folder),
                 options=ocp.CheckpointManagerOptions(
@@ -66,7 +65,7 @@ class Checkpoints:
             )
 
     def __enter__(self) -> Self:
-        self._quiet.enter_context(quiet.orbax())  # for the threads that write
+        self._quiet.enter_context(orbax_messages.silenced())  # for the threads that write
         return self
 
     def __exit__(
@@ -172,7 +171,7 @@ class Checkpoints:
 
     def _restore(self, update: int, **items: Any) -> Any:
         try:
-            with quiet.orbax():
+            with orbax_messages.silenced():
                 return self._manager.restore(update, args=_orbax().args.Composite(**items))
         except Exception as error:  # Orbax raises whatever its parts raise, and bare ones
             raise UserError(
@@ -196,10 +195,9 @@ class Checkpoints:
     def _explained(self) -> Iterator[None]:
         """What keeps a checkpoint from being written, in one line."""
         try:
-            with quiet.orbax():
+            with orbax_messages.silenced():
                 yield
         except Exception as error:  # Orbax raises whatever its parts raise
-            quiet.after_an_error()
             for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
             sound = f"update {self._newest}" if self._newest is not None else "none"
@@ -233,7 +231,7 @@ class FollowerCheckpoints:
 
 def _orbax() -> Any:
     """Imports Orbax, which takes a second and gives the root logger a handler, when it is first needed."""
-    with quiet.orbax():
+    with orbax_messages.silenced():
         import orbax.checkpoint as ocp
     return ocp
 

@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs, its files are there."""
+"""The README and the documentation tell the truth: their code runs, their files and headings are there."""
 
 import re
 from dataclasses import dataclass
@@ -17,9 +17,16 @@ from tests.helpers.configs import MODELS, TASKS, quick_compile, tiny
 from tests.helpers.runs import save
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINKS = sorted(
-    {link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")}
-)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
+LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+LINKS = [
+    pytest.param(path, link, id=f"{path.stem}-{link}")
+    for path, text in TEXTS.items()
+    for link in sorted({a or b for a, b in LINK.findall(text)})
+    if not link.startswith("http")
+]
+MOST_LINES = 150
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,25 +35,35 @@ def quick(tmp_path_factory):
         yield
 
 
+def page(name):
+    return TEXTS[ROOT / "docs" / f"{name}.md"]
+
+
 def section(title):
-    """The text under a heading."""
+    """The text under a heading of the README."""
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def python_blocks(title):
-    return re.findall(r"```python\n(.*?)```", section(title), re.DOTALL)
+def python_blocks(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_cell_in_a_model_of_ones_own():
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+def test_the_layer_in_a_model_of_ones_own():
+    (block,) = python_blocks(section("The layer in your model"))
+    assert block in python_blocks(page("layer"))
     found = {}
-    exec(python_blocks("The cell in your own model")[0], found)
+    exec(block, found)
     assert found["logits"].shape == (8, 20, 5)
     assert bool(jnp.isfinite(found["logits"]).all())
 
 
 def test_without_modules(tmp_path):
     save(tmp_path, tiny())
-    block = python_blocks("The cell in your own model")[1]
+    block = python_blocks(page("layer"))[1]
     assert '"runs/copy-ntm-ff"' in block
     found = {}
     exec(block.replace('"runs/copy-ntm-ff"', repr(str(tmp_path))), found)
@@ -57,7 +74,7 @@ def test_without_modules(tmp_path):
 
 
 def test_a_task_of_your_own():
-    (block,) = python_blocks("A task of your own")
+    (block,) = python_blocks(page("adding_a_task"))
     found = {"dataclass": dataclass, "Copy": Copy, "ClassVar": ClassVar, "Batch": Batch, "jnp": jnp}
     exec(block, found)
     reverse, copy = found["Reverse"](1, 5), Copy(1, 5)
@@ -76,12 +93,23 @@ def test_a_task_of_your_own():
     assert lengths == {1, 2, 3, 4, 5}
 
 
-@pytest.mark.parametrize("link", LINKS)
-def test_a_link_leads_somewhere(link):
-    assert (ROOT / link.replace("\\_", "_")).exists()
+def anchors(text):
+    """The links to a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(configs/\w+\.py)`", README))))
+@pytest.mark.parametrize(("path", "link"), LINKS)
+def test_a_link_leads_somewhere(path, link):
+    file, _, heading = link.replace("\\_", "_").partition("#")
+    target = (path.parent / file).resolve() if file else path
+    assert target.exists()
+    assert not heading or heading in anchors(target.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "name", sorted({name for t in TEXTS.values() for name in re.findall(r"`(configs/\w+\.py)`", t)})
+)
 def test_a_config_that_is_named_is_there(name):
     assert (ROOT / name).is_file() or name == "configs/reverse.py"  # the reader's own
 
@@ -106,11 +134,34 @@ def test_every_task_and_model_is_named():
     assert all(f"`{model}`" in table for model in MODELS)
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in README.splitlines() if re.match(r"--config\.|--mode evaluate ", line)]
+OVERRIDES = sorted(
+    {
+        override
+        for text in TEXTS.values()
+        for override in re.findall(r"--config\.([\w.]+=(?:\"[^\"]*\"|[\w.+-]+))", text)
+        if not override.endswith(("=K", "=P", "=VALUE"))
+    }
 )
-def test_every_field_that_is_shown_can_be_set(line):
-    line = line.split("   ")[0].strip()
-    overrides = [word.strip().replace('"', "") for word in line.split("--config.")[1:]]
-    config = "repeat_copy" if "task.count" in line else "copy"
-    assert configs.load(str(ROOT / "configs" / f"{config}.py"), overrides)
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_a_field_that_is_shown_can_be_set(override):
+    known = ("copy:ntm-ff", "repeat_copy:ntm-ff", "acrostic:ntm-lstm")
+    config = known[1] if "task.count" in override or "task.bits" in override else known[0]
+    if override.startswith("mesh.data"):
+        overrides = [override, "train.batch_size=64"]
+    elif override.startswith("task.") and config == known[0]:
+        config, overrides = known[2], [override]
+    else:
+        overrides = [override]
+    name, model = config.split(":")
+    assert configs.load(f"{ROOT / 'configs' / name}.py:{model}", overrides)
+
+
+def test_the_readmes_results_are_those_of_the_results_page():
+    lines = README.split("<!-- six rows -->\n")[1].split("\n\n")[0].splitlines()
+    assert len(lines) == 2 + 6
+    full = [[cell.strip() for cell in line.split("|")] for line in page("results").splitlines()]
+    for line in lines[2:]:
+        cells = [cell.strip() for cell in line.split("|")][1:6]
+        assert cells in [row[1:6] for row in full]

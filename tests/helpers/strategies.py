@@ -155,7 +155,7 @@ def other_fields(draw):
         "optimizer.clip": draw(unknown_choice(sorted(optimizers.CLIPPINGS))),
         "optimizer.clip_limit": draw(magnitudes(-11.9, 11.9)),
         "optimizer.state_gradient_limit": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
-        "curriculum.name": draw(unknown_choice(configs.CURRICULA)),
+        "curriculum.name": draw(unknown_choice(configs.FIELDS["curriculum.name"].choices)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
         "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),
