@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ntm_jax import signals
 from ntm_jax.cli import Parser, config_overrides, run_program
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -220,7 +220,9 @@ def _evaluate_weights(path: Path, overrides: Sequence[str]) -> None:
 
 def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     from ntm_jax.storage import run_folder
-    from ntm_jax.web import report, sources, viewer
+
+    with needs("web"):
+        from ntm_jax.web import report, sources, viewer
 
     first = options.weights or options.workdir
     if options.config is not None:

@@ -239,7 +239,7 @@ CHOICES = {
     "model.compute": linear.COMPUTE,
     "optimizer.schedule": optimizers.SCHEDULES,
     "optimizer.clip": optimizers.CLIPPINGS,
-    "task.count": repeat_copy.CHANNELS,
+    "task.count": repeat_copy.COUNTS,
     "task.part": corpus.PARTS,
 }
 
