@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right."""
+"""Exceptions that programs report in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,17 @@ class UserError(ValueError):
 
     def __init__(self, message: str):
         super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
+
+
+class ProgramEnd(BaseException):
+    """Ends a program with a line and an exit status.
+
+    It is no `Exception`, as `KeyboardInterrupt` is none: nobody is to catch it as a failure.
+    """
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
 
 
 def unknown_choice(field: str, given: object, allowed: object) -> UserError:

@@ -196,9 +196,8 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
         cluster.join(meeting)
     try:
         loop.train(config, workdir)
-    except signals.Stopped as stopped:
-        if not isinstance(stopped, cluster.PeerLost):
-            cluster.leave()
+    except signals.Stopped:
+        cluster.leave()
         raise
     cluster.leave()
     return collectives.is_first()

@@ -15,6 +15,10 @@ from ntm_jax.config.task_fields import TASK
 
 # Old name -> current name. Configs of older runs and weight files are read with both, overrides too.
 ALIASES = {
+    "model.key": "model.key_activation",
+    "model.strength": "model.strength_activation",
+    "model.shift": "model.shift_activation",
+    "model.add": "model.add_activation",
     "model.stay_bias": "model.no_shift_bias",
     "optimizer.clip_at": "optimizer.clip_limit",
     "optimizer.clip_state_at": "optimizer.state_gradient_limit",

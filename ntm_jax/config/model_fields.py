@@ -29,19 +29,19 @@ MODEL = {
     "model.read_heads": Field(1, "Read heads.", 1, 64, models=_NTM),
     "model.write_heads": Field(1, "Write heads.", 1, 64, models=_NTM),
     "model.shift_range": Field(1, "Most rows that a softmax shift moves.", 0, 64, models=_NTM),
-    "model.key": Field(
+    "model.key_activation": Field(
         "tanh", "Activation of keys (eq. 5).", choices=("identity", "tanh"), models=_NTM
     ),
-    "model.strength": Field(
+    "model.strength_activation": Field(
         "softplus", "Activation of strengths (eq. 5).", choices=("softplus", "exp"), models=_NTM
     ),
-    "model.shift": Field(
+    "model.shift_activation": Field(
         "softmax",
         "Activation of shifts (eq. 8).",
         choices=("softmax", "interpolated"),
         models=_NTM,
     ),
-    "model.add": Field(
+    "model.add_activation": Field(
         "tanh",
         "Activation of add vectors (eq. 4).",
         choices=("identity", "tanh", "sigmoid"),

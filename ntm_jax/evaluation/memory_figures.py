@@ -45,10 +45,10 @@ def picture(folder: Path, title: str) -> "Figure | None":
       title: what the task is called.
 
     Returns:
-      The figure; None where there is no checkpoint, no memory, or no such picture of the task.
+      The figure; None where there is no model, no memory, or no such picture of the task.
     """
     config = configs.read(folder / "config.json")
-    if config.model.kind != "ntm" or not (folder / "checkpoints").is_dir():
+    if config.model.kind != "ntm" or not restore.has_model(folder):
         return None
     task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     wanted = task.memory_picture()

@@ -126,18 +126,16 @@ class RunFolder(Source):
         super().__init__(path)
 
     def version(self) -> str:
-        """The newest update, and when it was written."""
-        folder = self.path / "checkpoints"
+        """The newest update, or `weights`, and when that was written."""
+        newest = restore.find_model(self.path)
         try:
-            updates = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-            newest = folder / str(max(updates))
-            return f"{newest.name}-{newest.stat().st_mtime_ns}"
-        except (OSError, ValueError):
+            return f"{newest.stem}-{newest.stat().st_mtime_ns}"
+        except OSError:  # removed meanwhile
             raise UserError(f"{self.path} holds no checkpoint; train first") from None
 
     def _read(self) -> None:
         self.config = configs.read(self.path / "config.json")
-        self.update = int(self.version().partition("-")[0])
+        self.update = restore.model_update(restore.find_model(self.path))
 
     def _load(self, rows: int | None) -> models.Model:
         model, self.update = restore.load_as(self.path, self.config, rows)
@@ -191,7 +189,6 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Every run with a checkpoint in `folder` and in its `pretrained`, by name."""
-    found = [*folder.glob("*/checkpoints"), *folder.glob("pretrained/*/checkpoints")]
-    runs = (path.parent for path in found if any(p.name.isdecimal() for p in path.iterdir()))
-    return sorted(path for path in runs if (path / "config.json").is_file())
+    """Every run with a checkpoint or weights in `folder` and in its `pretrained`, by name."""
+    found = [*folder.glob("*/config.json"), *folder.glob("pretrained/*/config.json")]
+    return sorted(path.parent for path in found if restore.has_model(path.parent))

@@ -475,10 +475,12 @@ def test_dropout_is_of_training_alone():
     trainer = Trainer(config)
     model = trainer.model(trainer.initial_state())
     inputs = sample(trainer.task.source.shapes[0], 3).inputs
-    plain, _ = models.logits(model, inputs)
-    np.testing.assert_array_equal(plain, models.logits(model, inputs)[0])
+    plain, _ = models.training_outputs(model, inputs)
+    np.testing.assert_array_equal(plain, models.training_outputs(model, inputs)[0])
     np.testing.assert_allclose(plain, models.unroll(model, inputs)[0], rtol=1e-5, atol=1e-6)
-    one, two = (models.logits(model, inputs, dropout=jax.random.key(i))[0] for i in (0, 1))
+    one, two = (
+        models.training_outputs(model, inputs, dropout=jax.random.key(i))[0] for i in (0, 1)
+    )
     assert not np.allclose(plain, one)
     assert not np.allclose(one, two)
 

@@ -84,6 +84,22 @@ def test_the_first_parameters_follow_from_the_seed_alone():
     assert not same(built(seed=0), built(seed=1))
 
 
+LIGHT = """
+import sys, types
+package = types.ModuleType("ntm_jax")
+package.__path__ = [sys.argv[1]]
+sys.modules["ntm_jax"] = package
+import ntm_jax.config
+print([name for name in ("jax", "flax", "orbax", "optax", "numpy", "ntm_jax.models") if name in sys.modules])
+"""
+
+
+def test_configs_need_no_jax():
+    """Beside what `import ntm_jax` loads."""
+    command = [sys.executable, "-c", LIGHT, str(ROOT / "ntm_jax")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
 # ---- Overrides
 
 
@@ -228,10 +244,10 @@ CHOICES = {
     "model.kind": KINDS,
     "model.controller": cell.CONTROLLERS,
     "model.activation": controllers.ACTIVATIONS,
-    "model.key": heads.KEYS,
-    "model.strength": heads.STRENGTHS,
-    "model.shift": heads.SHIFTS,
-    "model.add": heads.ADDS,
+    "model.key_activation": heads.KEYS,
+    "model.strength_activation": heads.STRENGTHS,
+    "model.shift_activation": heads.SHIFTS,
+    "model.add_activation": heads.ADDS,
     "model.reads_from": cell.READS_FROM,
     "model.initial_memory": initial_state.MEMORIES,
     "model.initial_weighting": initial_state.WEIGHTINGS,

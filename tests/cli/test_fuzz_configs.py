@@ -112,8 +112,9 @@ ODD_TEXT = st.text(max_size=20) | st.sampled_from(
 )
 WORDS = (
     *("optimizer.name", "optimizer.schedule", "optimizer.clip", "curriculum.name"),
-    *("train.on_nonfinite", "model.activation", "model.key", "model.strength", "model.shift"),
-    *("model.add", "model.reads_from", "model.kind", "model.controller", "task.name"),
+    *("train.on_nonfinite", "model.activation", "model.key_activation"),
+    *("model.strength_activation", "model.shift_activation"),
+    *("model.add_activation", "model.reads_from", "model.kind", "model.controller", "task.name"),
     *("model.initial_memory", "model.initial_weighting", "model.initial_reads"),
 )
 TOGETHER = (  # each allowed alone

@@ -90,7 +90,7 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "field"),
     [
-        (["model.add=cube"], "model.add"),
+        (["model.add_activation=cube"], "model.add_activation"),
         (["train.updates=0"], "train.updates"),
         (["no.such=1"], "no.such"),
         (["model.shared_weighting=true", "model.read_heads=2"], "model.shared_weighting"),

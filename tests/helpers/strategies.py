@@ -127,10 +127,10 @@ def ntm_fields(draw, model):
         "write_heads": reads if shared else draw(st.integers(1, 2)),
         "shared_weighting": shared,
         "shift_range": draw(st.integers(0, (memory_size - 1) // 2)),
-        "key": name(heads.KEYS),
-        "strength": name(heads.STRENGTHS),
-        "shift": name(heads.SHIFTS),
-        "add": name(heads.ADDS),
+        "key_activation": name(heads.KEYS),
+        "strength_activation": name(heads.STRENGTHS),
+        "shift_activation": name(heads.SHIFTS),
+        "add_activation": name(heads.ADDS),
         "reads_from": name(cell.READS_FROM),
         "output_reads": draw(st.booleans()),
         "initial_memory": memory,
@@ -143,19 +143,19 @@ def ntm_fields(draw, model):
 @st.composite
 def other_fields(draw):
     """All that is neither the task nor the model."""
-    whole, unknown_choice = st.integers, st.sampled_from
-    optimizer = draw(unknown_choice(sorted(OPTIMIZERS)))
+    whole, choose = st.integers, st.sampled_from
+    optimizer = draw(choose(sorted(OPTIMIZERS)))
     return {
         "seed": draw(whole(0, 2**31 - 1)),
         "optimizer.name": optimizer,
-        "optimizer.arguments": draw(unknown_choice(["", OPTIMIZERS[optimizer]])),
+        "optimizer.arguments": draw(choose(["", OPTIMIZERS[optimizer]])),
         "optimizer.learning_rate": draw(magnitudes(-12, 0)),
-        "optimizer.schedule": draw(unknown_choice(optimizers.SCHEDULES)),
+        "optimizer.schedule": draw(choose(optimizers.SCHEDULES)),
         "optimizer.warmup": draw(whole(0, 3) | whole(0, MOST)),
-        "optimizer.clip": draw(unknown_choice(sorted(optimizers.CLIPPINGS))),
+        "optimizer.clip": draw(choose(sorted(optimizers.CLIPPINGS))),
         "optimizer.clip_limit": draw(magnitudes(-11.9, 11.9)),
         "optimizer.state_gradient_limit": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
-        "curriculum.name": draw(unknown_choice(configs.FIELDS["curriculum.name"].choices)),
+        "curriculum.name": draw(choose(configs.FIELDS["curriculum.name"].choices)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
         "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),

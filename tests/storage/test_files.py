@@ -72,7 +72,7 @@ def test_what_a_run_left_that_ended_before_it_had_a_config_is_no_hindrance(tmp_p
         (tmp_path / name).write_text("{")
     with run_folder.open_run_folder(tmp_path, tiny()):
         run_folder.same_run(tmp_path, tiny())
-    assert sorted(files(tmp_path)) == ["checkpoints", "config.json", "lock"]
+    assert sorted(files(tmp_path)) == ["config.json", "lock"]
 
 
 def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ layouts/<n>/ is a run of layout n, made by the version that had it, with
     --config.model.word_size=3 --config.optimizer.name=sgd --config.train.batch_size=2 --config.train.updates=4
     --config.train.log_every=2 --config.train.checkpoint_every=4 --config.evaluate.memory_size=0
 
-of which config.json, metrics.csv and checkpoints/ are kept, without commit_success.txt, which names the machine.
+in the folder /tmp/run, of which config.json, metrics.csv and checkpoints/ are kept; of layouts 1 and 2 without
+commit_success.txt, which names the folder.
 """
 
 import json
