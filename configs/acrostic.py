@@ -8,8 +8,10 @@ from configs import base
 def get_config(model: str = "ntm-ff") -> ConfigDict:
     """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
-    config.task.update({"name": "acrostic", "part": "train", "form": "", "more": 60})
-    config.task.update({"joined": 0, "unusual": 1, "moved": 0, "varied": 0})
+    config.task.update({"name": "acrostic", "part": "train", "form": ""})
+    config.task.update({"extra_keywords_percent": 60, "concatenated_percent": 0})
+    config.task.update({"irregular_weight": 1, "shifted_linefeeds_percent": 0})
+    config.task.update({"message_like_percent": 0})
     config.task.update({"shortest": 1, "longest": 256})
     config.task.update({"vocabulary": 3000, "corpus": "runs/corpus/quantangshi.npz"})
     config.model.update({"embedding_size": 256, "dropout": 0.15})
@@ -39,12 +41,16 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         # With few rows at first, the write head learns to advance at keywords only.
         {"start": 0, "memory_rows_per_step": 0.55},
         # Then come more long poems.
-        {"start": 4000, "task": {"joined": 40}},
+        {"start": 4000, "task": {"concatenated_percent": 40}},
         # The last stage restarts the learning rate and draws more rare poems: lines of other widths, whose
         # linefeeds are hard to predict, and keywords placed as in messages.
         {
             "start": 12000,
-            "task": {"unusual": 3, "moved": 30, "varied": 70},
+            "task": {
+                "irregular_weight": 3,
+                "shifted_linefeeds_percent": 30,
+                "message_like_percent": 70,
+            },
             "restart_schedule": True,
         },
     ]

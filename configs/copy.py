@@ -8,7 +8,9 @@ from configs import base
 def get_config(model: str = "ntm-ff") -> ConfigDict:
     """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
-    config.task.update({"name": "copy", "min_length": 1, "max_length": 20, "zeros": 0})
+    config.task.update(
+        {"name": "copy", "min_length": 1, "max_length": 20, "zero_vector_percent": 0}
+    )
     # The paper's optimizer, one sequence at a time. With an LSTM controller, the norm of the gradient is
     # clipped. Clipping each element lets runs leave the solution again.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4, "clip_limit": 10.0})
@@ -28,5 +30,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
         config.optimizer.update({"learning_rate": 1e-4, "schedule": "constant", "clip": "value"})
         config.model.memory_size = 64
     else:
-        config.task.zeros = 5  # one in 256 is too few to learn that zeros are not the end
+        config.task.zero_vector_percent = (
+            5  # one in 256 is too few to learn that zeros are not the end
+        )
     return config

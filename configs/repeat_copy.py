@@ -17,7 +17,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
             "max_repeats": 10,
             "count": "scalar",  # fumin/ntm uses binary and linear, with 6 bits
             "bits": 8,
-            "zeros": 0,
+            "zero_vector_percent": 0,
         }
     )
     # As for copy: the paper's optimizer, one sequence at a time. Heads begin by location, and sharp.
@@ -27,7 +27,9 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.update({"checkpoint_every": 20_000, "solved_below": 0.1})
     if model == "lstm":
         return base.baseline(config, units=512, updates=5000)
-    config.task.zeros = 5  # otherwise a vector of zeros is taken for the end of the input
+    config.task.zero_vector_percent = (
+        5  # otherwise a vector of zeros is taken for the end of the input
+    )
     config.train.blur_penalty = 0.001
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0, "memory_size": 32})
     config.evaluate.memory_size = 64  # 20 vectors, and free rows for the write head to rest on

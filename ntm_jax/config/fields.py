@@ -26,6 +26,13 @@ ALIASES = {
     "train.blur_cost": "train.blur_penalty",
     "train.write_cost": "train.write_penalty",
     "train.most_skipped": "train.max_skipped_updates",
+    # Of the tasks that have the field; another task may have one of the old name.
+    "task.zeros": "task.zero_vector_percent",
+    "task.joined": "task.concatenated_percent",
+    "task.moved": "task.shifted_linefeeds_percent",
+    "task.unusual": "task.irregular_weight",
+    "task.varied": "task.message_like_percent",
+    "task.more": "task.extra_keywords_percent",
 }
 
 SECTIONS = {

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ntm_jax.config import stages
-from ntm_jax.config.checks import check, field_of, flatten, section_of
+from ntm_jax.config.checks import check, current_name, field_of, flatten, section_of
 from ntm_jax.config.fields import ALIASES, FIELDS
 from ntm_jax.errors import UserError
 
@@ -53,12 +54,12 @@ def upgrade_in_place(config: ConfigDict) -> None:
         for old, new in ALIASES.items():
             section, _, name = old.partition(".")
             found = section_of(config, section)
-            if found is not None and name in found:
+            if found is not None and name in found and current_name(config, old) == new:
                 value = found[name]
                 del found[name]
                 with found.ignore_type():
                     found[new.partition(".")[2]] = value
-        stages.upgrade_in_place(config, lambda name: ALIASES.get(name, name))
+        stages.upgrade_in_place(config, partial(current_name, config))
         for name, field in FIELDS.items():
             if field.before is None or (
                 name.startswith("task.") and field_of(config, name) is None

@@ -17,9 +17,8 @@ class BatchSpec(NamedTuple):
     task: tasks.Task  # draws the episodes
     sequences: int  # B
     memory_rows: int | None  # None for all that the model has
-    answer_steps: (
-        int | None
-    )  # from the first scored step of an episode to its last; None where that is all
+    # From the first scored step of an episode to its last; None where those are all steps.
+    answer_steps: int | None
 
 
 class Moment(NamedTuple):
@@ -36,28 +35,8 @@ class _Stage(NamedTuple):
     """A stage that training comes to."""
 
     start: int
-    source: "Source"
+    source: tasks.Source
     specs: list[int]  # index in `Stages.specs` of each of the source's shapes
-
-
-class Source:
-    """The kinds of batches that a task is trained on."""
-
-    def __init__(self, task: tasks.Task):
-        self._task = task
-
-    @property
-    def shapes(self) -> tuple[tasks.Task, ...]:
-        """Tasks of one shape each, from which batches are drawn."""
-        return self._task.shapes
-
-    def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
-        """Returns how many sequences a batch of each shape has, `batch_size` on average."""
-        return self._task.sequences(batch_size)
-
-    def probabilities(self, progress: jax.Array) -> jax.Array:
-        """Returns how often batches are of each shape, `[shapes]`, in any unit."""
-        return self._task.shares(progress, jnp.ones((), bool))
 
 
 class Stages:
@@ -87,7 +66,7 @@ class Stages:
             if 0 < stage.start < updates and stage.restart_schedule:
                 restarts.append(stage.start)
             if stage.start < min(end, updates):
-                source = Source(tasks.make(config.task.name, **fields))
+                source = tasks.make(config.task.name, **fields).source
                 kinds = _specs(config, source, stage.memory_rows_per_step)
                 numbers = [specs.setdefault(kind, len(specs)) for kind in kinds]
                 self._stages.append(_Stage(stage.start, source, numbers))
@@ -136,14 +115,14 @@ def _with_ends(config: ConfigDict) -> list[tuple[stages.Stage, int]]:
     return list(zip(found, ends, strict=True))
 
 
-def _specs(config: ConfigDict, source: Source, rows_per_step: float) -> list[BatchSpec]:
+def _specs(config: ConfigDict, source: tasks.Source, rows_per_step: float) -> list[BatchSpec]:
     """Returns the kinds of batches of a stage, one for each shape."""
     sizes = source.batch_sizes(config.train.batch_size)
     found = []
     for shape, size in zip(source.shapes, sizes, strict=True):
         rows = reduced_memory(config, shape, rows_per_step) if rows_per_step else None
-        steps = shape.answer_steps if shape.answer_steps < shape.steps else None
-        found.append(BatchSpec(shape, size, rows, steps))
+        steps = shape.source.answer_steps
+        found.append(BatchSpec(shape, size, rows, steps if steps < shape.steps else None))
     return found
 
 
@@ -155,7 +134,7 @@ def reduced_memory(config: ConfigDict, task: tasks.Task, rows_per_step: float) -
     Raises:
       UserError: the model has no memory, or learned something for each row.
     """
-    rows = round(rows_per_step * task.answer_steps)
+    rows = round(rows_per_step * task.source.answer_steps)
     rows = max(rows, 2 * config.model.get("shift_range", 0) + 1)
     rows = min(rows, config.model.get("memory_size", rows))
     with_memory_size(config, rows, f"{stages.NAME}: memory_rows_per_step")

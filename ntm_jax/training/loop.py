@@ -113,7 +113,7 @@ class _Session:
         with ExitStack() as stack:
             metrics = None
             if collectives.is_first():
-                for name, text in self.trainer.task.records().items():
+                for name, text in self.trainer.task.source.run_files().items():
                     files.write_atomically(self.workdir / name, text.encode())
                 metrics = stack.enter_context(Metrics(self.workdir, int(state.update)))
                 self._begin(state)

@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 from ntm_jax import models, tasks
 from ntm_jax.config import with_memory_size
 from ntm_jax.tasks import losses
-from ntm_jax.tasks.windows import first_scored, window
+from ntm_jax.tasks.losses import first_scored, window
 from ntm_jax.training import optimizers
 from ntm_jax.training.curriculum import BatchSpec, Moment, Stages
 from ntm_jax.training.data_parallel import DataParallel

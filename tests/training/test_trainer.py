@@ -245,7 +245,7 @@ def test_a_stage_may_have_few_rows_of_memory_and_the_next_has_all():
     """As a model of so many rows alone has it."""
     stages = staged({"start": 0, "memory_rows_per_step": 0.5}, {"start": 2})
     tight = Trainer(config_of(**stages, model__memory_size=16))
-    few = round(tight.task.answer_steps / 2)
+    few = round(tight.task.source.answer_steps / 2)
     assert 3 < few < 16
     assert [spec.memory_rows for spec in tight.stages.specs] == [few, None]
     state = tight.initial_state()
