@@ -31,7 +31,7 @@ def named(stage):
 
 def older(**fields):
     """A config as it was written with numbers in place of stages, `fields` like `curriculum__late=3`."""
-    values = tiny("acrostic").to_dict()
+    values = tiny("acrostic", "lstm").to_dict()
     del values["curriculum"]["stages"]
     values["curriculum"] |= {"late": 0, "last": 0, "rows": 0.0}
     values["train"]["first_updates"] = 0
@@ -104,10 +104,12 @@ def test_a_config_without_any_of_it_has_no_stages(tmp_path):
     del values["train"]["first_updates"]
     config = configs.upgrade(values)
     assert stages.read(config) == ()
-    assert configs.difference(config, tiny("acrostic")) is None
-    run_folder.register(tmp_path, tiny("acrostic"))
+    assert configs.difference(config, tiny("acrostic", "lstm")) is None
+    run_folder.register(tmp_path, tiny("acrostic", "lstm"))
     (tmp_path / "config.json").write_text(json.dumps(values))
-    assert configs.difference(configs.read(tmp_path / "config.json"), tiny("acrostic")) is None
+    assert (
+        configs.difference(configs.read(tmp_path / "config.json"), tiny("acrostic", "lstm")) is None
+    )
 
 
 def test_other_stages_are_another_run():
