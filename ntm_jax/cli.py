@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from ntm_jax import signals
-from ntm_jax.errors import UserError
+from ntm_jax.errors import ProgramEnd, UserError
 
 # XLA's CPU compiler turns a loop that touches fewer bytes into one function. A loop of many small
 # kernels spends more time between them than in them. Larger loops keep their kernels, which use the
@@ -67,8 +67,8 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
         return
     except UserError as error:
         message, status = str(error), 2
-    except signals.Stopped as stopped:
-        message, status = str(stopped), stopped.status
+    except ProgramEnd as end:
+        message, status = str(end), end.status
     except KeyboardInterrupt:
         message = "stopped by Ctrl-C; the same command resumes from the last checkpoint"
         status = 130

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ntm_jax import signals
 from ntm_jax.cli import Parser, config_overrides, run_program
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -155,14 +155,14 @@ def _workdir(options: argparse.Namespace, config: "ConfigDict") -> Path:
 
 
 def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
-    from ntm_jax.evaluation import evaluate  # takes seconds, which --help should not
+    from ntm_jax.evaluation import report  # takes seconds, which --help should not
 
     config = _config(options, overrides)
     workdir = _workdir(options, config)
     if options.mode == "train" and not _train(config, workdir, _meeting(options)):
         return
-    result = evaluate.evaluate(config, workdir)
-    print(evaluate.table(result))
+    result = report.evaluate_run(config, workdir)
+    print(report.table(config, result))
     print(f"{workdir}: evaluation.json, figures/")
 
 
@@ -196,9 +196,8 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
         cluster.join(meeting)
     try:
         loop.train(config, workdir)
-    except signals.Stopped as stopped:
-        if not isinstance(stopped, cluster.PeerLost):
-            cluster.leave()
+    except signals.Stopped:
+        cluster.leave()
         raise
     cluster.leave()
     return collectives.is_first()
@@ -206,7 +205,7 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
 
 def _evaluate_weights(path: Path, overrides: Sequence[str]) -> None:
     from ntm_jax import config as configs
-    from ntm_jax.evaluation import evaluate
+    from ntm_jax.evaluation import evaluate, report
     from ntm_jax.storage import weights
 
     for override in overrides:
@@ -215,12 +214,14 @@ def _evaluate_weights(path: Path, overrides: Sequence[str]) -> None:
     found = weights.load(path)
     config = configs.override(found.config, overrides)
     model = found.model(config.evaluate.memory_size or None)
-    print(evaluate.table(evaluate.evaluate_model(config, model, found.update)))
+    print(report.table(config, evaluate.evaluate_model(config, model, found.update)))
 
 
 def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     from ntm_jax.storage import run_folder
-    from ntm_jax.web import report, sources, viewer
+
+    with needs("web"):
+        from ntm_jax.web import report, sources, viewer
 
     first = options.weights or options.workdir
     if options.config is not None:
@@ -234,7 +235,9 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
             "--workdir: runs/ holds no run; train one first, or name a folder or --weights"
         )
     if options.mode == "serve":
-        viewer.serve(shown, options.host, options.port)
+        from ntm_jax.acrostic.page import AcrosticPage
+
+        viewer.serve(shown, options.host, options.port, [AcrosticPage()])
         return
     path = Path("report.html") if first is None else first / "report.html"
     if first is not None and not first.is_dir():

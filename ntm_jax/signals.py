@@ -1,4 +1,4 @@
-"""Being asked to stop: what SIGTERM and Ctrl-C mean, and how often to look whether they came."""
+"""Handles SIGTERM and Ctrl-C, and decides how often training looks whether they came."""
 
 import signal
 import threading
@@ -6,29 +6,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from ntm_jax.errors import ProgramEnd
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Between two looks at whether to stop. A look costs less than a millisecond.
 SECONDS = 2.0
 FIRST_UPDATES = 16
 
 
-class Stopped(BaseException):
-    """A program was asked to stop, and has; not an `Exception`, as `KeyboardInterrupt` is none."""
+class Stopped(ProgramEnd):
+    """A program was asked to stop by a signal, and has stopped."""
 
     def __init__(self, number: int, what_is_left: str = ""):
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        super().__init__(f"stopped by {name}{what_is_left and '; '}{what_is_left}")
-        self.status = 128 + number  # as shells have it
+        message = f"stopped by {name}{what_is_left and '; '}{what_is_left}"
+        super().__init__(message, 128 + number)  # as shells have it
 
 
 class StopRequest:
-    """Whether this process was asked to stop, and what to say when it has."""
+    """Holds whether this process was asked to stop, and what to say once it has."""
 
     number: int | None = None  # of the signal
     what_is_left = ""
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """A signal's handler. A second Ctrl-C stops at once."""
+        """Notes a signal; a second Ctrl-C stops at once."""
         if self.number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
@@ -46,7 +48,7 @@ def catch_stop_signals() -> Iterator[StopRequest]:
 
 @contextmanager
 def raise_on_sigterm() -> Iterator[None]:
-    """SIGTERM raises `Stopped`, for a program that has nothing to save but maybe processes to end."""
+    """Makes SIGTERM raise `Stopped`, for a program that has nothing to save but maybe processes to end."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
@@ -59,7 +61,7 @@ def raise_on_sigterm() -> Iterator[None]:
 def _handled(
     numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Signals go to `handler`; outside the main thread, where they do not arrive, nothing changes."""
+    """Sends signals to `handler`. Outside the main thread, where they do not arrive, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

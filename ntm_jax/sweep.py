@@ -91,9 +91,10 @@ def sweep(
     (workdir / "summary.json").write_text(text, encoding="utf-8")
     if len(failed) < len(every):
         from ntm_jax.evaluation import figures
+        from ntm_jax.training import metrics
 
         curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
-        done = {name: path for name, path in curves.items() if path.exists()}
+        done = {name: metrics.read(path) for name, path in curves.items() if path.exists()}
         figures.save(figures.learning_curves(done), workdir / "learning_curves.png")
     return result
 

@@ -1,27 +1,34 @@
-"""What was reached: `python scripts/publish_results.py` prints it as a Markdown table, and draws it.
+"""Prints the results of the shipped runs as a Markdown table, and draws them.
 
-Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, and the sweep's summary over
-all of its seeds in seeds.json. `--ship runs/sweep-copy-ntm-ff` puts a sweep's there. Of the LSTM baselines
-there are no checkpoints, only what training and evaluation measured.
+    python scripts/publish_results.py
+    python scripts/publish_results.py --ship runs/sweep-copy-ntm-ff
+
+Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, with its weights in one file, and the
+sweep's summary over all of its seeds in seeds.json. Of the LSTM baselines there are no weights, only what training
+and evaluation measured. Results of others are in docs/reference_results.toml.
 """
 
 import json
 import shutil
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flax import nnx
+
+from ntm_jax import config as configs
 from ntm_jax.acrostic.corpus import VOCABULARY
 from ntm_jax.cli import Parser, run_program
 from ntm_jax.errors import UserError
-from ntm_jax.storage import integrity
+from ntm_jax.storage import restore, weights
+from ntm_jax.storage.run_folder import WEIGHTS
 
 PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 MEASURED = ("config.json", "metrics.csv", "evaluation.json")
-SHIPPED = (*MEASURED, "figures", "checkpoints", VOCABULARY)
-MOST_TRAINING_BYTES = 10 * 2**20
+REFERENCES = Path(__file__).resolve().parents[1] / "docs" / "reference_results.toml"
 # Of acrostics: title, field of the evaluation, form. Of the baseline, the first two.
 VERSE = (
     ("bits", "bits_per_character", "**{:.2f}**"),
@@ -48,38 +55,23 @@ class Line:
         return f"{self.task.replace('_', ' ')}, {self.case.replace('_', ' ')}"
 
 
-LINES = (
-    Line("copy", "length_20", paper="near 0", lstm="0.5 - 2", go="0.044", peer="0"),
-    Line("copy", "length_50", go="65.5", peer="0"),
-    Line("copy", "length_120", paper="a few errors", go="159.9", peer="0"),
-    Line("repeat_copy", "length_10_repeats_10", paper="near 0", lstm="near 0"),
-    Line("repeat_copy", "length_20_repeats_10", paper="near 0"),
-    Line("repeat_copy", "length_10_repeats_20", paper="end marker wrong"),
-    Line("repeat_copy_binary", "length_10_repeats_10", go="0.00"),
-    Line("repeat_copy_binary", "length_10_repeats_15", go="84"),
-    Line("repeat_copy_binary", "length_10_repeats_20", go="276"),
-    Line("repeat_copy_binary", "length_15_repeats_10", go="3,414"),
-    Line("repeat_copy_binary", "length_20_repeats_10", go="4,458"),
-    Line("associative_recall", "items_6", paper="near 0", lstm="above 0", peer="0"),
-    Line("associative_recall", "items_10", paper="near 0", peer="0"),
-    Line("associative_recall", "items_15", paper="below 1", peer="0 - 0.10"),
-    Line("associative_recall", "items_20", peer="0.97 - 2.33"),
-    Line("ngram", "length_200", paper="about 2", lstm="5 - 6", go="7.7 - 14.3"),
-    Line("ngram", "length_1000"),
-    Line("priority_sort", "items_20_kept_16", paper="10 - 20", lstm="about 50"),
-    Line("priority_sort", "items_30_kept_24"),
-)
+def read_lines(path: Path = REFERENCES) -> tuple[Line, ...]:
+    """Reads the lines of the table, with the results of others."""
+    return tuple(Line(**case) for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"])
+
+
+LINES = read_lines()
 
 
 def ship(sweep: Path, pretrained: Path) -> Path:
     """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, in place of what is there.
 
-    The best has the fewest wrong bits over all test cases, and the lowest cost among equals; of n-grams, where
-    the best possible predictor is wrong as well, it is least above that one. Of an `lstm`
-    only what was measured is copied: its checkpoint, of millions of numbers, is large for a repository.
+    The best run has the fewest wrong bits over all test cases, and the lowest cost among equals. For n-grams, where
+    the best possible predictor is wrong as well, it is the run least above that one. The newest checkpoint becomes
+    one file with the weights. For an `lstm`, which has millions of them, only measurements are copied.
 
     Raises:
-      UserError: no finished sweep there.
+      UserError: there is no finished sweep, or its best run was trained further than it was evaluated.
     """
     try:
         summary = json.loads((sweep / "summary.json").read_text(encoding="utf-8"))
@@ -89,35 +81,20 @@ def ship(sweep: Path, pretrained: Path) -> Path:
         name: json.loads((sweep / name / "evaluation.json").read_text(encoding="utf-8"))
         for name in summary["runs"]
     }
-
-    def cost(name: str) -> tuple[float, float]:
-        cases = evaluations[name]["cases"]
-        wrong = (
-            "gap_bits_per_sequence"
-            if "gap_bits_per_sequence" in cases[0]
-            else "bit_errors_per_sequence"
-        )
-        return sum(case[wrong] for case in cases), sum(case["bits_per_sequence"] for case in cases)
-
-    best = min(summary["runs"], key=cost)
-    run = evaluations[best]
-    config = json.loads((sweep / best / "config.json").read_text(encoding="utf-8"))
+    best = min(summary["runs"], key=lambda name: _cost(evaluations[name]))
+    source, run = sweep / best, evaluations[best]
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     target = pretrained / f"{shipped_task(config['task'])}-{run['model']}"
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in MEASURED if run["model"] == "lstm" else SHIPPED:
-        source = sweep / best / name
-        if name == "checkpoints":
-            newest = str(run["update"])
-            shutil.copytree(source / newest, partial / name / newest)
-            _lighten(partial / name / newest)
-        elif source.is_dir():
-            shutil.copytree(source, partial / name)
-        elif name != VOCABULARY or source.exists():
-            shutil.copy2(source, partial / name)
-    for marker in partial.rglob("commit_success.txt"):
-        marker.write_text("")  # Orbax writes in it where it was saved, a path of this machine
+    for name in MEASURED:
+        shutil.copy2(source / name, partial / name)
+    if run["model"] != "lstm":
+        (partial / WEIGHTS).write_bytes(pack(source, run["update"]))
+        shutil.copytree(source / "figures", partial / "figures")
+        if (source / VOCABULARY).exists():
+            shutil.copy2(source / VOCABULARY, partial / VOCABULARY)
     text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"
     (partial / "seeds.json").write_text(text, encoding="utf-8")
     if target.exists():
@@ -126,13 +103,32 @@ def ship(sweep: Path, pretrained: Path) -> Path:
     return target
 
 
-def _lighten(checkpoint: Path) -> None:
-    """Leaves out the optimiser's state where it is large for a repository; training cannot go on from there."""
-    training = checkpoint / "training"
-    size = sum(path.stat().st_size for path in training.rglob("*"))
-    if size > MOST_TRAINING_BYTES:
-        shutil.rmtree(training)
-        integrity.write_checksums(checkpoint)
+def _cost(evaluation: Mapping[str, Any]) -> tuple[float, float]:
+    """Returns what decides between the runs of a sweep: less is better."""
+    cases = evaluation["cases"]
+    above_optimum = "gap_bits_per_sequence" in cases[0]
+    wrong = "gap_bits_per_sequence" if above_optimum else "bit_errors_per_sequence"
+    return sum(case[wrong] for case in cases), sum(case["bits_per_sequence"] for case in cases)
+
+
+def pack(run: Path, update: int) -> bytes:
+    """Returns the model in a run's newest checkpoint as a safetensors file.
+
+    Args:
+      run: the run's folder.
+      update: of the checkpoint, which the evaluation is of.
+
+    Raises:
+      UserError: the newest checkpoint is of another update.
+    """
+    config = configs.read(run / "config.json")
+    model, found = restore.load_as(run, config)
+    if found != update:
+        raise UserError(
+            f"--ship: the newest checkpoint in {run} is of update {found}, its evaluation of {update}; "
+            "evaluate it again"
+        )
+    return weights.dump(nnx.to_pure_dict(nnx.split(model)[1]), config, update)
 
 
 def shipped_task(task: Mapping[str, Any]) -> str:
@@ -147,11 +143,14 @@ def draw(pretrained: Path) -> None:
     They go to `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
     """
     from ntm_jax.evaluation import figures, memory_figures
+    from ntm_jax.training import metrics
 
     found = _seeds(pretrained)
     for task in dict.fromkeys(task for task, _ in found):
         of_task = {model: summary for (of, model), summary in found.items() if of == task}
-        curves = {model: pretrained / f"{task}-{model}" / "metrics.csv" for model in of_task}
+        curves = {
+            model: metrics.read(pretrained / f"{task}-{model}" / "metrics.csv") for model in of_task
+        }
         title = task.replace("_", " ")
         figures.save(figures.learning_curves(curves, title), pretrained / f"{task}-learning.png")
         figures.save(

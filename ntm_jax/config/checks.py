@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ntm_jax.config.field import Field
-from ntm_jax.config.fields import FIELDS
+from ntm_jax.config.fields import ALIASES, FIELDS
 from ntm_jax.errors import UserError
 
 # The classes of tasks and models have a default for each of their fields.
@@ -39,6 +39,12 @@ def field_of(config: ConfigDict, name: str) -> Field | None:
     if field is not None and field.tasks and (task is None or task.get("name") not in field.tasks):
         return None
     return field
+
+
+def current_name(config: ConfigDict, name: str) -> str:
+    """Returns today's name of a field of this config, which may be given by an older one."""
+    new = ALIASES.get(name, name)
+    return name if field_of(config, new) is None else new
 
 
 def section_of(config: ConfigDict, name: str) -> ConfigDict | None:

@@ -25,6 +25,13 @@ ALIASES = {
     "train.blur_cost": "train.blur_penalty",
     "train.write_cost": "train.write_penalty",
     "train.most_skipped": "train.max_skipped_updates",
+    # Of the tasks that have the field; another task may have one of the old name.
+    "task.zeros": "task.zero_vector_percent",
+    "task.joined": "task.concatenated_percent",
+    "task.moved": "task.shifted_linefeeds_percent",
+    "task.unusual": "task.irregular_weight",
+    "task.varied": "task.message_like_percent",
+    "task.more": "task.extra_keywords_percent",
 }
 
 SECTIONS = {
@@ -91,11 +98,15 @@ _CURRICULUM = {
         before=0.0,
     ),
     "curriculum.late": Field(
-        0, "Update at which a task's late episodes begin, see task.joined.", 0, _MANY, before=0
+        0,
+        "Update at which a task's late episodes begin, see task.concatenated_percent.",
+        0,
+        _MANY,
+        before=0,
     ),
     "curriculum.last": Field(
         0,
-        "Update at which a task's last episodes begin, see task.unusual; at least curriculum.late.",
+        "Update at which a task's last episodes begin, see task.irregular_weight; at least curriculum.late.",
         0,
         _MANY,
         before=0,

@@ -11,8 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from ntm_jax.config.checks import check, field_of, flatten
-from ntm_jax.config.fields import ALIASES
+from ntm_jax.config.checks import check, current_name, field_of, flatten
 from ntm_jax.config.stored import read, upgrade_in_place
 from ntm_jax.errors import UserError
 
@@ -67,7 +66,7 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         name, equals, text = one.partition("=")
         if not equals:
             raise UserError(f"--config.{one}: no value is given; write --config.{name}=VALUE")
-        _set(config, ALIASES.get(name, name), text)
+        _set(config, current_name(config, name), text)
     return config
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config.checks import check, field_of, flatten, section_of
+from ntm_jax.config.checks import check, current_name, field_of, flatten, section_of
 from ntm_jax.config.fields import ALIASES, FIELDS
 from ntm_jax.errors import UserError
 
@@ -52,7 +52,7 @@ def upgrade_in_place(config: ConfigDict) -> None:
         for old, new in ALIASES.items():
             section, _, name = old.partition(".")
             found = section_of(config, section)
-            if found is not None and name in found:
+            if found is not None and name in found and current_name(config, old) == new:
                 value = found[name]
                 del found[name]
                 with found.ignore_type():

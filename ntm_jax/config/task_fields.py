@@ -13,7 +13,7 @@ TASK = {
     "task.name": Field(str, "Name of the task."),
     "task.min_length": Field(int, "Fewest vectors in a sequence.", 1, tasks=_COPIES),
     "task.max_length": Field(int, "Most vectors in a sequence.", 1, tasks=_COPIES),
-    "task.zeros": Field(
+    "task.zero_vector_percent": Field(
         int, "Percentage of vectors whose bits are all 0.", 0, 100, before=0, tasks=_COPIES
     ),
     "task.bits": Field(
@@ -59,14 +59,14 @@ TASK = {
         255,
         tasks=_ACROSTIC,
     ),
-    "task.more": Field(
+    "task.extra_keywords_percent": Field(
         int,
         "In half of the poems, up to this percentage of the other characters are shown too.",
         0,
         100,
         tasks=_ACROSTIC,
     ),
-    "task.joined": Field(
+    "task.concatenated_percent": Field(
         int,
         "Percentage of training's symbols in episodes of several poems.",
         0,
@@ -74,7 +74,7 @@ TASK = {
         before=0,
         tasks=_ACROSTIC,
     ),
-    "task.unusual": Field(
+    "task.irregular_weight": Field(
         int,
         "How many times as often poems with lines of other widths than 5 or 7 are drawn.",
         1,
@@ -82,15 +82,15 @@ TASK = {
         before=1,
         tasks=_ACROSTIC,
     ),
-    "task.moved": Field(
+    "task.shifted_linefeeds_percent": Field(
         int,
-        "Percentage of training's poems whose linefeeds are moved.",
+        "Percentage of training's poems whose linefeeds are shifted.",
         0,
         100,
         before=0,
         tasks=_ACROSTIC,
     ),
-    "task.varied": Field(
+    "task.message_like_percent": Field(
         int,
         "Percentage of training's poems whose keywords are placed as in messages.",
         0,

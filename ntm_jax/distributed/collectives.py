@@ -1,4 +1,4 @@
-"""What several processes do together: gather, broadcast and agree."""
+"""Gathers and broadcasts among the processes of a run, and lets them agree."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -6,51 +6,50 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
+from ntm_jax.distributed import jax_compat
 from ntm_jax.errors import UserError
 
 T = TypeVar("T")
-
 
 LONGEST_MESSAGE = 2000  # bytes
 
 
 def process_count() -> int:
-    """How many processes train together."""
+    """Returns how many processes train together."""
     return jax.process_count()
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes, shows and evaluates."""
+    """Returns whether this is process 0, which alone writes, shows and evaluates."""
     return jax.process_index() == 0
 
 
 def is_distributed() -> bool:
-    """Whether this process still answers to others."""
+    """Returns whether this process has joined others and not left them."""
     return jax.distributed.is_initialized()
 
 
 def all_gather(numbers: Sequence[int]) -> np.ndarray:
-    """Every process's numbers, `[processes, n]`."""
+    """Returns every process's numbers, `[processes, n]`."""
     mine = np.array(numbers, np.int32)
     if process_count() == 1:
         return mine[None]
-    return np.asarray(multihost_utils.process_allgather(mine)).reshape(process_count(), -1)
+    return jax_compat.all_gather(mine)
 
 
 def broadcast(tree: Any) -> Any:
-    """The first process's numbers, of a tree of arrays whose structure and shapes all have."""
+    """Broadcasts a pytree from process 0. All processes must pass the same structure and shapes."""
     if process_count() == 1:
         return tree
-    return multihost_utils.broadcast_one_to_all(tree)
+    return jax_compat.broadcast(tree)
 
 
 def on_first_process(action: Callable[[], T], elsewhere: T) -> T:
-    """What `action()` gives in the first process, where alone it is called, and `elsewhere` in the others.
+    """Calls `action` in process 0 alone; returns its result there, and `elsewhere` in the other processes.
 
     Raises:
-      UserError: that `action()` raises, in every process.
+      UserError: raised by `action`; in every process.
     """
     result, message = elsewhere, ""
     if is_first():

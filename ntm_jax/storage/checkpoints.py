@@ -1,110 +1,34 @@
-"""A run's folder: its config, its checkpoints, and the model in its newest one.
+"""The checkpoints of a run.
 
-config.json       what the run is; another run is refused the folder
-lock              held by the process that trains in it
-checkpoints/      Orbax, by update: parameters, the rest of the training state, and the config again
+checkpoints/
+  <update>/      complete, for it gets this name last
+    parameters/  of the model, see `array_folders`
+    training/    the rest of the training state
+    run/metadata and checksums.json, see `integrity`
+  partial/       what is being written or removed; a run that is killed may leave it
 """
 
-import glob
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ntm_jax.distributed import collectives
 from ntm_jax.errors import UserError
-from ntm_jax.storage import integrity, orbax_messages
+from ntm_jax.storage import array_folders, integrity
 
-if TYPE_CHECKING:
-    import orbax.checkpoint as ocp
-    from etils import epath
+PARTIAL = "partial"
+# What versions with layouts 1 and 2 left half written, by Orbax's name for it then.
+OLD_PARTIAL = "*.orbax-checkpoint-tmp*"
 
 
-class Checkpoints:
-    """The checkpoints of a run, written in the background; the newest `keep` stay.
-
-    Args:
-      workdir: the run's folder.
-      keep: how many.
-      write: what others left half written is removed, and what is damaged is set aside.
-
-    Raises:
-      UserError: there are checkpoints, but none is sound, or one is another version's, or the newest is not to be
-        trained on.
-    """
-
-    def __init__(self, workdir: Path, keep: int = 3, *, write: bool = True):
-        self._folder = (workdir / "checkpoints").absolute()
-        self._newest = integrity.latest_valid(self._folder, set_aside=write)
-        self._quiet = ExitStack()
-        self._saving = 0  # the update whose checkpoint was begun last
-        self._arrays: dict[str, int] = {}  # in each of its items
-        if write:
-            self._check_training()
-            self._folder.mkdir(exist_ok=True)
-        ocp = _orbax()
-        with orbax_messages.silenced():
-            self._manager = ocp.CheckpointManager(
-                _literal(self._folder),
-                options=ocp.CheckpointManagerOptions(
-                    max_to_keep=keep,
-                    create=False,
-                    read_only=not write,
-                    cleanup_tmp_directories=write,
-                    lightweight_initialize=True,  # which damage cannot disturb
-                    async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
-                    multiprocessing_options=_alone(),
-                ),
-            )
-
-    def __enter__(self) -> Self:
-        self._quiet.enter_context(orbax_messages.silenced())  # for the threads that write
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self.wait()
-            with self._explained():
-                self._manager.close()
-        except UserError:
-            if error is None:  # or what came first is said
-                raise
-        finally:
-            self._quiet.close()
-
-    def _check_training(self) -> None:
-        """Raises `UserError` if the newest checkpoint is there to be evaluated only, as some that ship."""
-        if self._newest is not None and not (self._folder / f"{self._newest}/training").is_dir():
-            raise UserError(
-                f"--workdir: {self._folder / str(self._newest)} has no state of an optimiser, so that "
-                "training cannot go on from there; choose another folder"
-            )
+class CheckpointStore(Protocol):
+    """The checkpoints of a run as training sees them, in whatever process."""
 
     def newest(self) -> int | None:
-        """The update of the newest sound checkpoint, or None."""
-        return self._newest
-
-    def wait(self) -> None:
-        """Until what is being written is on disk.
-
-        Raises:
-          UserError: it could not be written.
-        """
-        with self._explained():
-            self._manager.wait_until_finished()
-        self._newest = self._manager.latest_step() if self._saving else self._newest
+        """Returns the update of the newest valid checkpoint, or None."""
 
     def save(
         self,
@@ -115,176 +39,167 @@ class Checkpoints:
         config: ConfigDict,
         skipped: int = 0,
     ) -> None:
-        """Begins to write a checkpoint; the arrays are copied before this returns.
+        """Writes a checkpoint."""
 
-        Args:
-          update: updates done.
-          parameters: of the model.
-          training: the rest of the training state.
-          seconds: trained so far.
-          config: of the run.
-          skipped: updates that were not finite.
+    def resumed(self, update: int) -> None:
+        """Notes that training continues from a checkpoint; 0 if from nothing."""
 
-        Raises:
-          UserError: the one before could not be written.
-        """
-        self.wait()
-        self._saving = update
-        run = {"layout": integrity.LAYOUT, "seconds": seconds, "config": config.to_dict()}
-        run["skipped"] = skipped
-        if (
-            collectives.process_count() > 1
-        ):  # the others do not know that what they have too is written
-            parameters, training = jax.device_get((parameters, training))
-        items = {"parameters": parameters, "training": training}
-        self._arrays = {name: len(jax.tree.leaves(item)) for name, item in items.items()}
-        ocp = _orbax()
-        with self._explained():
-            self._manager.save(
-                update,
-                args=ocp.args.Composite(
-                    **{name: ocp.args.StandardSave(item) for name, item in items.items()},
-                    run=ocp.args.JsonSave(run),
-                ),
+
+class Checkpoints:
+    """The checkpoints in a run's folder, which are read or written at once, when a method is called.
+
+    Args:
+      workdir: the run's folder.
+      keep: how many of the newest checkpoints are kept.
+      write: whether this process writes checkpoints. It removes what others left half written then, and renames
+        damaged checkpoints.
+
+    Raises:
+      UserError: there are checkpoints, but none is valid, or one has another version's layout, or training cannot
+        continue from the newest.
+    """
+
+    def __init__(self, workdir: Path, keep: int = 3, *, write: bool = True):
+        self._folder, self._keep = (workdir / "checkpoints").absolute(), keep
+        self._newest = integrity.latest_valid(self._folder, set_aside=write)
+        if write:
+            self._check_training()
+            for left in (self._folder / PARTIAL, *self._folder.glob(OLD_PARTIAL)):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _check_training(self) -> None:
+        """Raises `UserError` if the newest checkpoint can only be evaluated, as in some shipped runs."""
+        if self._newest is not None and not self._path(self._newest, "training").is_dir():
+            raise UserError(
+                f"--workdir: {self._path(self._newest)} has no state of an optimiser, so that "
+                "training cannot go on from there; choose another folder"
             )
 
-    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float, int]:
-        """The parameters, training state, seconds and updates skipped, with the shapes of those given.
+    def newest(self) -> int | None:
+        """Returns the update of the newest valid checkpoint, or None."""
+        return self._newest
+
+    def resumed(self, update: int) -> None:
+        """Does nothing: this process has read the checkpoint itself."""
+
+    def save(
+        self,
+        update: int,
+        parameters: Any,
+        training: Any,
+        seconds: float,
+        config: ConfigDict,
+        skipped: int = 0,
+    ) -> None:
+        """Writes a checkpoint, and removes those that are too many.
+
+        It is on disk and was read back when this returns.
+
+        Args:
+          update: number of updates done.
+          parameters: of the model, a pytree of arrays.
+          training: the rest of the training state, a pytree of arrays.
+          seconds: of training so far.
+          config: of the run.
+          skipped: number of updates that were not finite.
 
         Raises:
-          UserError: Orbax cannot read it.
+          UserError: it could not be written. The checkpoints before it are as they were.
         """
-        ocp = _orbax()
-        restored = self._restore(
-            update,
-            parameters=ocp.args.StandardRestore(_shapes(parameters)),
-            training=ocp.args.StandardRestore(_shapes(training)),
-            run=ocp.args.JsonRestore(),
+        partial = self._folder / PARTIAL
+        written = partial / str(update)
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            written.mkdir(parents=True)
+            array_folders.save(written / "parameters", parameters)
+            array_folders.save(written / "training", training)
+            integrity.seal(
+                written, {"seconds": seconds, "skipped": skipped, "config": config.to_dict()}
+            )
+            self._remove(update)
+            written.rename(self._path(update))
+        except Exception as error:  # Orbax raises whatever its parts raise
+            shutil.rmtree(partial, ignore_errors=True)  # the disk may be full
+            valid = f"update {self._newest}" if self._newest is not None else "none"
+            raise UserError(
+                f"--workdir: the checkpoint of update {update} cannot be written to {self._folder} "
+                f"({_reason(error)}); the last sound one is of {valid}"
+            ) from None
+        self._newest = update
+        for old in sorted(integrity.updates(self._folder))[: -self._keep]:
+            self._remove(old)
+        shutil.rmtree(partial, ignore_errors=True)
+
+    def restore(self, update: int, parameters: Any, training: Any) -> tuple[Any, Any, float, int]:
+        """Returns the parameters, the training state, the seconds and the number of skipped updates.
+
+        Args:
+          update: of the checkpoint.
+          parameters: arrays, or shapes, like those of the checkpoint.
+          training: likewise.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        run = integrity.read_run(self._path(update))
+        trees = (
+            self._restore(update, "parameters", parameters),
+            self._restore(update, "training", training),
         )
-        seconds, skipped = float(restored.run["seconds"]), int(restored.run.get("skipped", 0))
-        return restored.parameters, restored.training, seconds, skipped
+        return *trees, float(run["seconds"]), int(run.get("skipped", 0))
 
     def restore_parameters(self, update: int, parameters: Any) -> Any:
-        """The parameters alone; as `restore`."""
-        item = _orbax().args.StandardRestore(_shapes(parameters))
-        return self._restore(update, parameters=item).parameters
+        """Returns the parameters alone; see `restore`."""
+        return self._restore(update, "parameters", parameters)
 
-    def _restore(self, update: int, **items: Any) -> Any:
+    def _restore(self, update: int, name: str, like: Any) -> Any:
         try:
-            with orbax_messages.silenced():
-                return self._manager.restore(update, args=_orbax().args.Composite(**items))
+            return jax.tree.map(jnp.asarray, array_folders.restore(self._path(update, name), like))
         except Exception as error:  # Orbax raises whatever its parts raise, and bare ones
             raise UserError(
-                f"--workdir: {self._folder / str(update)} cannot be restored ({_reason(error)})"
+                f"--workdir: {self._path(update)} cannot be restored ({_reason(error)})"
             ) from None
 
-    def _seal(self) -> None:
-        """Called by Orbax when all of a checkpoint is written and its folder has not yet its name.
+    def _path(self, update: int, *name: str) -> Path:
+        return self._folder.joinpath(str(update), *name)
 
-        Raises:
-          OSError: an array that was written cannot be read.
-        """
-        (folder,) = self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*")
-        for name, arrays in self._arrays.items():
-            found = _readable_arrays(folder / name)
-            if found != arrays:
-                raise OSError(f"{name}: {found} of {arrays} arrays can be read back")
-        integrity.write_checksums(folder)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What keeps a checkpoint from being written, in one line."""
-        try:
-            with orbax_messages.silenced():
-                yield
-        except Exception as error:  # Orbax raises whatever its parts raise
-            for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
-            sound = f"update {self._newest}" if self._newest is not None else "none"
-            raise UserError(
-                f"--workdir: the checkpoint of update {self._saving} cannot be written to {self._folder} "
-                f"({_reason(error)}); the last sound one is of {sound}"
-            ) from None
+    def _remove(self, update: int) -> None:
+        """Removes a checkpoint, if it is there; a part of it never has a checkpoint's name."""
+        if self._path(update).exists():
+            removed = self._folder / PARTIAL / f"{update}.removed"
+            self._path(update).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
 
 
 class FollowerCheckpoints:
-    """The checkpoints of a run as a process sees them that leaves them to another, at the same updates."""
+    """The checkpoints of a run in a process that leaves reading and writing them to process 0.
+
+    All processes call the methods at the same updates.
+    """
 
     def __init__(self) -> None:
         self._newest: int | None = None
 
     def newest(self) -> int | None:
-        """The update of the newest checkpoint."""
+        """Returns the update of the newest checkpoint, or None."""
         return self._newest
 
-    def wait(self) -> None:
-        """For nothing."""
-
-    def restored(self, update: int) -> None:
-        """What the other has gone on from, 0 if from nothing."""
+    def resumed(self, update: int) -> None:
+        """Notes the update from which process 0 continues; 0 if from nothing."""
         self._newest = update or None
 
-    def save(self, update: int, *values: Any, **more: Any) -> None:
-        """The other process does."""
+    def save(
+        self,
+        update: int,
+        parameters: Any,
+        training: Any,
+        seconds: float,
+        config: ConfigDict,
+        skipped: int = 0,
+    ) -> None:
+        """Notes that process 0 writes a checkpoint."""
         self._newest = update
-
-
-def _orbax() -> Any:
-    """Imports Orbax, which takes a second and gives the root logger a handler, when it is first needed."""
-    with orbax_messages.silenced():
-        import orbax.checkpoint as ocp
-    return ocp
-
-
-def _literal(folder: Path) -> "epath.Path":
-    """Returns a path for Orbax in which no character has a meaning of its own."""
-    return _literal_kind()(folder)
-
-
-@cache
-def _literal_kind() -> Any:
-    from etils import epath
-
-    kind: Any = type(epath.Path(os.curdir))
-
-    class Literal(kind):  # type: ignore[misc]
-        """A path of etils, which takes brackets in folders for patterns, and `/gs`, `/s3` for clouds."""
-
-        _uri_scheme = None
-
-        def glob(self, pattern: str) -> Iterator[Any]:
-            for name in glob.glob(pattern, root_dir=os.fspath(self)):
-                yield self / name
-
-    return Literal
-
-
-def _readable_arrays(item: Path) -> int:
-    """Returns how many arrays TensorStore finds in an item of a checkpoint; reads all of their values."""
-    import tensorstore
-
-    base = {"driver": "file", "path": f"{item}/"}
-    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
-    names = store.list().result()
-    for reading in [store.read(name) for name in names]:
-        reading.result()
-    return sum(name.endswith(b".zarray") for name in names)
-
-
-def _alone() -> "ocp.options.MultiprocessingOptions":
-    """Orbax is to wait for no other process: whoever opens checkpoints does so alone."""
-    ocp = _orbax()
-    if collectives.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    this = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=this, active_processes={this}, barrier_sync_key_prefix=str(this)
-    )
 
 
 def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:150]
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(_orbax().utils.to_shape_dtype_struct, tree)

@@ -1,9 +1,8 @@
-"""Files that are there whole or not at all, and a folder that one process has to itself."""
+"""Writes files atomically, and locks a folder for one process."""
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ntm_jax.errors import UserError
@@ -12,7 +11,7 @@ LOCK = "lock"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file at once, so that a reader, and who comes after a crash, sees the old one or the new one."""
+    """Writes a file atomically: readers see either the old or the new content, even after a crash."""
     partial = path.with_suffix(".partial")
     partial.write_bytes(content)
     partial.replace(path)
@@ -20,29 +19,30 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keeps other processes that ask for the same out of a folder, for as long as the context lasts.
+    """Locks a folder against other processes that call this, for as long as the context lasts.
 
-    The system holds the lock for this process and lets it go when the process ends, however that ends; the
-    file `lock` stays, and says nothing by being there. On Windows nothing is locked.
+    The system releases the lock when the process ends, however it ends. The file `lock` stays and means nothing by
+    itself. It holds the number of the process that had the lock last.
 
     Raises:
-      UserError: another process has the folder.
+      UserError: another process has the lock.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
+    import filelock  # only training needs it
 
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"--workdir: {folder} is being trained in by another process ({file.read().strip()}); "
-                "choose another folder, or wait until it ends"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")  # for whoever is refused
-        file.flush()
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        holder = ""
+        with suppress(OSError):  # Windows does not let others read it
+            holder = (folder / LOCK).read_text(encoding="utf-8", errors="replace").strip()
+        raise UserError(
+            f"--workdir: {folder} is being trained in by another process ({holder or 'unknown'}); "
+            "choose another folder, or wait until it ends"
+        ) from None
+    try:
+        with suppress(OSError):  # for whoever is refused
+            (folder / LOCK).write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield
+    finally:
+        lock.release()

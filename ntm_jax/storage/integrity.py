@@ -1,38 +1,61 @@
-"""Whether a checkpoint is what was written: its layout's number, and a checksum of each of its files.
+"""Tells whether a checkpoint is what was written: by its layout's number, and a checksum of each of its files.
 
 <update>/
-  checksums.json    written last, before the folder gets its name: SHA-256 by file
-  run/metadata      JSON, with the number of the layout
+  run/metadata      JSON: the number of the layout, the config, seconds and updates skipped
+  checksums.json    SHA-256 by file, of all other files
 
-Layout 1 had neither; what Orbax cannot read in it is all that can be told of it.
-Layout 2 has both, and counts the updates that were skipped.
+Layout 1 had neither the number nor checksums. It is damaged if Orbax cannot read it.
+Layout 2 had both, but no checksums of two kinds of files that Orbax wrote last. Its arrays are Orbax's OCDBT.
+Layout 3 has a checksum of every file. Each array is a folder of its own.
 """
 
 import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ntm_jax.errors import UserError
 from ntm_jax.storage.files import write_atomically
 
-LAYOUT = 2
+LAYOUT = 3
+WITH_CHECKSUMS = (2, LAYOUT)
 CHECKSUMS = "checksums.json"
-RUN = Path("run") / "metadata"
-# Orbax's notes to itself, of when and where a checkpoint was committed, written after the checksums.
-NOTES = ("commit_success.txt", "_CHECKPOINT_METADATA")
+RUN = (
+    Path("run") / "metadata"
+)  # in layouts 1 and 2, a name of Orbax's; earlier versions look for it
+
+
+def seal(folder: Path, run: Mapping[str, Any]) -> None:
+    """Writes what says that a checkpoint is complete, once its arrays are in its folder.
+
+    Args:
+      folder: of the checkpoint.
+      run: JSON values that belong to it.
+    """
+    (folder / RUN).parent.mkdir(exist_ok=True)
+    write_atomically(folder / RUN, json.dumps({"layout": LAYOUT, **run}).encode())
+    write_checksums(folder)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Returns what `seal` was given, from a valid checkpoint of any layout."""
+    run: dict[str, Any] = json.loads((folder / RUN).read_bytes())
+    return run
 
 
 def write_checksums(folder: Path) -> None:
     """Writes the checksums of a checkpoint's files beside them."""
     (folder / CHECKSUMS).unlink(missing_ok=True)  # of what it was before
-    sums = {str(path.relative_to(folder)): _checksum(path) for path in _files(folder)}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
     write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode())
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint; None if it is sound.
+    """Returns what is wrong with a checkpoint, or None if it is valid.
 
     Raises:
       UserError: it has a layout that this version does not know.
@@ -53,18 +76,20 @@ def find_damage(folder: Path) -> str | None:
 
 
 def latest_valid(checkpoints: Path, *, set_aside: bool = False) -> int | None:
-    """The update of the newest sound checkpoint, None if there is none of either kind; names those that are not.
+    """Returns the update of the newest valid checkpoint, or None if there are no checkpoints.
+
+    Newer ones that are damaged are reported on standard error.
 
     Args:
       checkpoints: their folder.
-      set_aside: rename those that are not sound, out of the way of new ones, and remove those that are older
-        than the newest sound one.
+      set_aside: whether to rename damaged checkpoints that are newer than the newest valid one, and to remove
+        those that are older.
 
     Raises:
-      UserError: none is sound, or one has another version's layout.
+      UserError: none is valid, or one has another version's layout.
     """
     found, broken = None, []
-    for update in sorted(_updates(checkpoints), reverse=True):
+    for update in sorted(updates(checkpoints), reverse=True):
         folder = checkpoints / str(update)
         what = find_damage(folder)
         if what is None:
@@ -89,7 +114,8 @@ def latest_valid(checkpoints: Path, *, set_aside: bool = False) -> int | None:
     return found
 
 
-def _updates(checkpoints: Path) -> list[int]:
+def updates(checkpoints: Path) -> list[int]:
+    """Returns the updates of which there is a checkpoint, valid or not."""
     try:
         return [int(path.name) for path in checkpoints.iterdir() if path.name.isdecimal()]
     except FileNotFoundError:
@@ -99,24 +125,19 @@ def _updates(checkpoints: Path) -> list[int]:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """By file; none where the layout had none. What has checksums is checked before its layout is believed."""
+    """Returns checksums by file; none for layout 1. Those of a folder are verified before its layout is believed."""
     path = folder / CHECKSUMS
-    run = json.loads((folder / RUN).read_bytes()) if not path.exists() else None
-    if run is not None and run.get("layout", 1) == 1:
+    if not path.exists() and read_run(folder).get("layout", 1) == 1:
         return {}
     sums: dict[str, str] = json.loads(path.read_bytes())
-    if sums.get(str(RUN)) == _checksum(folder / RUN):
-        layout = json.loads((folder / RUN).read_bytes()).get("layout")
-        if layout != LAYOUT:
+    if sums.get(RUN.as_posix()) == _checksum(folder / RUN):
+        layout = read_run(folder).get("layout")
+        if layout not in WITH_CHECKSUMS:
             raise UserError(
                 f"--workdir: {folder} has layout {layout!r}, this version of ntm_jax knows those up to {LAYOUT}; "
                 "use the version that wrote it"
             )
     return sums
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NOTES)
 
 
 def _checksum(path: Path) -> str:

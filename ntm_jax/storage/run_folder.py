@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and who trains in it."""
+"""Opens a run's folder for training: checks whose it is, locks it and registers the run in it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,43 +8,52 @@ from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
-from ntm_jax.storage import files
+from ntm_jax.storage import files, integrity
 from ntm_jax.storage.checkpoints import Checkpoints
 
+WEIGHTS = "weights.safetensors"  # in place of checkpoints/ in runs that are shipped
 # What a run that ended before it had a config.json may have left.
 CLAIMING = (files.LOCK, "config.partial")
 
 
 @contextmanager
 def open_run_folder(workdir: Path, config: ConfigDict) -> Iterator[Checkpoints]:
-    """The checkpoints in `workdir`, which is the folder of `config`'s run, and this process's alone; made if not there.
+    """Opens the folder of `config`'s run for this process alone, and gives its checkpoints.
+
+    The folder is made if it is not there. Nothing is written if it is refused.
 
     Raises:
-      UserError: it holds another run, or something else, or checkpoints of which none is sound, or another
-        process trains in it.
+      UserError: it holds another run, or something else, or a model without the state of its training, or
+        checkpoints of which none is valid, or another process trains in it.
     """
     _check_claim(workdir, config)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = ExitStack()
-        lock.enter_context(files.exclusive_lock(workdir))
-    except OSError as error:
-        raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
-    with lock:
-        if not (workdir / "config.json").exists():
-            register(workdir, config)
-        with Checkpoints(workdir) as checkpoints:
-            register(workdir, config)  # now that it can be gone on with
-            yield checkpoints
+    if (workdir / WEIGHTS).exists() and not integrity.updates(workdir / "checkpoints"):
+        raise UserError(
+            f"--workdir: {workdir / WEIGHTS} has no state of an optimiser, so that training cannot go on "
+            "from there; choose another folder"
+        )
+    with ExitStack() as stack:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(files.exclusive_lock(workdir))
+        except OSError as error:
+            raise UserError(f"--workdir: {workdir} cannot be made ({error.strerror})") from None
+        checkpoints = Checkpoints(workdir)
+        _register(workdir, config)
+        yield checkpoints
 
 
 def register(workdir: Path, config: ConfigDict) -> None:
-    """Makes `workdir` the folder of the run that `config` describes, or checks that it is.
+    """Makes `workdir` the folder of `config`'s run without opening it.
 
     Raises:
       UserError: it holds another run, or something else.
     """
     _check_claim(workdir, config)
+    _register(workdir, config)
+
+
+def _register(workdir: Path, config: ConfigDict) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_atomically(workdir / "config.json", configs.to_json(config).encode())
@@ -53,6 +62,7 @@ def register(workdir: Path, config: ConfigDict) -> None:
 
 
 def _check_claim(workdir: Path, config: ConfigDict) -> None:
+    """Raises `UserError` if `workdir` holds anything but `config`'s run."""
     if (workdir / "config.json").exists():
         same_run(workdir, config)
     elif workdir.exists() and (

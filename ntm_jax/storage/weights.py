@@ -41,7 +41,7 @@ GO_TASKS: tuple[tuple[int, dict[str, Any]], ...] = (  # heads, task
         for count in ("linear", "binary")
     ),
 )
-EVALUATE = {"episodes": 1000, "memory_size": 0, "seed": 2014}
+EVALUATE = configs.defaults("ntm")["evaluate"]
 
 
 @dataclass(frozen=True)
@@ -92,23 +92,58 @@ def load(path: Path) -> Weights:
     return _load_go(path) if start.lstrip().startswith(b"[") else _load_safetensors(path)
 
 
-def _load_safetensors(path: Path) -> Weights:
+def load_parameters(path: Path, like: Any) -> tuple[Any, int]:
+    """Returns the parameters in a safetensors file, and the update that they are from.
+
+    Args:
+      path: the file.
+      like: nested dicts of arrays or shapes, which the file has to match.
+
+    Raises:
+      UserError: no such file, another kind of file, or other arrays.
+    """
+    arrays, metadata = _read_safetensors(path)
+    return _filled(path, like, arrays), _update(path, metadata)
+
+
+def read_update(path: Path) -> int:
+    """Returns the update that a safetensors file's parameters are from.
+
+    Raises:
+      UserError: no such file, or another kind of file.
+    """
+    return _update(path, _read_safetensors(path, with_arrays=False)[1])
+
+
+def _read_safetensors(
+    path: Path, with_arrays: bool = True
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if with_arrays else []
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (safetensors.SafetensorError, OSError):
         raise UserError(
             f"--weights: {path} is neither a safetensors file nor a JSON list of numbers"
         ) from None
+
+
+def _update(path: Path, metadata: Mapping[str, str]) -> int:
+    try:
+        return int(metadata["update"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"--weights: {path} does not carry a run's config ({error})") from None
+
+
+def _load_safetensors(path: Path) -> Weights:
+    arrays, metadata = _read_safetensors(path)
     try:
         config = configs.upgrade(json.loads(metadata["config"]))
-        update = int(metadata["update"])
         configs.check(config)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"--weights: {path} does not carry a run's config ({error})") from None
     _, expected = _shapes(config)
-    return Weights(config, _filled(path, expected, arrays), update)
+    return Weights(config, _filled(path, expected, arrays), _update(path, metadata))
 
 
 def _filled(path: Path, parameters: Any, arrays: Mapping[str, np.ndarray]) -> Any:

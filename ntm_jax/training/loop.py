@@ -18,7 +18,7 @@ from ntm_jax.config import with_memory_size
 from ntm_jax.distributed import cluster, collectives
 from ntm_jax.errors import UserError
 from ntm_jax.storage import files
-from ntm_jax.storage.checkpoints import Checkpoints, FollowerCheckpoints
+from ntm_jax.storage.checkpoints import Checkpoints, CheckpointStore, FollowerCheckpoints
 from ntm_jax.storage.run_folder import open_run_folder
 from ntm_jax.tasks import losses
 from ntm_jax.training import data_parallel, nonfinite
@@ -70,17 +70,15 @@ def train(config: ConfigDict, workdir: Path) -> TrainState:
 
 
 @contextmanager
-def _folder(
-    config: ConfigDict, workdir: Path
-) -> Iterator[tuple[monitor.Publish, Checkpoints | FollowerCheckpoints]]:
+def _folder(config: ConfigDict, workdir: Path) -> Iterator[tuple[monitor.Publish, CheckpointStore]]:
     """The monitor and the checkpoints of the run, whose folder one process has."""
     with ExitStack() as stack:
 
-        def opened() -> tuple[monitor.Publish, Checkpoints | FollowerCheckpoints]:
+        def opened() -> tuple[monitor.Publish, CheckpointStore]:
             publish = stack.enter_context(monitor.beside(config, workdir))
             return publish, stack.enter_context(open_run_folder(workdir, config))
 
-        elsewhere: tuple[monitor.Publish, Checkpoints | FollowerCheckpoints] = (
+        elsewhere: tuple[monitor.Publish, CheckpointStore] = (
             monitor.nothing,
             FollowerCheckpoints(),
         )
@@ -90,13 +88,13 @@ def _folder(
 def _train(
     trainer: Trainer,
     workdir: Path,
-    checkpoints: Checkpoints | FollowerCheckpoints,
+    checkpoints: CheckpointStore,
     publish: monitor.Publish,
     request: signals.StopRequest,
 ) -> TrainState:
     config, pace, asked = trainer.config, signals.ChunkSize(), False
     if collectives.is_first():
-        for name, text in trainer.task.records().items():
+        for name, text in trainer.task.source.run_files().items():
             files.write_atomically(workdir / name, text.encode())
     state, before = _begin(trainer, checkpoints)
     start, done = time.monotonic(), int(state.update)
@@ -123,26 +121,23 @@ def _train(
             asked = _agree(request, pace)
             if last or asked or done % config.train.checkpoint_every == 0:
                 _save(trainer, state, checkpoints, seconds)
-    checkpoints.wait()
     return state
 
 
-def _begin(
-    trainer: Trainer, checkpoints: Checkpoints | FollowerCheckpoints
-) -> tuple[TrainState, float]:
+def _begin(trainer: Trainer, checkpoints: CheckpointStore) -> tuple[TrainState, float]:
     """The state of the newest checkpoint, or the first; and the seconds until then."""
     first = trainer.initial_state()
 
     def restored() -> tuple[TrainState, float]:
         newest = checkpoints.newest()
-        if newest is None or isinstance(checkpoints, FollowerCheckpoints):
+        if newest is None:
             return first, 0.0
+        assert isinstance(checkpoints, Checkpoints), "which the first process has"
         return _restore(checkpoints, newest, first)
 
     state, before = collectives.on_first_process(restored, (first, 0.0))
     state = collectives.broadcast(state)
-    if isinstance(checkpoints, FollowerCheckpoints):
-        checkpoints.restored(int(state.update))
+    checkpoints.resumed(int(state.update))
     return trainer.devices.place(state), before
 
 
@@ -159,7 +154,7 @@ def _agree(request: signals.StopRequest, pace: signals.ChunkSize) -> bool:
 def _save(
     trainer: Trainer,
     state: TrainState,
-    checkpoints: Checkpoints | FollowerCheckpoints,
+    checkpoints: CheckpointStore,
     seconds: float,
 ) -> None:
     if not nonfinite.all_finite(state.parameters):
@@ -173,7 +168,7 @@ def _save(
 
 
 def _skipped(
-    trainer: Trainer, before: TrainState, bad: int, checkpoints: Checkpoints | FollowerCheckpoints
+    trainer: Trainer, before: TrainState, bad: int, checkpoints: CheckpointStore
 ) -> TrainState:
     """The state after an update that was not finite, with nothing of it, from one before it.
 
@@ -189,10 +184,9 @@ def _not_finite(
     trainer: Trainer,
     state: TrainState,
     update: int,
-    checkpoints: Checkpoints | FollowerCheckpoints,
+    checkpoints: CheckpointStore,
     what: str,
 ) -> UserError:
-    checkpoints.wait()
     norms = trainer.gradient_norms(state)
     return nonfinite.error(update, what, norms, checkpoints.newest(), int(state.skipped))
 

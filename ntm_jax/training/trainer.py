@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import models, tasks
 from ntm_jax.config import with_memory_size
-from ntm_jax.tasks.windows import first_scored, window
+from ntm_jax.tasks.losses import first_scored, window
 from ntm_jax.training import curriculum, optimizers
 from ntm_jax.training.data_parallel import DataParallel
 
@@ -169,8 +169,8 @@ class Trainer:
             self.config.optimizer.get("state_gradient_limit", 0.0) / self.config.train.batch_size
         )
         scored, select = (batch.targets, batch.mask), None
-        if task.answer_steps < task.steps:
-            select = partial(window, start=first_scored(batch.mask), count=task.answer_steps)
+        if task.source.answer_steps < task.steps:
+            select = partial(window, start=first_scored(batch.mask), count=task.source.answer_steps)
             scored = select(batch.targets), select(batch.mask)
         write_penalty = self.config.train.get("write_penalty", 0.0)
         options = {

@@ -173,13 +173,13 @@ TRAIN = """
 import sys
 from pathlib import Path
 from ntm_jax import config, tasks
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.training import loop
 kind = tasks.TASKS["copy"]
 kind.cases = lambda task: [tasks.Case("length_2", {"length": 2}, task.at(min_length=2, max_length=2))]
 run = config.load(sys.argv[1], sys.argv[3:])
 loop.train(run, Path(sys.argv[2]))
-evaluate.evaluate(run, Path(sys.argv[2]))
+report.evaluate_run(run, Path(sys.argv[2]))
 """
 
 

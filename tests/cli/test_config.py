@@ -84,6 +84,22 @@ def test_the_first_parameters_follow_from_the_seed_alone():
     assert not same(built(seed=0), built(seed=1))
 
 
+LIGHT = """
+import sys, types
+package = types.ModuleType("ntm_jax")
+package.__path__ = [sys.argv[1]]
+sys.modules["ntm_jax"] = package
+import ntm_jax.config
+print([name for name in ("jax", "flax", "orbax", "optax", "numpy", "ntm_jax.models") if name in sys.modules])
+"""
+
+
+def test_configs_need_no_jax():
+    """Beside what `import ntm_jax` loads."""
+    command = [sys.executable, "-c", LIGHT, str(ROOT / "ntm_jax")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
 # ---- Overrides
 
 
@@ -239,7 +255,7 @@ CHOICES = {
     "model.compute": linear.COMPUTE,
     "optimizer.schedule": optimizers.SCHEDULES,
     "optimizer.clip": optimizers.CLIPPINGS,
-    "task.count": repeat_copy.CHANNELS,
+    "task.count": repeat_copy.COUNTS,
     "task.part": corpus.PARTS,
 }
 
@@ -381,7 +397,7 @@ def test_old_names_in_a_config_file_are_replaced(tmp_path):
     assert "blur_cost" not in config.train
     assert config.optimizer.clip_limit == 3
     assert config.mesh.data == 1
-    assert config.task.zeros == 0
+    assert config.task.zero_vector_percent == 0
 
 
 def test_no_such_file_names_those_that_there_are(tmp_path):
@@ -478,6 +494,30 @@ def test_fields_of_other_tasks_are_not_added():
     task = {"name": "ngram", "length": 9}
     assert configs.upgrade({"task": task}).task.to_dict() == task
     assert configs.upgrade({"task": {"name": "mine", "zeros": "none"}}).task.zeros == "none"
+
+
+@pytest.mark.parametrize(
+    ("task", "old", "new"),
+    [
+        ("copy", "zeros", "zero_vector_percent"),
+        ("repeat_copy", "zeros", "zero_vector_percent"),
+        ("acrostic", "joined", "concatenated_percent"),
+        ("acrostic", "moved", "shifted_linefeeds_percent"),
+        ("acrostic", "unusual", "irregular_weight"),
+        ("acrostic", "varied", "message_like_percent"),
+        ("acrostic", "more", "extra_keywords_percent"),
+    ],
+)
+def test_old_names_of_a_tasks_fields(task, old, new):
+    overridden = tiny(task, **{f"task__{old}": 7})
+    assert overridden.task[new] == 7
+    assert old not in overridden.task
+    upgraded = configs.upgrade({"task": {"name": task, old: 7}}).task
+    assert upgraded[new] == 7
+    assert old not in upgraded
+    mine = configs.upgrade({"task": {"name": "mine", old: 7}})
+    assert mine.task.to_dict() == {"name": "mine", old: 7}
+    assert configs.override(mine, [f"task.{old}=8"]).task[old] == 8
 
 
 @pytest.mark.parametrize(

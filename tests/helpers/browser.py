@@ -42,9 +42,8 @@ def save_walker(workdir, config, update=7):
     }
     state = state.replace(update=jnp.int32(update), parameters=parameters)
     run_folder.register(workdir, config)
-    with Checkpoints(workdir) as saved:
-        training = (state.update, state.optimizer, state.sums)
-        saved.save(update, state.parameters, training, 1.5, config)
+    training = (state.update, state.optimizer, state.sums)
+    Checkpoints(workdir).save(update, state.parameters, training, 1.5, config)
     return trainer.model(state)
 
 

@@ -27,10 +27,8 @@ def save(workdir, config, update=UPDATE):
         parameters=jax.tree.map(lambda leaf: 1.5 * leaf + 0.1, state.parameters),
     )
     run_folder.register(workdir, config)
-    with Checkpoints(workdir) as saved:
-        saved.save(
-            update, state.parameters, (state.update, state.optimizer, state.sums), 12.5, config
-        )
+    training = (state.update, state.optimizer, state.sums)
+    Checkpoints(workdir).save(update, state.parameters, training, 12.5, config)
     return trainer.model(state)
 
 
@@ -105,9 +103,9 @@ def rows(workdir):
 def saved(workdir, config):
     """The newest checkpoint's number and state."""
     state = Trainer(config).initial_state()
-    with Checkpoints(workdir) as checkpoints:
-        newest = checkpoints.newest()
-        return newest, loop._restore(checkpoints, newest, state)[0]
+    checkpoints = Checkpoints(workdir, write=False)
+    newest = checkpoints.newest()
+    return newest, loop._restore(checkpoints, newest, state)[0]
 
 
 def flags(workdir, port=0, **fields):

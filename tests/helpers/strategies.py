@@ -14,14 +14,17 @@ from ntm_jax.training import optimizers
 from tests.helpers import verse
 
 TASKS = {
-    "acrostic": ("part", "form", "more", "joined", "shortest", "longest", "vocabulary", "corpus"),
+    "acrostic": (
+        *("part", "form", "extra_keywords_percent", "concatenated_percent"),
+        *("shortest", "longest", "vocabulary", "corpus"),
+    ),
     "associative_recall": ("min_items", "max_items"),
-    "copy": ("min_length", "max_length", "zeros"),
+    "copy": ("min_length", "max_length", "zero_vector_percent"),
     "ngram": ("length",),
     "priority_sort": ("items", "kept"),
     "repeat_copy": (
         *("min_length", "max_length", "min_repeats", "max_repeats"),
-        *("count", "bits", "zeros"),
+        *("count", "bits", "zero_vector_percent"),
     ),
 }
 # Of ours and optax's, those that need nothing but a learning rate, with an argument where one is worth a try.
@@ -73,11 +76,11 @@ def task_fields(draw, task):
             return {
                 "part": draw(st.sampled_from(["train", "validation", "test"])),
                 "form": draw(st.sampled_from(["", "3x2"])),
-                "more": draw(whole(0, 100)),
-                "joined": draw(whole(0, 100)),
-                "unusual": draw(whole(1, 3) | whole(1, 100)),
-                "moved": draw(whole(0, 100)),
-                "varied": draw(whole(0, 100)),
+                "extra_keywords_percent": draw(whole(0, 100)),
+                "concatenated_percent": draw(whole(0, 100)),
+                "irregular_weight": draw(whole(1, 3) | whole(1, 100)),
+                "shifted_linefeeds_percent": draw(whole(0, 100)),
+                "message_like_percent": draw(whole(0, 100)),
                 "shortest": draw(whole(1, 8)),
                 "longest": draw(st.sampled_from([8, 12, 256])),
                 "vocabulary": draw(whole(verse.VOCABULARY, 30)),
@@ -86,7 +89,7 @@ def task_fields(draw, task):
         case "associative_recall":
             return ordered("items", 2, 3)
         case "copy":
-            return ordered("length", 1, 3) | {"zeros": draw(whole(0, 100))}
+            return ordered("length", 1, 3) | {"zero_vector_percent": draw(whole(0, 100))}
         case "ngram":
             return {"length": draw(whole(6, 12))}
         case "priority_sort":
@@ -98,7 +101,7 @@ def task_fields(draw, task):
             return fields | {
                 "count": count,
                 "bits": draw(whole(1, 3)),
-                "zeros": draw(whole(0, 100)),
+                "zero_vector_percent": draw(whole(0, 100)),
             }
     raise AssertionError(task)
 

@@ -1,24 +1,30 @@
 """The results: a sweep's best run is shipped whole, the table says what the files say, and so does the README."""
 
 import json
-from pathlib import Path
+import subprocess
+import sys
 
+import jax
+import numpy as np
 import pytest
+from flax import nnx
 
 from ntm_jax import config as configs
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate, figures
-from ntm_jax.storage import integrity, restore
+from ntm_jax.evaluation import evaluate, figures, report
+from ntm_jax.storage import restore, run_folder, weights
+from ntm_jax.storage.run_folder import WEIGHTS
 from ntm_jax.training import loop
+from ntm_jax.web import sources
 from scripts import publish_results
+from tests.helpers import ROOT, programs
 from tests.helpers.configs import quick_compile, tiny
-from tests.helpers.runs import save
+from tests.helpers.runs import refused, save
 
-ROOT = Path(__file__).parent.parent
 PRETRAINED = ROOT / publish_results.PRETRAINED
-RUNS = sorted(path.parent for path in PRETRAINED.glob("*/checkpoints"))
+RUNS = sorted(path.parent for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
 METRICS = "sequences,loss_bits_per_sequence\n8,90.0\n16,5.0\n"
 
 
@@ -32,45 +38,56 @@ def spread(median, best, worst):
     return {"median": median, "best": best, "worst": worst}
 
 
-def write_sweep(folder, wrong, model="ntm-ff", task=None):
-    """A sweep, of copy if not told otherwise, with as many wrong bits in each seed as given, and as many updates as its number."""
-    task = task or {"name": "copy"}
+def write_sweep(folder, wrong, model="ntm-ff", task="copy", **fields):
+    """A sweep with as many wrong bits in each seed as given, evaluated at 100 updates and its number."""
     for seed, errors in wrong.items():
         run = folder / f"seed_{seed}"
         for update in (seed, 100 + seed):
-            checkpoint = run / "checkpoints" / str(update)
-            checkpoint.mkdir(parents=True)
-            (checkpoint / "commit_success.txt").write_text(f"committed to {checkpoint}")
+            save(run, tiny(task, model, **fields), update)
         (run / "figures").mkdir()
         case = {
             "name": "length_20",
             "bits_per_sequence": 5.0,
             "bit_errors_per_sequence": errors,
         }
-        result = {"task": task["name"], "model": model, "update": 100 + seed, "cases": [case]}
+        result = {"task": task, "model": model, "update": 100 + seed, "cases": [case]}
         (run / "evaluation.json").write_text(json.dumps(result))
-        (run / "config.json").write_text(json.dumps({"task": task}))
         (run / "metrics.csv").write_text(METRICS)
     runs = [f"seed_{seed}" for seed in wrong]
     summary = {"runs": runs, "failed": [], "cases": []}
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
-def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_checkpoint(tmp_path):
+def parameters(workdir):
+    """What is loaded from a folder, by name, as bytes; and the update."""
+    model, update = restore.load_as(workdir, configs.read(workdir / "config.json"))
+    leaves = jax.tree.leaves_with_path(nnx.to_pure_dict(nnx.split(model)[1]))
+    return {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}, update
+
+
+def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_weights(quick, tmp_path):
     write_sweep(tmp_path / "sweep", {1: 0.5, 2: 0.25, 3: 2.0})
     (tmp_path / "copy-ntm-ff").mkdir()
     (tmp_path / "copy-ntm-ff" / "older").write_text("")
     target = publish_results.ship(tmp_path / "sweep", tmp_path)
     assert target == tmp_path / "copy-ntm-ff"
     assert sorted(path.name for path in target.iterdir()) == sorted(
-        [*publish_results.MEASURED, "figures", "checkpoints", "seeds.json"]
+        [*publish_results.MEASURED, "figures", "weights.safetensors", "seeds.json"]
     )
-    assert [path.name for path in (target / "checkpoints").iterdir()] == ["102"]
-    assert (target / "checkpoints" / "102" / "commit_success.txt").read_text() == ""
     assert json.loads((target / "seeds.json").read_text())["shipped"] == "seed_2"
+    assert parameters(target) == parameters(tmp_path / "sweep" / "seed_2")
+    assert parameters(target)[1] == 102
 
 
-def test_of_an_lstm_what_was_measured_is_shipped(tmp_path):
+def test_a_run_that_was_not_evaluated_at_its_end_is_refused(quick, tmp_path):
+    write_sweep(tmp_path / "sweep", {1: 0.5})
+    save(tmp_path / "sweep" / "seed_1", tiny(), 200)
+    with pytest.raises(UserError, match="is of update 200, its evaluation of 101"):
+        publish_results.ship(tmp_path / "sweep", tmp_path)
+    assert not (tmp_path / "copy-ntm-ff").exists()
+
+
+def test_of_an_lstm_what_was_measured_is_shipped(quick, tmp_path):
     write_sweep(tmp_path / "sweep", {1: 0.5, 2: 0.25}, "lstm")
     target = publish_results.ship(tmp_path / "sweep", tmp_path)
     names = ["config.json", "evaluation.json", "metrics.csv", "seeds.json"]
@@ -79,45 +96,59 @@ def test_of_an_lstm_what_was_measured_is_shipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "name"),
-    [
-        ({"name": "repeat_copy", "count": "binary"}, "repeat_copy_binary-ntm-ff"),
-        ({"name": "repeat_copy", "count": "scalar"}, "repeat_copy-ntm-ff"),
-    ],
+    ("count", "name"),
+    [("binary", "repeat_copy_binary-ntm-ff"), ("scalar", "repeat_copy-ntm-ff")],
 )
-def test_repeat_copy_with_another_count_is_shipped_beside_it(tmp_path, task, name):
-    write_sweep(tmp_path / "sweep", {1: 0.5}, task=task)
+def test_repeat_copy_with_another_count_is_shipped_beside_it(quick, tmp_path, count, name):
+    write_sweep(tmp_path / "sweep", {1: 0.5}, task="repeat_copy", task__count=count)
     assert publish_results.ship(tmp_path / "sweep", tmp_path) == tmp_path / name
 
 
-def test_a_large_run_is_shipped_with_its_characters_and_without_the_optimiser(
-    quick, tmp_path, monkeypatch
-):
-    """It loads, and its checksums are those of what is there."""
+def test_a_run_is_shipped_with_its_characters_and_without_the_optimiser(quick, tmp_path):
+    """It writes the same poems, and training from it is refused before anything is replaced."""
     run = tmp_path / "sweep" / "seed_0"
     config = tiny("acrostic", "ntm-lstm", train__updates=1)
     loop.train(config, run)
-    evaluate.evaluate(config, run)
+    report.evaluate_run(config, run)
     summary = {"runs": ["seed_0"], "failed": [], "cases": []}
     (tmp_path / "sweep" / "summary.json").write_text(json.dumps(summary))
-    whole = publish_results.ship(tmp_path / "sweep", tmp_path / "whole")
-    assert (whole / "checkpoints" / "1" / "training").is_dir()
-    monkeypatch.setattr(publish_results, "MOST_TRAINING_BYTES", 100)
-    light = publish_results.ship(tmp_path / "sweep", tmp_path / "light")
-    assert not (light / "checkpoints" / "1" / "training").exists()
-    assert integrity.find_damage(light / "checkpoints" / "1") is None
+    shipped = publish_results.ship(tmp_path / "sweep", tmp_path / "shipped")
+    assert weights.load(shipped / WEIGHTS).update == 1
     request = Request("宇日", n=1)
-    lines = [answer(Writer.load(folder), request)[1][0].lines for folder in (run, whole, light)]
-    assert lines[0] == lines[1] == lines[2]
-    rows = publish_results.verse_table(tmp_path / "light").split("\n")
+    lines = [answer(Writer.load(folder), request)[1][0].lines for folder in (run, shipped)]
+    assert lines[0] == lines[1]
+    rows = publish_results.verse_table(tmp_path / "shipped").split("\n")
     assert [row.split(" | ")[0] for row in rows[2:4]] == ["| any, 2", "| first, 2"]
     assert len({row.count("|") for row in rows}) == 1
-    before = (light / "config.json").read_bytes()
-    with pytest.raises(UserError, match="has no state of an optimiser") as caught:
-        loop.train(tiny("acrostic", "ntm-lstm", train__updates=2), light)
-    assert "training cannot go on from there" in str(caught.value)
-    assert (light / "config.json").read_bytes() == before
-    assert [path.name for path in (light / "checkpoints").iterdir()] == ["1"]
+    longer = tiny("acrostic", "ntm-lstm", train__updates=2)
+    message = refused(shipped, loop.train, longer, shipped)
+    assert "weights.safetensors has no state of an optimiser" in message
+    assert "training cannot go on from there" in message
+
+
+def test_a_newer_checkpoint_comes_before_weights_and_is_trained_on(quick, tmp_path):
+    write_sweep(tmp_path / "sweep", {1: 0.5})
+    target = publish_results.ship(tmp_path / "sweep", tmp_path)
+    assert sources.find_runs(tmp_path) == [target]
+    source = sources.open_source(target)
+    assert source.update == 101
+    save(target, tiny(), 150)
+    assert source.refresh().startswith("150-")
+    assert source.update == restore.load_as(target, tiny())[1] == 150
+    with run_folder.open_run_folder(target, tiny()) as checkpoints:
+        assert checkpoints.newest() == 150
+
+
+@pytest.mark.parametrize("content", [b"", b"{", None])
+def test_weights_that_cannot_be_read_are_one_line(quick, tmp_path, content):
+    write_sweep(tmp_path / "sweep", {1: 0.5})
+    target = publish_results.ship(tmp_path / "sweep", tmp_path)
+    other = tiny(model__word_size=5) if content is None else tiny()
+    if content is not None:
+        (target / WEIGHTS).write_bytes(content)
+    message = refused(target, restore.load_as, target, other)
+    assert str(target / WEIGHTS) in message
+    assert message.split(": ")[0] == "--weights"
 
 
 def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path, monkeypatch):
@@ -147,6 +178,22 @@ def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
         assert [label.split(",")[0] for label in labels] == ["ntm-ff", "lstm"]
     assert "`lstm`" in publish_results.table(pretrained)
+
+
+def test_the_references_are_cases_that_there_are():
+    lines = publish_results.read_lines()
+    assert len(lines) == len({line.title for line in lines})
+    for line in lines:
+        seeds = json.loads((PRETRAINED / f"{line.task}-ntm-lstm" / "seeds.json").read_text())
+        assert line.case in [case["name"] for case in seeds["cases"]]
+
+
+def test_it_runs_as_a_script(tmp_path):
+    script = [sys.executable, "scripts/publish_results.py", "--pretrained", str(tmp_path / "none")]
+    environment = programs.environment(tmp_path)
+    done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == f"ntm_jax: --pretrained: {tmp_path / 'none'} is not there\n"
 
 
 def test_no_sweep_is_one_clear_line(tmp_path):

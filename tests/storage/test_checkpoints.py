@@ -1,22 +1,25 @@
 """A run's folder: what is loaded from it, and whom it refuses without a trace."""
 
 import json
+import logging
 import os
+import re
+import shutil
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 from flax import nnx
 
 import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax import tasks
-from ntm_jax.distributed import collectives
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
-from ntm_jax.storage import checkpoints, restore, run_folder
+from ntm_jax.evaluation import report
+from ntm_jax.storage import array_folders, integrity, restore, run_folder
 from ntm_jax.storage.checkpoints import Checkpoints
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
@@ -75,22 +78,18 @@ def test_the_whole_training_state_comes_back(tmp_path):
     values = iter(range(1, 1000))
     state = jax.tree.map(lambda leaf: jnp.full_like(leaf, next(values)), trainer.initial_state())
     training = (state.update, state.optimizer, state.sums)
-    with Checkpoints(tmp_path) as saved:
-        saved.save(7, state.parameters, training, 12.5, config)
-    fresh = trainer.initial_state()
-    with Checkpoints(tmp_path) as saved:
-        assert saved.newest() == 7
-        found = saved.restore(7, fresh.parameters, (fresh.update, fresh.optimizer, fresh.sums))
+    Checkpoints(tmp_path).save(7, state.parameters, training, 12.5, config)
+    fresh, saved = trainer.initial_state(), Checkpoints(tmp_path)
+    assert saved.newest() == 7
+    found = saved.restore(7, fresh.parameters, (fresh.update, fresh.optimizer, fresh.sums))
     jax.tree.map(np.testing.assert_array_equal, found[:2], (state.parameters, training))
     assert jax.tree.structure(found[1]) == jax.tree.structure(training)
     assert found[2] == 12.5
 
 
-def test_what_several_processes_saved_is_on_the_device_too(tmp_path, monkeypatch):
-    """They save copies that are NumPy's, and a model of those could not be used in a function to be compiled."""
-    with monkeypatch.context() as many:
-        many.setattr(collectives, "process_count", lambda: 2)
-        save(tmp_path, tiny("copy", "ntm-lstm"))
+def test_what_is_restored_is_on_the_device(tmp_path):
+    """A model of NumPy's arrays could not be used in a function to be compiled."""
+    save(tmp_path, tiny("copy", "ntm-lstm"))
     leaves = jax.tree.leaves(nnx.split(ntm_jax.load(tmp_path))[1])
     assert leaves
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
@@ -119,7 +118,7 @@ def test_a_memory_with_something_learned_for_each_row_cannot_grow(tmp_path, fiel
     assert all(part in message for part in (f"model.{field}", "'learned'", "8 rows", "16 rows"))
 
     config.evaluate.memory_size = 16
-    assert refused(tmp_path, evaluate.evaluate, config, tmp_path) == message
+    assert refused(tmp_path, report.evaluate_run, config, tmp_path) == message
     assert isinstance(ntm_jax.load(tmp_path, memory_size=8), ntm_jax.NTMCell)
 
 
@@ -128,7 +127,7 @@ def test_an_lstm_has_no_memory(tmp_path):
     save(tmp_path, config)
     assert "no memory" in refused(tmp_path, ntm_jax.load, tmp_path, memory_size=16)
     config.evaluate.memory_size = 16
-    assert "no memory" in refused(tmp_path, evaluate.evaluate, config, tmp_path)
+    assert "no memory" in refused(tmp_path, report.evaluate_run, config, tmp_path)
 
 
 @pytest.mark.parametrize("memory_size", [-1, 2])
@@ -153,7 +152,7 @@ def test_no_run_there(tmp_path):
     assert "config.json" in refused(tmp_path, ntm_jax.load, tmp_path)
     assert "config.json" in refused(tmp_path, ntm_jax.load, tmp_path / "nowhere")
     for folder in (tmp_path, tmp_path / "nowhere"):
-        assert "holds no run" in refused(tmp_path, evaluate.evaluate, tiny(), folder)
+        assert "holds no run" in refused(tmp_path, report.evaluate_run, tiny(), folder)
 
 
 @pytest.mark.parametrize("make_folder", [False, True])
@@ -162,7 +161,7 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
     if make_folder:
         (tmp_path / "checkpoints").mkdir()
     assert "holds no checkpoint" in refused(tmp_path, ntm_jax.load, tmp_path)
-    assert "holds no checkpoint" in refused(tmp_path, evaluate.evaluate, tiny(), tmp_path)
+    assert "holds no checkpoint" in refused(tmp_path, report.evaluate_run, tiny(), tmp_path)
 
 
 # ---- Another's folder
@@ -181,27 +180,27 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_another_runs_folder_is_refused(saved, action, changes, parts):
     message = refused(saved[0], action, tiny(**changes), saved[0])
     assert all(part in message for part in (str(saved[0]), *parts)), message
 
 
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_folder_of_something_else_is_refused(tmp_path, action):
     (tmp_path / "thesis.tex").write_text("x")
     assert str(tmp_path) in refused(tmp_path, action, tiny(), tmp_path)
 
 
 @pytest.mark.parametrize("workdir", ["file", "file/run"])
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_file_is_no_folder(tmp_path, action, workdir):
     (tmp_path / "file").write_text("x")
     assert "file" in refused(tmp_path, action, tiny(), tmp_path / workdir)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_broken_config_is_refused(tmp_path, action, text):
     (tmp_path / "config.json").write_text(text)
     message = refused(tmp_path, action, tiny(), tmp_path)
@@ -257,24 +256,75 @@ def test_a_folder_may_have_any_name(tmp_path, name):
 
 @pytest.mark.parametrize("cloud", ["gs", "s3"])
 def test_a_folder_at_the_root_is_not_a_cloud(cloud):
-    path = checkpoints._literal(Path(f"/{cloud}/runs"))
-    assert os.fspath(path / "copy") == f"/{cloud}/runs/copy"
+    path = epath.Path(array_folders._literal(Path(f"/{cloud}/runs/copy")))
+    assert os.path.normpath(path)[-len(f"/{cloud}/runs/copy") :] == f"/{cloud}/runs/copy"
+    assert "://" not in os.fspath(path)
     assert not path.exists()
 
 
-def test_what_cannot_be_read_back_is_not_a_checkpoint(tmp_path, monkeypatch):
+# ---- Whole or not there
+
+
+@pytest.mark.parametrize("spoil", ["value", "type", "missing"])
+def test_what_cannot_be_read_back_is_not_a_checkpoint(tmp_path, monkeypatch, spoil):
     """As it was where Orbax did not find what it had written itself."""
     save(tmp_path, tiny(), update=2)
+    restore_tree = array_folders.restore
+
+    def spoiled(folder, like):
+        if spoil == "missing":
+            shutil.rmtree(next(path for path in folder.iterdir() if path.is_dir()))
+        found = restore_tree(folder, like)
+        change = {"value": lambda leaf: leaf + leaf.dtype.type(1), "type": np.float64}[spoil]
+        return jax.tree.map(change, found)
+
     with monkeypatch.context() as broken:
-        broken.setattr(checkpoints, "_literal", lambda folder: _blind(folder))
-        with pytest.raises(UserError, match=r"update 3 cannot be written .*read back.*sound.*2"):
+        broken.setattr(array_folders, "restore", spoiled)
+        with pytest.raises(UserError, match=r"update 3 cannot be written .*sound.*update 2"):
             save(tmp_path, tiny(), update=3)
     assert restore.load_as(tmp_path, tiny())[1] == 2
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
 
 
-def _blind(folder):
-    class Blind(checkpoints._literal_kind()):
-        def glob(self, pattern):
-            return iter(())
+def test_a_model_of_other_sizes_is_refused_by_the_array(tmp_path):
+    save(tmp_path, tiny())
+    message = refused(tmp_path, restore.load_as, tmp_path, tiny(model__word_size=5))
+    assert re.search(r"cannot be restored \(.*\['kernel'\] is float32\[\d+, \d+\], not", message)
 
-    return Blind(folder)
+
+def test_a_checkpoint_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
+    """Whatever is written last may be where a run is killed."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    save(tmp_path, tiny(), update=2)
+    for owner, name in (
+        (array_folders, "restore"),
+        (integrity, "write_atomically"),
+        (integrity, "write_checksums"),
+        (Path, "rename"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, killed)
+            with pytest.raises(Killed):
+                save(tmp_path, tiny(), update=3)
+        assert restore.load_as(tmp_path, tiny())[1] == 2
+        assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+            "2",
+            "partial",
+        ]
+    Checkpoints(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+
+
+def test_orbax_says_nothing_and_changes_no_logging(tmp_path, caplog):
+    handlers = list(logging.root.handlers)
+    save(tmp_path, tiny())
+    ntm_jax.load(tmp_path)
+    assert caplog.records == []
+    assert logging.root.handlers == handlers
+    assert logging.getLogger("absl").filters == []

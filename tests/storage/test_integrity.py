@@ -18,14 +18,14 @@ import pytest
 import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import integrity, restore
 from ntm_jax.training import loop, metrics
 from tests.helpers import programs
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import assert_same, config_of, files, refused
 
-PRETRAINED = programs.ROOT / "runs" / "pretrained" / "copy-ntm-ff"
+STORED = Path(__file__).parent / "layouts"
 NEWEST, BEFORE = 6, 4  # updates with a checkpoint
 
 
@@ -73,9 +73,8 @@ DAMAGES = {"flip": flip, "truncate": truncate, "remove": Path.unlink, "folder": 
 
 
 def parts(folder):
-    """Every file whose content matters, checksums too."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in found if path.name not in integrity.NOTES]
+    """Every file, checksums too."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -105,12 +104,31 @@ def test_no_flipped_bit_is_overlooked_in_what_says_that_there_are_checksums(run)
         path.write_bytes(whole)
 
 
-def test_what_is_not_checked_is_not_needed(run):
-    for path in run[1].rglob("*"):
-        if path.name in integrity.NOTES:
+def test_what_layout_2_does_not_check_is_not_needed(tmp_path):
+    workdir = shutil.copytree(STORED / "2", tmp_path / "run")
+    (folder,) = (workdir / "checkpoints").iterdir()
+    checked = json.loads((folder / integrity.CHECKSUMS).read_text())
+    others = [path for path in parts(folder) if str(path.relative_to(folder)) not in checked]
+    assert others
+    for path in others:
+        if path.name != integrity.CHECKSUMS:
             path.unlink()
-    assert integrity.find_damage(run[1]) is None
-    assert int(loop.train(config_to(NEWEST), run[0]).update) == NEWEST
+    assert integrity.find_damage(folder) is None
+    config = configs.read(workdir / "config.json")
+    assert restore.load_as(workdir, config)[1] == int(folder.name)
+    assert int(loop.train(config, workdir).update) == int(folder.name)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_to_layout_2_is_found_and_named(tmp_path, damage):
+    folder = shutil.copytree(STORED / "2" / "checkpoints", tmp_path / "all") / "4"
+    for name in json.loads((folder / integrity.CHECKSUMS).read_text()):
+        whole = (folder / name).read_bytes()
+        DAMAGES[damage](folder / name)
+        assert integrity.find_damage(folder).startswith(name)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).write_bytes(whole)
+    assert integrity.find_damage(folder) is None
 
 
 def empty(folder):
@@ -159,14 +177,15 @@ def test_what_was_half_deleted_when_the_run_was_killed_is_removed(run, capsys):
     assert sorted(path.name for path in newest.parent.iterdir()) == ["2", str(NEWEST)]
 
 
-def test_what_was_half_written_is_removed_by_training_alone(run):
+@pytest.mark.parametrize("name", ["partial", "5.orbax-checkpoint-tmp"])
+def test_what_was_half_written_is_removed_by_training_alone(run, name):
     """Of an update that will not be written again, whose folder would stay for ever."""
     workdir, newest = run
-    left = shutil.copytree(newest, newest.with_name("5.orbax-checkpoint-tmp"))
+    left = shutil.copytree(newest, newest.with_name(name) / "5")
     assert restore.load_as(workdir, config_to(8))[1] == NEWEST
     assert left.is_dir()  # another process may be writing it
     loop.train(config_to(8), workdir)
-    assert not left.exists()
+    assert not left.parent.exists()
 
 
 @pytest.mark.parametrize("damage", [biggest(flip), empty], ids=["flipped", "empty"])
@@ -174,7 +193,7 @@ def test_none_that_is_sound_is_one_line(run, damage):
     workdir, newest = run
     for folder in newest.parent.iterdir():
         damage(folder)
-    for action in (loop.train, evaluate.evaluate):
+    for action in (loop.train, report.evaluate_run):
         message = refused(workdir, action, config_to(8), workdir)
         assert "no checkpoint in " in message
         assert " is sound; in 6, " in message
@@ -274,8 +293,8 @@ def test_metrics_that_cannot_be_written_are_one_line(monkeypatch, tmp_path):
 
 
 def test_the_first_layout_loads_and_is_gone_on_with(tmp_path):
-    """A run that was shipped before checkpoints had a number, or config.json the fields of today."""
-    workdir = shutil.copytree(PRETRAINED, tmp_path / "run")
+    """A run of before checkpoints had a number, or config.json the fields of today."""
+    workdir = shutil.copytree(STORED / "1", tmp_path / "run")
     (update,) = programs.checkpoints_in(workdir)
     folder = workdir / "checkpoints" / str(update)
     assert not (folder / integrity.CHECKSUMS).exists()
@@ -291,8 +310,8 @@ def test_the_first_layout_loads_and_is_gone_on_with(tmp_path):
 
 def test_a_first_layout_that_orbax_cannot_read_is_one_line(tmp_path):
     """In a process of its own, for Orbax leaves behind what complains later."""
-    workdir = shutil.copytree(PRETRAINED, tmp_path / "run")
-    for path in workdir.glob("checkpoints/*/parameters/ocdbt*/d/*"):
+    workdir = shutil.copytree(STORED / "1", tmp_path / "run")
+    for path in workdir.glob("checkpoints/*/parameters/d/*"):
         path.unlink()
     before = files(workdir)
     code = """if True:
@@ -315,13 +334,13 @@ def test_a_first_layout_that_orbax_cannot_read_is_one_line(tmp_path):
     assert files(workdir) == before
 
 
-@pytest.mark.parametrize("layout", [0, 3, "new"])
+@pytest.mark.parametrize("layout", [0, 4, "new"])
 def test_another_versions_layout_is_refused_and_named(run, layout):
     workdir, newest = run
     path = newest / integrity.RUN
     path.write_text(json.dumps(json.loads(path.read_text()) | {"layout": layout}))
     integrity.write_checksums(newest)
-    for action in (loop.train, evaluate.evaluate):
+    for action in (loop.train, report.evaluate_run):
         message = refused(workdir, action, config_to(8), workdir)
         assert f"/checkpoints/6 has layout {layout!r}" in message
-        assert "knows those up to 2" in message
+        assert "knows those up to 3" in message

@@ -6,7 +6,8 @@ layouts/<n>/ is a run of layout n, made by the version that had it, with
     --config.model.word_size=3 --config.optimizer.name=sgd --config.train.batch_size=2 --config.train.updates=4
     --config.train.log_every=2 --config.train.checkpoint_every=4 --config.evaluate.memory_size=0
 
-of which config.json, metrics.csv and checkpoints/ are kept, without commit_success.txt, which names the machine.
+in the folder /tmp/run, of which config.json, metrics.csv and checkpoints/ are kept; of layouts 1 and 2 without
+commit_success.txt, which names the folder.
 """
 
 import json
@@ -18,7 +19,7 @@ import pytest
 import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax import tasks
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import integrity
 from ntm_jax.training import loop
 from tests.helpers.configs import quick_compile
@@ -51,7 +52,7 @@ def test_it_loads_evaluates_and_is_gone_on_with(tmp_path, monkeypatch, layout):
     case = tasks.Case("one", {}, tasks.make("copy", min_length=3, max_length=3))
     monkeypatch.setattr(tasks.TASKS["copy"], "cases", lambda task: [case])
     config.evaluate.episodes = 100
-    found = evaluate.evaluate(config, workdir)
+    found = report.evaluate_run(config, workdir)
     assert found["update"] == UPDATE
     assert found["cases"][0]["bits_per_sequence"] == pytest.approx(BITS, rel=1e-3)
 
