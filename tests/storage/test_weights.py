@@ -26,7 +26,7 @@ def quick(tmp_path_factory):
 
 
 def parameters_of(model):
-    return nnx.to_pure_dict(nnx.state(models, nnx.Param))
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
 
 @pytest.mark.parametrize("kind", MODELS)
