@@ -89,12 +89,12 @@ def work(config: ConfigDict) -> Work:
         flops = training_speed.flops_per_step(config, core.input_size, core.output_size)
     else:  # products alone, 2 operations a weight; a backward pass is two forward passes
         flops = 3.0 * 2.0 * models.parameter_count(core)
-    drawn = task.tests(EVERY)
+    drawn = task.source.evaluation_shapes(EVERY)
     sequences = sum(count for _, count in drawn)
     steps = sum(shape.steps * count for shape, count in drawn) / sequences
     flops *= steps
     if symbols is not None:  # the table as output, where there is an answer
-        answers = sum(shape.answer_steps * count for shape, count in drawn) / sequences
+        answers = sum(shape.source.answer_steps * count for shape, count in drawn) / sequences
         flops += 3.0 * 2.0 * core.output_size * symbols.output_size * answers
     name = f"{config.task.name} {configs.model_name(config)}"
     return Work(name, models.parameter_count(built), steps, flops)

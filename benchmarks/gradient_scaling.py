@@ -66,7 +66,7 @@ def measure(axis: str, size: int, rounds: int) -> Point:
     inputs = jax.random.bernoulli(jax.random.key(0), shape=shape).astype(jnp.float32)
 
     def ours(cell: Any) -> jax.Array:
-        return models.logits(cell, inputs)[0]
+        return models.training_outputs(cell, inputs)[0]
 
     def plain(cell: Any) -> jax.Array:
         return nnx.RNN(cell, time_major=True)(inputs)

@@ -6,12 +6,12 @@ from configs import base
 
 
 def get_config(model: str = "ntm-ff") -> ConfigDict:
-    """The config for one of base.MODELS."""
+    """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "associative_recall", "min_items": 2, "max_items": 6})
     if model == "ntm-ff":
         config.model.update({"read_heads": 4, "write_heads": 4, "controller_size": 256})
-    # As for copy: the paper's optimiser and clipping, one sequence at a time.
+    # As for copy: the paper's optimizer and clipping, one sequence at a time.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4})
     config.optimizer.update({"clip": "value", "clip_limit": 10.0, "state_gradient_limit": 1.0})
     config.train.update({"updates": 100_000, "batch_size": 1, "log_every": 500})

@@ -6,20 +6,20 @@ from configs import base
 
 
 def get_config(model: str = "ntm-ff") -> ConfigDict:
-    """The config for one of base.MODELS."""
+    """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "ngram", "length": 200})
-    # The paper's optimiser; Adam ends 4 to 30 bits higher after as many sequences.
+    # The paper's optimizer. Adam ends 4 to 30 bits higher after as many sequences.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 3e-4})
-    # Without a limit at every step, gradients of norm 1e6 and more come and undo what was learned.
+    # Without a limit at every step, gradients reach norms over 1e6 and undo what was learned.
     config.optimizer.update({"clip_limit": 10.0, "state_gradient_limit": 1.0})
     config.train.update({"updates": 24_000, "batch_size": 4, "checkpoint_every": 2000})
     if model == "lstm":
         return base.baseline(config, units=128, updates=5000)
-    # Sources look back one bit first, then more.
+    # Sources depend on one previous bit at first, then on more.
     config.curriculum.update({"name": "growing", "updates": 7000})
-    # A row for each context, found by what it holds: rows that differ from the start, heads that begin by
-    # content and by staying. The paper's 128 rows are more than 32 contexts need.
+    # Each of the 32 contexts gets a row that is found by content. So rows differ from the start, and heads
+    # begin by content and by staying. 64 rows are enough, the paper has 128.
     config.model.update({"memory_size": 64, "initial_memory": "learned"})
     config.model.update({"gate_bias": 2.0, "no_shift_bias": 2.0})
     return config

@@ -6,12 +6,12 @@ from configs import base
 
 
 def get_config(model: str = "ntm-ff") -> ConfigDict:
-    """The config for one of base.MODELS."""
+    """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "priority_sort", "items": 20, "kept": 16})
     if model == "ntm-ff":
-        # Heads that read what they erase in the same step. One is enough, but finds out in every third seed only;
-        # the paper has 8.
+        # Heads read the row that they erase in the same step. One pair is enough, but learns this in one of
+        # three seeds only. The paper has 8.
         config.model.update({"read_heads": 2, "write_heads": 2, "controller_size": 512})
         config.model.update({"shared_weighting": True, "reads_from": "previous"})
         config.model.memory_size = 32

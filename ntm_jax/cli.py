@@ -1,32 +1,47 @@
-"""What the programs of this package share: flags, and how they end.
+"""What the programs of this package share: flags, settings of the process, and how they end.
 
-What the user got wrong is one line on standard error and exit status 2, whether it is a flag or a value.
+The settings are for a program's own process. The package, imported by another program, sets nothing.
 """
 
 import argparse
+import errno
+import logging
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, NoReturn
 
-from ntm_jax import compiler, quiet, signals
+from ntm_jax import signals
 from ntm_jax.errors import ProgramEnd, UserError
+
+# XLA's CPU compiler turns a loop that touches fewer bytes into one function. A loop of many small
+# kernels spends more time between them than in them. Larger loops keep their kernels, which use the
+# caches and several cores better. Training one sequence at a time with few heads takes 0.5 to 0.65 of
+# its time. XLA reads the option once in a process, so it is set before JAX compiles anything.
+SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
+SMALL_LOOP_BYTES = 2**20
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Their threads and tasks raise errors that the program reports itself.
+WRITERS = ("orbax", "tensorboardX", "tensorstore")
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises `UserError`, takes no abbreviations and leaves its description's lines alone."""
+    """An `ArgumentParser` that raises `UserError`, takes no abbreviations and keeps the lines of its description."""
 
     def __init__(self, prog: str, description: str | None, epilog: str | None = None):
         options: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(prog, None, description, epilog, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """In place of the usage, which is long."""
+        """Raises `UserError` instead of printing the usage, which is long."""
         raise UserError(f"{' '.join(message.split())}; see {self.prog} --help")
 
 
 def config_overrides(flags: Sequence[str]) -> list[str]:
-    """`--config.seed=3` -> `seed=3`, for each flag.
+    """Returns the overrides in flags: `seed=3` for `--config.seed=3`.
 
     Raises:
       UserError: a flag of another form.
@@ -40,13 +55,12 @@ def config_overrides(flags: Sequence[str]) -> list[str]:
 
 
 def run_program(program: Callable[[Sequence[str]], None]) -> None:
-    """Runs a program on this process's flags.
+    """Sets the process up, runs a program on the process's flags, and ends the process if it fails.
 
-    What the user got wrong is one line and exit status 2; being stopped by SIGTERM or Ctrl-C is one line and
-    status 143 or 130.
+    An error of the user's prints one line and exits with status 2. SIGTERM and Ctrl-C print one line
+    and exit with status 143 and 130.
     """
-    compiler.compile_small_loops_whole()
-    quiet.program()
+    prepare_process()
     try:
         with signals.raise_on_sigterm():
             program(sys.argv[1:])
@@ -56,13 +70,16 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
     except ProgramEnd as end:
         message, status = str(end), end.status
     except KeyboardInterrupt:
-        message = "stopped by Ctrl-C; the same command goes on from the last checkpoint"
+        message = "stopped by Ctrl-C; the same command resumes from the last checkpoint"
         status = 130
     except Exception:
-        if not _joined():
+        if _is_distributed():
+            message, status = traceback.format_exc(), 1
+        elif (reason := _unusable_platform()) is not None:
+            message, status = str(UserError(reason)), 2
+        else:
             raise
-        message, status = traceback.format_exc(), 1
-    if _joined():
+    if _is_distributed():
         from ntm_jax.distributed import cluster
 
         cluster.end_at_once(f"ntm_jax: {message}", status)
@@ -70,6 +87,99 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
     sys.exit(status)
 
 
-def _joined() -> bool:
-    found = sys.modules.get("ntm_jax.distributed.cluster")  # not imported by --help
-    return found is not None and found.is_distributed()
+def prepare_process() -> None:
+    """Makes every setting that programs need in their process. JAX must not have compiled anything yet."""
+    compile_small_loops_whole()
+    _silence_absl()
+    _silence_reported_errors()
+
+
+def compile_small_loops_whole() -> None:
+    """Adds the option to the environment's `XLA_FLAGS`, unless the user set options of that kind."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "--xla_backend_extra_options" not in flags:
+        option = f"--xla_backend_extra_options={SMALL_LOOP}={SMALL_LOOP_BYTES}"
+        os.environ["XLA_FLAGS"] = f"{flags} {option}".strip()
+
+
+def _silence_absl() -> None:
+    """Suppresses absl's log, in which Orbax reports every step and every error that it raises."""
+    from absl import logging as absl_logging  # it makes its logger, of a class of its own
+
+    absl_logging.get_absl_logger().setLevel(logging.CRITICAL)
+
+
+def _silence_reported_errors() -> None:
+    """Suppresses errors of other libraries' threads that the program reports itself.
+
+    On a full disk, the thread of tensorboardX ends with an `OSError`, Orbax's tasks are left with
+    errors that nobody retrieves, and TensorStore's threads call an event loop that is closed, even
+    while the program ends. All other errors are printed as usual.
+    """
+    of_threads, of_others, unraised = threading.excepthook, sys.excepthook, sys.unraisablehook
+
+    def in_thread(failed: threading.ExceptHookArgs) -> None:
+        error = failed.exc_value
+        full = isinstance(error, OSError) and error.errno in DISK_IS_FULL
+        if not (full and _is_raised_by_writers(failed.exc_traceback)):
+            of_threads(failed)
+
+    # TensorStore's threads end in either of these, depending on whether Python knows the thread.
+    def in_other_thread(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not _is_call_of_closed_loop(error, traceback):
+            of_others(kind, error, traceback)
+
+    def unraisable(failed: "sys.UnraisableHookArgs") -> None:
+        if not _is_call_of_closed_loop(failed.exc_value, failed.exc_traceback):
+            unraised(failed)
+
+    threading.excepthook, sys.excepthook = in_thread, in_other_thread
+    sys.unraisablehook = unraisable
+    logging.getLogger("asyncio").addFilter(_is_of_others)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Returns whether asyncio logs an error that is none of Orbax's tasks."""
+    error = record.exc_info[1] if record.exc_info else None
+    in_text = any(f"{os.sep}{name}{os.sep}" in record.getMessage() for name in WRITERS)
+    return not in_text and not (error and _is_raised_by_writers(error.__traceback__))
+
+
+def _is_raised_by_writers(raised: TracebackType | None) -> bool:
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(raised))
+    return any(name.partition(".")[0] in WRITERS for name in modules)
+
+
+def _is_call_of_closed_loop(error: BaseException | None, raised: TracebackType | None) -> bool:
+    """Returns whether code outside Python called a closed event loop.
+
+    The traceback then begins in the call. An error of the program's own begins elsewhere.
+    """
+    if raised is None and error is not None:
+        raised = error.__traceback__
+    if raised is None or raised.tb_frame.f_code.co_name != "call_soon_threadsafe":
+        return False
+    return str(error) == "Event loop is closed"
+
+
+def _unusable_platform() -> str | None:
+    """Returns why JAX cannot use the platform in JAX_PLATFORMS, or None if it can."""
+    platform, jax = os.environ.get("JAX_PLATFORMS"), sys.modules.get("jax")
+    if not platform or jax is None:
+        return None
+    try:
+        jax.devices()
+    except (
+        Exception
+    ) as error:  # JAX raises an empty AssertionError where the plugin is not installed
+        reason = " ".join(str(error).split()).partition(" (set JAX_PLATFORMS")[0]
+        reason = reason or "JAX has no plugin for it here"
+        return f"JAX_PLATFORMS: {platform!r} cannot be used ({reason}); unset it, or choose cpu"
+    return None
+
+
+def _is_distributed() -> bool:
+    collectives = sys.modules.get("ntm_jax.distributed.collectives")  # not imported by --help
+    return collectives is not None and collectives.is_distributed()

@@ -1,5 +1,8 @@
 """Exceptions that programs report in one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(ValueError):
     """What was given is not allowed; the message names it and says what is, in one line.
@@ -26,6 +29,23 @@ def unknown_choice(field: str, given: object, allowed: object) -> UserError:
     """An error for a `field` whose value `given` is not among the names in `allowed`."""
     names = ", ".join(sorted(map(str, allowed)))  # type: ignore[call-overload]
     return UserError(f"{field}: {given!r} is unknown; choose one of {names}")
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Names the extra to install if an import in the context finds a module of others missing.
+
+    Raises:
+      UserError: it is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "ntm_jax":
+            raise
+        raise UserError(
+            f"{error.name} is not installed; pip install 'ntm_jax[{extra}]' installs it"
+        ) from None
 
 
 def _escaped(character: str) -> str:

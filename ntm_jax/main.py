@@ -1,14 +1,15 @@
-"""The program: `python -m ntm_jax.main --config configs/copy.py`."""
+"""Trains, evaluates and shows runs: `python -m ntm_jax.main --config configs/copy.py`."""
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntm_jax import signals
 from ntm_jax.cli import Parser, config_overrides, run_program
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -29,37 +30,37 @@ PORT = 9000
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser of the command line."""
     result = Parser(
         "python -m ntm_jax.main",
         DESCRIPTION,
-        "--config.<field>=<value> sets any field; `config.json` in a run's folder lists them.",
+        "--config.<field>=<value> sets any field. --help-config lists them.",
     )
     add = result.add_argument
     add(
         "--config",
         metavar="FILE[:MODEL]",
-        help="a file of configs/, and one of its models: ntm-ff (the default), ntm-lstm, lstm; to evaluate a "
-        "--workdir, its own config if not given",
+        help="a file in configs/ and one of its models: ntm-ff (the default), ntm-lstm, lstm. Not needed to "
+        "evaluate a --workdir, which has its own config",
     )
     add(
         "--workdir",
         type=Path,
         metavar="DIR",
-        help="the run's folder; runs/<task>-<model> if not given. A run there is gone on with",
+        help="the run's folder (default: runs/<task>-<model>). A run in it is resumed",
     )
     add(
         "--mode",
         choices=MODES,
         default="train",
-        help="train (and evaluate at the end); evaluate the newest checkpoint; serve a viewer of it; "
-        "report the same as one HTML file",
+        help="train, then evaluate (the default); evaluate the newest checkpoint; serve a viewer of it; "
+        "write a report, which is the viewer as one HTML file",
     )
     add(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="evaluate, serve, report: a safetensors file of the monitor's /Weights, or one of fumin/ntm, "
+        help="evaluate, serve, report: a safetensors file from the monitor's /Weights, or a file of fumin/ntm, "
         "instead of a run's folder",
     )
     add(
@@ -68,66 +69,105 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="DIR|FILE",
-        help="serve, report: another run or weights to choose; can be given again",
+        help="serve, report: another run or weights file to choose from; may be repeated",
     )
-    add("--coordinator", metavar="HOST:PORT", help="train: where process 0 of several is found")
-    add("--processes", type=int, metavar="P", help="train: how many train together")
-    add("--process", type=int, metavar="I", help="train: which of them this is, from 0")
-    add("--join-seconds", type=int, default=300, metavar="S", help="train: to wait for them (300)")
-    add("--port", type=int, default=PORT, help=f"serve: {PORT} if not given; 0 takes a free one")
-    add("--host", default="127.0.0.1", help="serve: 127.0.0.1, this machine alone, if not given")
+    add("--coordinator", metavar="HOST:PORT", help="train: address of process 0 of several")
+    add("--processes", type=int, metavar="P", help="train: number of processes")
+    add("--process", type=int, metavar="I", help="train: index of this process, from 0")
+    add(
+        "--join-seconds",
+        type=int,
+        default=300,
+        metavar="S",
+        help="train: how long to wait for all processes (default: 300)",
+    )
+    add("--port", type=int, default=PORT, help=f"serve: default {PORT}; 0 takes any free port")
+    add("--host", default="127.0.0.1", help="serve: default 127.0.0.1, this machine only")
+    add(
+        "--help-config",
+        action="store_true",
+        help="list every field with its bounds and its meaning, and exit; with --config or --workdir, the fields "
+        "of that config with their values",
+    )
     return result
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says.
+    """Runs the program with these arguments.
 
     Raises:
-      UserError: something in it is not allowed.
+      UserError: an argument is not allowed.
     """
     options, others = parser().parse_known_args(arguments)
     overrides = config_overrides(others)
-    if options.config is None:
-        evaluated = options.mode == "evaluate" and options.weights is None
-        if options.mode == "train":
-            raise UserError("--config: is needed to train; see --help")
-        if evaluated and options.workdir is None:
-            raise UserError("--workdir: is needed to evaluate, or --config; see --help")
-        if overrides and not evaluated:
-            raise UserError(f"--config.{overrides[0]}: --config is not given")
-    if options.weights is not None and (options.mode == "train" or options.config):
-        other = "--config" if options.config else "--mode train"
-        raise UserError(f"--weights: the file says what it is of; it cannot be with {other}")
-    joining = (options.coordinator, options.processes, options.process)
-    if options.mode != "train" and joining != (None, None, None):
-        raise UserError("--coordinator, --processes, --process: only for --mode train")
+    if options.help_config:
+        _describe(options, overrides)
+        return
+    _check_together(options, overrides)
     if options.mode in ("serve", "report"):
         _show(options, overrides)
     elif options.weights is not None:
-        _evaluate_weights(options.weights)
+        _evaluate_weights(options.weights, overrides)
     else:
         _train_or_evaluate(options, overrides)
 
 
-def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
-    # After the flags: these take seconds to import, and --help should not.
+def _check_together(options: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Raises `UserError` for flags that are needed, or cannot be used together."""
+    if options.config is None:
+        if options.mode == "train":
+            raise UserError("--config: is needed to train; see --help")
+        if options.mode == "evaluate" and options.workdir is None and options.weights is None:
+            raise UserError("--workdir: is needed to evaluate, or --config; see --help")
+        if options.mode != "evaluate" and overrides:
+            raise UserError(f"--config.{overrides[0]}: --config is not given")
+    if options.weights is not None and (options.mode == "train" or options.config):
+        other = "--config" if options.config else "--mode train"
+        raise UserError(f"--weights: the file has its own config; it cannot be used with {other}")
+    joining = (options.coordinator, options.processes, options.process)
+    if options.mode != "train" and joining != (None, None, None):
+        raise UserError("--coordinator, --processes, --process: only for --mode train")
+
+
+def _describe(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     from ntm_jax import config as configs
-    from ntm_jax.evaluation import evaluate
+
+    given = options.config is not None or options.workdir is not None
+    text = configs.describe(_config(options, overrides) if given else None)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # of `| head`; Python would report it again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _config(options: argparse.Namespace, overrides: Sequence[str]) -> "ConfigDict":
+    from ntm_jax import config as configs
 
     if options.config is None:
-        config = configs.load_run(options.workdir, overrides)
-    else:
-        config = configs.load(options.config, overrides)
-    workdir = options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
+        return configs.load_run(options.workdir, overrides)
+    return configs.load(options.config, overrides)
+
+
+def _workdir(options: argparse.Namespace, config: "ConfigDict") -> Path:
+    from ntm_jax import config as configs
+
+    return options.workdir or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
+
+
+def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> None:
+    from ntm_jax.evaluation import report  # takes seconds, which --help should not
+
+    config = _config(options, overrides)
+    workdir = _workdir(options, config)
     if options.mode == "train" and not _train(config, workdir, _meeting(options)):
         return
-    result = evaluate.evaluate(config, workdir)
-    print(evaluate.table(result))
+    result = report.evaluate_run(config, workdir)
+    print(report.table(config, result))
     print(f"{workdir}: evaluation.json, figures/")
 
 
 def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
-    """From the flags, or the environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    """Returns how processes meet, from the flags or from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID."""
     from ntm_jax.distributed import cluster
 
     def number(flag: int | None, name: str) -> int | None:
@@ -147,11 +187,11 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
 
 
 def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") -> bool:
-    """Trains, with others if they were asked for; whether this process is to evaluate."""
+    """Trains, together with other processes if there are any. Returns whether this process evaluates."""
     from ntm_jax.distributed import cluster, collectives
     from ntm_jax.training import data_parallel, loop
 
-    # One that was asked for nothing never waits for anyone.
+    # A process with neither flags nor several devices never waits for others.
     if meeting.asked or data_parallel.wanted_devices(config) > 1:
         cluster.join(meeting)
     try:
@@ -163,24 +203,30 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
     return collectives.is_first()
 
 
-def _evaluate_weights(path: Path) -> None:
-    from ntm_jax.evaluation import evaluate
+def _evaluate_weights(path: Path, overrides: Sequence[str]) -> None:
+    from ntm_jax import config as configs
+    from ntm_jax.evaluation import evaluate, report
     from ntm_jax.storage import weights
 
+    for override in overrides:
+        if not override.startswith("evaluate."):
+            raise UserError(f"--config.{override}: with --weights, only evaluate.* can be set")
     found = weights.load(path)
-    model = found.model(found.config.evaluate.memory_size or None)
-    print(evaluate.table(evaluate.evaluate_model(found.config, model, found.update)))
+    config = configs.override(found.config, overrides)
+    model = found.model(config.evaluate.memory_size or None)
+    print(report.table(config, evaluate.evaluate_model(config, model, found.update)))
 
 
 def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
-    from ntm_jax import config as configs
     from ntm_jax.storage import run_folder
-    from ntm_jax.web import report, sources, viewer
+
+    with needs("web"):
+        from ntm_jax.web import report, sources, viewer
 
     first = options.weights or options.workdir
     if options.config is not None:
-        config = configs.load(options.config, overrides)
-        first = first or Path("runs") / f"{config.task.name}-{configs.model_name(config)}"
+        config = _config(options, overrides)
+        first = _workdir(options, config)
         run_folder.same_run(first, config)
     paths = [first] if first else sources.find_runs(Path("runs"))
     shown = sources.open_sources([*paths, *options.beside])
@@ -189,7 +235,9 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
             "--workdir: runs/ holds no run; train one first, or name a folder or --weights"
         )
     if options.mode == "serve":
-        viewer.serve(shown, options.host, options.port)
+        from ntm_jax.acrostic.page import AcrosticPage
+
+        viewer.serve(shown, options.host, options.port, [AcrosticPage()])
         return
     path = Path("report.html") if first is None else first / "report.html"
     if first is not None and not first.is_dir():
@@ -199,7 +247,7 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """The program."""
+    """Runs the program on the process's flags."""
     run_program(run)
 
 

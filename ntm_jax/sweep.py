@@ -1,7 +1,7 @@
-"""Several seeds at once: `python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9`.
+"""Trains one config with several seeds: `python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9`.
 
-Every seed is an ordinary run of `ntm_jax.main` in a process of its own, on cores of its own. An interrupted
-sweep goes on where it stopped: finished seeds are kept, the others resume from their checkpoints.
+Each seed is an ordinary run of `ntm_jax.main` in its own process, on its own cores. An interrupted
+sweep resumes: finished seeds are kept, and the others resume from their checkpoints.
 """
 
 import json
@@ -10,18 +10,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
 DESCRIPTION = """\
-Trains and evaluates one config under several seeds, side by side.
+Trains and evaluates one config with several seeds, in parallel.
 
   python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9
   python -m ntm_jax.sweep --config configs/ngram.py:ntm-lstm --seeds 0,1,5 --jobs 2
@@ -30,7 +33,7 @@ Trains and evaluates one config under several seeds, side by side.
 
 @dataclass
 class Job:
-    """One seed's run."""
+    """The run of one seed."""
 
     seed: int
     folder: Path
@@ -39,11 +42,11 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the run printed."""
+        """The file with the run's output."""
         return self.folder.with_suffix(".log")
 
     def updates_done(self) -> int:
-        """From the last whole line of its metrics."""
+        """Returns the update of the last whole line of its metrics."""
         try:
             lines = (self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
             return int(lines[-1].split(",")[0]) if len(lines) > 1 else 0
@@ -54,24 +57,22 @@ class Job:
 def sweep(
     config: str, overrides: Sequence[str], seeds: Sequence[int], jobs: int, workdir: Path
 ) -> dict[str, Any]:
-    """Runs every seed, at most `jobs` at a time.
+    """Runs every seed, and returns the summary of their evaluations.
+
+    Writes the summary to `workdir/summary.json`, and a chart to `workdir/learning_curves.png`.
 
     Args:
       config: as `--config` of `ntm_jax.main`.
-      overrides: like `train.updates=500`.
-      seeds: each in `workdir/seed_<seed>`.
-      jobs: processes at a time; the cores are shared out between them.
-      workdir: of the sweep.
-
-    Returns:
-      The summary, which is also in `workdir/summary.json`, with a chart beside it in `learning_curves.png`.
+      overrides: such as `train.updates=500`.
+      seeds: each runs in `workdir/seed_<seed>`.
+      jobs: the most processes at a time. They share the cores.
+      workdir: the sweep's folder.
 
     Raises:
-      UserError: something in the config, before any run starts.
+      UserError: the config is not allowed. No run is started then.
     """
     from ntm_jax import config as configs
     from ntm_jax.storage.run_folder import same_run
-    from ntm_jax.training.trainer import Trainer
 
     every = []
     for seed in seeds:
@@ -80,10 +81,28 @@ def sweep(
         if (job.folder / "config.json").exists():
             same_run(job.folder, checked)
         every.append(job)
-    Trainer(checked)  # names and combinations, before any process starts
+    _check_it_builds(checked)
     updates = checked.train.updates
 
     workdir.mkdir(parents=True, exist_ok=True)
+    failed = _run_all(every, jobs, updates, lambda job: _start(job, config, overrides))
+    result = summary([job.folder for job in every if job.seed not in failed], failed)
+    text = json.dumps(result, indent=2) + "\n"
+    (workdir / "summary.json").write_text(text, encoding="utf-8")
+    if len(failed) < len(every):
+        from ntm_jax.evaluation import figures
+        from ntm_jax.training import metrics
+
+        curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
+        done = {name: metrics.read(path) for name, path in curves.items() if path.exists()}
+        figures.save(figures.learning_curves(done), workdir / "learning_curves.png")
+    return result
+
+
+def _run_all(
+    every: Sequence[Job], jobs: int, updates: int, start: Callable[[Job], None]
+) -> list[int]:
+    """Runs what is not finished, at most `jobs` at a time, and returns the seeds that failed."""
     waiting = [job for job in every if not _finished(job, updates)]
     free = _share_cores(min(jobs, max(len(waiting), 1)))
     running: list[Job] = []
@@ -95,7 +114,7 @@ def sweep(
                 while waiting and free:
                     job = waiting.pop(0)
                     job.cores = free.pop()
-                    _start(job, config, overrides)
+                    start(job)
                     running.append(job)
                 time.sleep(0.3)
                 for job in list(running):
@@ -116,23 +135,30 @@ def sweep(
                 process.terminate()
             for process in [job.process for job in running if job.process is not None]:
                 process.wait()  # until it has saved
-    result = summary([job.folder for job in every if job.seed not in failed], failed)
-    text = json.dumps(result, indent=2) + "\n"
-    (workdir / "summary.json").write_text(text, encoding="utf-8")
-    if len(failed) < len(every):
-        from ntm_jax.evaluation import figures
+    return failed
 
-        curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
-        done = {name: path for name, path in curves.items() if path.exists()}
-        figures.save(figures.learning_curves(done), workdir / "learning_curves.png")
-    return result
+
+def _check_it_builds(config: "ConfigDict") -> None:
+    """Raises `UserError` for names and combinations that the runs would refuse; allocates no parameters."""
+    from flax import nnx
+
+    from ntm_jax import models, tasks
+    from ntm_jax.config import with_memory_size
+    from ntm_jax.training import curriculum, optimizers
+
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    nnx.eval_shape(lambda: models.build(config, task.input_size, task.output_size))
+    optimizers.build(config, config.train.updates)
+    curriculum.kinds(config, task)
+    if config.evaluate.memory_size:
+        with_memory_size(config, config.evaluate.memory_size)
 
 
 def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
-    """Median, quartiles and best over the runs in `folders`, case by case, and of the sequences to solve it.
+    """Returns median, quartiles and best of the runs in `folders` for each case, and of the sequences to solve it.
 
-    Those are up to the first line of metrics below `train.solved_below`, of the runs that got there.
-    Quartiles need two runs; with one they are that run's value.
+    A run solves its task at the first line of metrics below `train.solved_below`. Runs that do not are
+    left out. With one run, the quartiles are that run's value.
     """
     results = [json.loads((f / "evaluation.json").read_text(encoding="utf-8")) for f in folders]
     cases = []
@@ -160,7 +186,7 @@ def _solved(folder: Path) -> dict[str, float] | None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The summary for people."""
+    """Returns the summary as text."""
     lines = [f"{'bits/sequence':<26}{'median':>10}{'quartiles':>22}{'best':>10}{'perfect':>9}"]
     for case in result["cases"]:
         bits, perfect = case["bits_per_sequence"], case["perfect_fraction"]["median"]
@@ -180,10 +206,10 @@ def table(result: dict[str, Any]) -> str:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`"0-3,7"` -> `[0, 1, 2, 3, 7]`.
+    """Returns the seeds in a text: `[0, 1, 2, 3, 7]` for `"0-3,7"`.
 
     Raises:
-      UserError: anything else.
+      UserError: text of another form.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -218,7 +244,7 @@ def _finished(job: Job, updates: int) -> bool:
 
 
 def _share_cores(jobs: int) -> list[frozenset[int]]:
-    """One set of cores for each job; all of them where the system cannot tell, or has fewer than jobs."""
+    """Returns a set of cores for each job: all cores where there are fewer than jobs, none if the system cannot say."""
     if not hasattr(os, "sched_getaffinity"):
         return [frozenset()] * jobs
     cores = sorted(os.sched_getaffinity(0))
@@ -238,25 +264,29 @@ def _start(job: Job, config: str, overrides: Sequence[str]) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says."""
+    """Runs the program with these arguments."""
+    from ntm_jax.config import split_argument
+
     parser = Parser(
         "python -m ntm_jax.sweep",
         DESCRIPTION,
         "--config.<field>=<value> sets any field, as in ntm_jax.main.",
     )
     parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
-    parser.add_argument("--seeds", required=True, help="like 0-9 or 0,3,5")
+    parser.add_argument("--seeds", required=True, help="such as 0-9 or 0,3,5")
     parser.add_argument(
-        "--jobs", type=int, help="processes at a time; as many as cores if not given"
+        "--jobs", type=int, help="processes at a time (default: the number of cores)"
     )
-    parser.add_argument("--workdir", type=Path, help="runs/sweep-<config>-<model> if not given")
+    parser.add_argument(
+        "--workdir", type=Path, help="the sweep's folder (default: runs/sweep-<config>-<model>)"
+    )
     options, others = parser.parse_known_args(arguments)
     overrides = config_overrides(others)
     jobs = options.jobs if options.jobs is not None else os.cpu_count() or 1
     if jobs < 1:
         raise UserError(f"--jobs: {jobs} is given, at least 1 is needed")
-    path, _, model = options.config.partition(":")
-    workdir = options.workdir or Path("runs") / f"sweep-{Path(path).stem}-{model or 'ntm-ff'}"
+    path, model = split_argument(options.config)
+    workdir = options.workdir or Path("runs") / f"sweep-{path.stem}-{model or 'ntm-ff'}"
     result = sweep(options.config, overrides, parse_seeds(options.seeds), jobs, workdir)
     print(table(result))
     print(f"{workdir}: summary.json, learning_curves.png, seed_*/")

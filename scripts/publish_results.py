@@ -143,11 +143,14 @@ def draw(pretrained: Path) -> None:
     They go to `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
     """
     from ntm_jax.evaluation import figures, memory_figures
+    from ntm_jax.training import metrics
 
     found = _seeds(pretrained)
     for task in dict.fromkeys(task for task, _ in found):
         of_task = {model: summary for (of, model), summary in found.items() if of == task}
-        curves = {model: pretrained / f"{task}-{model}" / "metrics.csv" for model in of_task}
+        curves = {
+            model: metrics.read(pretrained / f"{task}-{model}" / "metrics.csv") for model in of_task
+        }
         title = task.replace("_", " ")
         figures.save(figures.learning_curves(curves, title), pretrained / f"{task}-learning.png")
         figures.save(

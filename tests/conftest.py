@@ -10,8 +10,6 @@ from pathlib import Path
 import jax
 import pytest
 
-from ntm_jax import quiet
-
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -21,13 +19,14 @@ ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
 @pytest.fixture(autouse=True)
 def hooks():
     """A program's are for its process, which here is the tests'."""
-    before = threading.excepthook, sys.excepthook, quiet._whole_process
+    before = threading.excepthook, sys.excepthook, sys.unraisablehook
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels = [logger.level for logger in loggers]
+    logging_before = [(logger.level, logger.filters[:]) for logger in loggers]
     yield
-    threading.excepthook, sys.excepthook, quiet._whole_process = before
-    for logger, level in zip(loggers, levels, strict=True):
+    threading.excepthook, sys.excepthook, sys.unraisablehook = before
+    for logger, (level, filters) in zip(loggers, logging_before, strict=True):
         logger.setLevel(level)
+        logger.filters[:] = filters
 
 
 @pytest.fixture(autouse=True, scope="module")

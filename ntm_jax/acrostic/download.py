@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def _tarball(source: Path) -> Iterator[tuple[str, bytes]]:
                 file = members.extractfile(member)
                 assert file is not None
                 yield name, file.read()
-    except (OSError, EOFError, tarfile.TarError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"--from: {source} is not a whole tarball of npm ({reason})") from None
 

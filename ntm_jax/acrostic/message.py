@@ -2,11 +2,10 @@
 
 import unicodedata
 from functools import lru_cache
-
-import opencc
+from typing import Any
 
 from ntm_jax.acrostic import readings
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 
 EXAMPLE = "紅春願此"
 IDEOGRAPHS = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
@@ -94,5 +93,7 @@ def _converted(kind: str, text: str) -> str:
 
 
 @lru_cache
-def _converter(kind: str) -> opencc.OpenCC:
+def _converter(kind: str) -> Any:
+    with needs("acrostic"):
+        import opencc
     return opencc.OpenCC(kind)

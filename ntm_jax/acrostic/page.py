@@ -1,16 +1,26 @@
-"""Poems for the viewer's page: what an address asks for, and where the heads were."""
+"""Adds the poems' page to the viewer: what can be asked, the poems, and where the heads were.
 
-from collections.abc import Mapping
+/acrostic    the page
+/api/poems   poems; the parameters are `run` and the fields of `Request`
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
-from ntm_jax.acrostic.corpus import MARKS
+from ntm_jax.acrostic.corpus import MARKS, VOCABULARY
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Poem, Writer
 from ntm_jax.errors import UserError, unknown_choice
-from ntm_jax.web.packing import pack
+from ntm_jax.web import server
+from ntm_jax.web.packing import pack, to_json
 from ntm_jax.web.questions import LARGEST_SEED, whole
+from ntm_jax.web.sources import RunFolder, Source
+from ntm_jax.web.viewer import Viewer
 
 MOST_MESSAGE = 200  # characters, before anything is made of them
 WHOLE = {
@@ -23,8 +33,53 @@ WHOLE = {
 YES_OR_NO = ("rhyme", "tones", "repeats")
 
 
+class AcrosticPage:
+    """The page that asks runs of acrostics for poems; see `viewer.Page`."""
+
+    field = "writes"
+
+    def __init__(self) -> None:
+        self._writers: dict[Source, tuple[str, Writer]] = {}  # with the version that was read
+
+    def serves(self, source: Source) -> bool:
+        """Returns whether a source is a run of acrostics, with its characters beside it."""
+        of_acrostics = isinstance(source, RunFolder) and source.config.task.name == "acrostic"
+        return of_acrostics and (source.path / VOCABULARY).is_file()
+
+    def routes(self, viewer: Viewer) -> Sequence[BaseRoute]:
+        """Returns the page and the poems."""
+
+        def index(request: HttpRequest) -> Response:
+            return server.page("acrostic.html")
+
+        def poems(request: HttpRequest) -> Response:
+            content = viewer.answer(request.query_params.multi_items(), self._poems)
+            return Response(content, media_type="application/json")
+
+        return [Route("/acrostic", index), Route("/api/poems", poems)]
+
+    def _poems(self, source: Source, parameters: Mapping[str, str]) -> bytes:
+        request = read(parameters)
+        writer = self._writer(source)
+        read_heads = int(source.config.model.get("read_heads", 0))
+        return to_json(write(writer, request, read_heads))
+
+    def _writer(self, source: Source) -> Writer:
+        """Returns the newest checkpoint's writer.
+
+        Raises:
+          UserError: the source is no run of acrostics.
+        """
+        version = source.refresh()
+        if not self.serves(source):
+            raise UserError(f"{source.name} writes no poems; a run of the task acrostic does")
+        if source not in self._writers or self._writers[source][0] != version:
+            self._writers[source] = version, Writer.load(source.path)
+        return self._writers[source][1]
+
+
 def read(given: Mapping[str, str]) -> Request:
-    """What a visitor asks for, from an address's parameters.
+    """Returns what a visitor asks for, from an address's parameters.
 
     Raises:
       UserError: an unknown name, or a value that is not allowed.
@@ -49,7 +104,7 @@ def read(given: Mapping[str, str]) -> Request:
 
 
 def write(writer: Writer, request: Request, read_heads: int) -> dict[str, Any]:
-    """The answer for the page.
+    """Returns the answer for the page.
 
     Raises:
       UserError: a message or a form that cannot be.

@@ -7,7 +7,8 @@ endings -p, -t, -k and with them the oblique 'entering' tone, which Mandarin has
 from functools import lru_cache
 
 import numpy as np
-import ToJyutping
+
+from ntm_jax.errors import needs
 
 LEVEL_TONES = "14"
 STOPS = "ptk"
@@ -16,7 +17,9 @@ INITIALS = ("gw", "kw", "ng", *"bpmfdtnlgkhwzcsj")  # the longest first
 
 @lru_cache(maxsize=8192)
 def reading(character: str) -> str | None:
-    """Like ceon1; None for a character that is in no dictionary."""
+    """Returns a reading like ceon1; None for a character that is in no dictionary."""
+    with needs("acrostic"):
+        import ToJyutping
     found = ToJyutping.get_jyutping_candidates(character)[0][1]
     return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""What a model's answers to acrostics are worth: keywords, linefeeds, and the rest, beside a bigram."""
+"""Scores answers to acrostics: keywords, linefeeds and the rest, with a bigram for comparison."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,16 @@ from ntm_jax.acrostic.bigram import Bigram
 from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.base import Batch
-from ntm_jax.tasks.windows import first_scored, window
+from ntm_jax.tasks.losses import first_scored, window
 
 NOTHING, KEYWORD, NEW_LINE, REST = range(4)  # kinds of symbols in an answer
+# Of `picture`.
+INPUT_CHANNELS = ("blank", "given character", "linefeed", "end of poem", "character before")
+OUTPUT_CHANNELS = ("keyword", "linefeed", "other character")
 
 
 def kinds(batch: Batch, count: int) -> jax.Array:
-    """The kind of each symbol of the answers `[count, B]`, from what was shown."""
+    """Returns the kind of each symbol of the answers, `[count, B]`, from what was shown."""
     start = first_scored(batch.mask)
     asked = batch.inputs[:count, :, 0]
     symbols, scored = (window(x, start, count) for x in (batch.targets[..., 0], batch.mask))
@@ -22,8 +25,8 @@ def kinds(batch: Batch, count: int) -> jax.Array:
     return jnp.where(scored > 0, jnp.where(symbols == LINEFEED, NEW_LINE, keyword), NOTHING)
 
 
-def measures(batch: Batch, logits: jax.Array, count: int, width: int) -> dict[str, jax.Array]:
-    """Symbols, their kinds, costs, and whether they are the most probable, each `[B, width]`.
+def statistics(batch: Batch, logits: jax.Array, count: int, width: int) -> dict[str, jax.Array]:
+    """Returns symbols, their kinds, costs, and whether they are the most probable, each `[B, width]`.
 
     Args:
       batch: episodes.
@@ -43,19 +46,21 @@ def measures(batch: Batch, logits: jax.Array, count: int, width: int) -> dict[st
     return {name: jnp.pad(x.T, ((0, 0), (0, width - count))) for name, x in parts.items()}
 
 
-def report(measures: dict[str, np.ndarray], anchor: Bigram) -> dict[str, float]:
-    """Bits a character, linefeeds counted as characters; accuracies; and the anchors' bits on the same episodes.
+def summarise(statistics: dict[str, np.ndarray], anchor: Bigram) -> dict[str, float]:
+    """Returns bits a character, accuracies, and the bigram's and unigram's bits on the same episodes.
+
+    Linefeeds count as characters.
 
     Args:
-      measures: from `measures`, `[E, S]`.
+      statistics: from `statistics`, `[E, S]`.
       anchor: of the training part.
     """
-    symbols, kind = measures["symbols"], measures["kinds"]
+    symbols, kind = statistics["symbols"], statistics["kinds"]
     there = kind != NOTHING
     count = float(there.sum())
     before = np.concatenate([np.full_like(symbols[:, :1], END), symbols[:, :-1]], axis=1)
     costs = {
-        "bits_per_character": measures["nats"] * losses.BITS_PER_NAT,
+        "bits_per_character": statistics["nats"] * losses.BITS_PER_NAT,
         "unigram_bits_per_character": -np.log2(anchor.unigram[symbols]),
         "bigram_bits_per_character": -np.log2(anchor.probability(before, symbols)),
     }
@@ -65,16 +70,16 @@ def report(measures: dict[str, np.ndarray], anchor: Bigram) -> dict[str, float]:
     for name, which in (("keyword", KEYWORD), ("linefeed", NEW_LINE), ("rest", REST)):
         of = kind == which
         if of.any():
-            result[f"{name}_accuracy"] = float(measures["right"][of].mean())
+            result[f"{name}_accuracy"] = float(statistics["right"][of].mean())
             result[f"{name}_bits"] = float(costs["bits_per_character"][of].mean())
     return result
 
 
 def picture(batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of one episode `[T, 1]`, `[T, 1]`, `[T]` and logits `[T, V]`: channels in place of symbols.
+    """Returns one episode `[T, 1]`, `[T, 1]`, `[T]` and logits `[T, V]` as channels in place of symbols.
 
-    Put in: blank, given character, linefeed, end of poem, character before. Expected: keyword, linefeed, another
-    character, `[T, 3]`. Said: in the channel that is expected, the probability of the right symbol.
+    The inputs `[T, 5]` are `INPUT_CHANNELS`, the targets `[T, 3]` `OUTPUT_CHANNELS`. The probabilities `[T, 3]` are
+    those of the right symbol, in the channel of its kind.
     """
     inputs, mask = batch.inputs[:, 0], batch.mask > 0
     steps = inputs.size

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ntm_jax.evaluation.episode import Episode
 from ntm_jax.storage import files
-from ntm_jax.training import metrics
 
 # A notebook's MPLBACKEND, inherited where that backend is not installed, stops the import of Matplotlib.
 _backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
@@ -31,12 +31,12 @@ if _backend:
     with suppress(ValueError):
         matplotlib.rcParams["backend"] = _backend  # as Matplotlib does
 
+Rows: TypeAlias = Sequence[Mapping[str, float]]
 INK, RED = "#20639b", "#d1495b"
 
 
-def learning_curve(path: Path) -> Figure:
-    """Cost and wrong bits per sequence against sequences seen, from a run's `metrics.csv`."""
-    rows = metrics.read(path)
+def learning_curve(rows: Rows) -> Figure:
+    """Draws cost and wrong bits per sequence against sequences seen, from the rows of a run's metrics."""
     figure, axes = _curve_axes("Training")
     for name, label, colour in (
         ("loss_bits_per_sequence", "cost (bits)", INK),
@@ -49,13 +49,12 @@ def learning_curve(path: Path) -> Figure:
     return figure
 
 
-def learning_curves(paths: Mapping[str, Path], title: str = "Training") -> Figure:
-    """Cost per sequence of several runs, one line each, from their `metrics.csv` by name."""
-    runs = f"{len(paths)} run{'s' * (len(paths) != 1)}"
+def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Figure:
+    """Draws the cost per sequence of several runs, a line each, from the rows of their metrics by name."""
+    runs = f"{len(of_runs)} run{'s' * (len(of_runs) != 1)}"
     figure, axes = _curve_axes(f"{title}, {runs}")
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(paths)))
-    for (name, path), colour in zip(paths.items(), colours, strict=True):
-        rows = metrics.read(path)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(of_runs)))
+    for (name, rows), colour in zip(of_runs.items(), colours, strict=True):
         sequences = [row["sequences"] for row in rows]
         bits = [row["loss_bits_per_sequence"] for row in rows]
         axes.plot(sequences, bits, label=name.replace("_", " "), color=colour)
@@ -117,40 +116,27 @@ def _curve_axes(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def episode(
-    *,
-    title: str,
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    mask: np.ndarray,
-    probabilities: np.ndarray,
-    read_weightings: np.ndarray,
-    write_weightings: np.ndarray,
-) -> Figure:
-    """One episode: what went in, what should and did come out, and where the heads were.
+def episode(title: str, shown: Episode) -> Figure:
+    """Draws one episode: inputs, targets, predictions, and where the heads were.
 
     Args:
       title: above it all.
-      inputs: `[T, in]`.
-      targets: `[T, out]`.
-      mask: `[T]`, 1 where the output is scored; other steps are left blank.
-      probabilities: `[T, out]`.
-      read_weightings: `[T, R, N]`.
-      write_weightings: `[T, H, N]`.
+      shown: NumPy arrays; steps that are not scored are left blank.
     """
-    scored = mask[:, None] > 0
-    shown = np.where(scored, probabilities, np.nan)
+    scored = np.asarray(shown.mask)[:, None] > 0
+    targets = np.asarray(shown.targets)
+    predicted = np.where(scored, shown.probabilities, np.nan)
     panels = [
-        ("input", inputs, "channel", "value", "viridis", (None, None)),
+        ("input", np.asarray(shown.inputs), "channel", "value", "viridis", (None, None)),
         ("target", np.where(scored, targets, np.nan), "bit", "value", "viridis", (0, 1)),
-        ("prediction", shown, "bit", "probability", "viridis", (0, 1)),
-        ("error", np.abs(shown - targets), "bit", "|p - target|", "magma", (0, 1)),
+        ("prediction", predicted, "bit", "probability", "viridis", (0, 1)),
+        ("error", np.abs(predicted - targets), "bit", "|p - target|", "magma", (0, 1)),
     ]
-    for kind, weightings in (("write", write_weightings), ("read", read_weightings)):
+    for kind, weightings in (("write", shown.write_weightings), ("read", shown.read_weightings)):
         heads = weightings.shape[1]
         for head in range(heads):
             name = f"{kind} weighting" + (f", head {head + 1}" if heads > 1 else "")
-            panels.append((name, weightings[:, head], "row", "weight", "magma", (0, 1)))
+            panels.append((name, np.asarray(weightings[:, head]), "row", "weight", "magma", (0, 1)))
 
     heights = [2.6 if kind == "row" else 1.0 for _, _, kind, _, _, _ in panels]
     figure = _figure((8, 0.9 * sum(heights) + 0.8))

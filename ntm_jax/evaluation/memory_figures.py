@@ -1,25 +1,22 @@
-"""How a shipped model uses its memory: the paper's figures 6, 9, 12, 15 and 17, as arrays for `plots`.
+"""Draws how a model uses its memory: the paper's figures 6, 9, 12, 15 and 17.
 
 Episodes are the evaluation's own kind, from its seed. Where there are several heads, what the picture shows
 of a row is the greatest of their weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from flax import nnx, struct
-from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.storage import restore
-from ntm_jax.tasks.ngram import NGram
-from ntm_jax.tasks.priority_sort import PrioritySort
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,11 +37,8 @@ class Episodes:
     read_weightings: np.ndarray  # [T, B, R, N]
 
 
-Picture: TypeAlias = "Callable[[str, tasks.Task, Episodes], Figure]"
-
-
 def picture(folder: Path, title: str) -> "Figure | None":
-    """The picture of a run's newest checkpoint, as its task is best looked at.
+    """Draws how a run's newest checkpoint uses its memory, in the way that suits its task.
 
     Args:
       folder: of the run.
@@ -54,18 +48,28 @@ def picture(folder: Path, title: str) -> "Figure | None":
       The figure; None where there is no model, no memory, or no such picture of the task.
     """
     config = configs.read(folder / "config.json")
-    known = config.model.kind == "ntm" and config.task.name in PICTURES
-    if not known or not restore.has_model(folder):
+    if config.model.kind != "ntm" or not restore.has_model(folder):
         return None
-    name, count, draw = PICTURES[config.task.name]
+    task = tasks.make(config.task.name, **tasks.difficulty(config.task))
+    wanted = task.memory_picture()
+    if wanted is None:
+        return None
     model, _ = restore.load_as(folder, config, config.evaluate.memory_size or None)
-    (case,) = (case for case in _task(config).cases() if case.name == name)
-    title = f"{title} with {configs.model_name(config)}, {name.replace('_', ' ')}"
-    return draw(title, case.task, run(model, case.task, evaluate.case_key(config, name), count))
+    (case,) = (case for case in task.cases() if case.name == wanted.case)
+    title = f"{title} with {configs.model_name(config)}, {case.name.replace('_', ' ')}"
+    key = evaluate.case_key(config, case.name)
+    return draw(title, case.task, run(model, case.task, key, wanted.episodes))
+
+
+def draw(title: str, task: tasks.Task, episodes: "Episodes") -> "Figure":
+    """Draws episodes in the way that the task's `memory_picture` says, which has to be one."""
+    wanted = task.memory_picture()
+    assert wanted is not None
+    return KINDS[wanted.kind](title, episodes, **wanted.arguments)
 
 
 def run(model: models.Model, task: tasks.Task, key: jax.Array, count: int) -> Episodes:
-    """`count` episodes of `task` that `key` decides, as `model` goes through them."""
+    """Runs `count` episodes of `task` that `key` decides."""
     structure, parameters = nnx.split(model)
     return Episodes(*jax.device_get(_run(structure, task, count, parameters, key)))
 
@@ -86,7 +90,7 @@ def _run(
 
 
 def walk(episodes: Episodes) -> dict[str, np.ndarray]:
-    """What `figures.memory_walk` shows of the first episode: the rows that are used, and no others."""
+    """Returns what `figures.memory_walk` shows of the first episode: the rows that are used, and no others."""
     writes, reads = (
         weightings[:, 0].max(axis=1)
         for weightings in (episodes.write_weightings, episodes.read_weightings)
@@ -106,7 +110,7 @@ def walk(episodes: Episodes) -> dict[str, np.ndarray]:
 
 
 def used_rows(weights: np.ndarray) -> np.ndarray:
-    """The rows that are used, and those between them, in the order in which a head walks over them.
+    """Returns the rows that are used and those between them, in the order in which a head walks over them.
 
     Memory is a circle (eq. 8): it is cut open where the most unused rows lie in a row, so that a walk over
     its end stays in one piece.
@@ -127,7 +131,7 @@ def used_rows(weights: np.ndarray) -> np.ndarray:
 
 
 def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
-    """Mean weightings of an n-gram model after each context (paper, figure 15).
+    """Returns mean weightings of an n-gram model after each context (paper, figure 15).
 
     Reads are those of the step that completes the context. Writes are those of the step after it, which is
     the first that can know what followed; so the last step's context is left out.
@@ -166,7 +170,7 @@ def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
 
 
 def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarray]:
-    """Where and when a sorting model keeps and reads each item of the first episode (paper, figure 17).
+    """Finds where and when a sorting model keeps and reads each item of the first episode (paper, figure 17).
 
     Args:
       episodes: of priority sort, the priority in the channel after the vector's `bits`.
@@ -191,35 +195,26 @@ def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarr
     }
 
 
-def _draw_walk(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
+def _draw_walk(title: str, episodes: Episodes) -> "Figure":
     return figures.memory_walk(title, **walk(episodes))
 
 
-def _draw_contexts(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
-    assert isinstance(task, NGram)
+def _draw_by_context(title: str, episodes: Episodes, bits: int) -> "Figure":
     one: Any = jax.tree.map(lambda values: values[:, :1], episodes)
     several = f"mean of {episodes.inputs.shape[1]} episodes"
     panels = {
-        name: by_context(of, task.context)
-        for name, of in (("one episode", one), (several, episodes))
+        name: by_context(of, bits) for name, of in (("one episode", one), (several, episodes))
     }
-    return figures.memory_by_context(title, panels, task.context)
+    return figures.memory_by_context(title, panels, bits)
 
 
-def _draw_priorities(title: str, task: tasks.Task, episodes: Episodes) -> "Figure":
-    assert isinstance(task, PrioritySort)
-    return figures.memory_by_priority(title, **by_priority(episodes, task.items, task.bits))
+def _draw_by_priority(title: str, episodes: Episodes, items: int, bits: int) -> "Figure":
+    return figures.memory_by_priority(title, **by_priority(episodes, items, bits))
 
 
-def _task(config: ConfigDict) -> tasks.Task:
-    return tasks.make(config.task.name, **tasks.difficulty(config.task))
-
-
-# Task -> the case that is shown, how many of its episodes, and how.
-PICTURES: dict[str, tuple[str, int, Picture]] = {
-    "copy": ("length_20", 1, _draw_walk),
-    "repeat_copy": ("length_10_repeats_10", 1, _draw_walk),
-    "associative_recall": ("items_6", 1, _draw_walk),
-    "ngram": ("length_200", 100, _draw_contexts),
-    "priority_sort": ("items_20_kept_16", 1, _draw_priorities),
+# Of `labels.MemoryPicture`.
+KINDS: Mapping[str, "Callable[..., Figure]"] = {
+    "walk": _draw_walk,
+    "by_context": _draw_by_context,
+    "by_priority": _draw_by_priority,
 }

@@ -1,6 +1,15 @@
-"""The models: the Neural Turing Machine and the LSTM baseline, and unrolling them over time."""
+"""The Neural Turing Machine and the LSTM baseline, and running them over time."""
 
 from ntm_jax.models.build import Model, build, parameter_count
-from ntm_jax.models.unrolling import MemoryUse, State, Trace, logits, unroll
+from ntm_jax.models.unrolling import MemoryUse, State, Trace, training_outputs, unroll
 
-__all__ = ["MemoryUse", "Model", "State", "Trace", "build", "logits", "parameter_count", "unroll"]
+__all__ = [
+    "MemoryUse",
+    "Model",
+    "State",
+    "Trace",
+    "build",
+    "parameter_count",
+    "training_outputs",
+    "unroll",
+]

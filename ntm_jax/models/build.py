@@ -1,16 +1,18 @@
 """Builds the model that a config describes."""
 
 import inspect
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 from flax import nnx
-from ml_collections import ConfigDict
 
 from ntm_jax.errors import unknown_choice
 from ntm_jax.models.cell import NTMCell
 from ntm_jax.models.lstm import LSTM
 from ntm_jax.models.token_model import Embedded
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 Model: TypeAlias = NTMCell | LSTM | Embedded
 
@@ -21,8 +23,8 @@ KINDS: dict[str, type[NTMCell | LSTM]] = {"ntm": NTMCell, "lstm": LSTM}
 OTHERS = {"self", "input_size", "output_size", "param_dtype", "rngs"}  # what no config sets
 
 
-def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
-    """The model that `config.model` describes, with first parameters drawn from `config.seed`.
+def build(config: "ConfigDict", input_size: int, output_size: int) -> Model:
+    """Builds the model that `config.model` describes, with parameters drawn from `config.seed`.
 
     Args:
       config: a whole config, see `ntm_jax.config`.
@@ -49,5 +51,5 @@ def build(config: ConfigDict, input_size: int, output_size: int) -> Model:
 
 
 def parameter_count(model: Model) -> int:
-    """How many numbers are learned."""
+    """Returns how many numbers are learned."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

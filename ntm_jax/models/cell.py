@@ -9,9 +9,10 @@ from flax import nnx, struct
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.models.addressing import COSINE_EPSILON, address
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
-from ntm_jax.models.heads import Controls, Heads, exportable
+from ntm_jax.models.export import exportable
+from ntm_jax.models.heads import Controls, Heads
 from ntm_jax.models.initial_state import InitialState
-from ntm_jax.models.linear import Layer, Linear, set_compute
+from ntm_jax.models.linear import Linear, set_compute
 from ntm_jax.models.memory import read, write
 
 CONTROLLERS = ("feedforward", "lstm")
@@ -41,10 +42,11 @@ class Step:
 
 
 class NTMCell(nnx.Module):
-    """Controller, heads and memory; drops into `flax.nnx.RNN`.
+    """Controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
 
-    The defaults are the paper's cell, with read and write heads that see the memory as this step leaves it
-    and an output that sees this step's reads.
+    The defaults are the paper's cell. Its read heads see the memory after this step's write, and its output
+    sees this step's reads. The fields of a config have the same defaults, except that the first row and the
+    first reads are learned. As defaults of the cell, these would add parameters to existing models.
 
     Args:
       input_size: width of the input.
@@ -58,7 +60,7 @@ class NTMCell(nnx.Module):
       read_heads: R.
       write_heads: H.
       shift_range: k, the furthest move of a `softmax` shift.
-      key, strength, shift, add: activations by name, see `heads`.
+      key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
       reads_from: `written` reads the memory after this step's write, `previous` the one before it.
       output_reads: whether the output sees this step's reads beside the controller.
@@ -90,10 +92,10 @@ class NTMCell(nnx.Module):
         read_heads: int = 1,
         write_heads: int = 1,
         shift_range: int = 1,
-        key: str = "tanh",
-        strength: str = "softplus",
-        shift: str = "softmax",
-        add: str = "tanh",
+        key_activation: str = "tanh",
+        strength_activation: str = "softplus",
+        shift_activation: str = "softmax",
+        add_activation: str = "tanh",
         shared_weighting: bool = False,
         reads_from: str = "written",
         output_reads: bool = True,
@@ -130,10 +132,10 @@ class NTMCell(nnx.Module):
             write_heads=write_heads,
             word_size=word_size,
             shift_range=shift_range,
-            key=key,
-            strength=strength,
-            shift=shift,
-            add=add,
+            key_activation=key_activation,
+            strength_activation=strength_activation,
+            shift_activation=shift_activation,
+            add_activation=add_activation,
             shared_weighting=shared_weighting,
         )
         controller_input = input_size + read_heads * word_size
@@ -165,7 +167,7 @@ class NTMCell(nnx.Module):
             self.heads.first_bias(gate_bias, no_shift_bias, sharpening_bias, param_dtype)
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
-        self.to_output = Layer(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.to_output = Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
         set_compute(self, compute)
         self.initial = InitialState(
             memory=initial_memory,
@@ -207,9 +209,7 @@ class NTMCell(nnx.Module):
     def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
         """One step without its output, `[..., input_size]`: controller, addressing, write, read."""
         batch_shape = inputs.shape[:-1]
-        seen = jnp.concatenate(
-            [inputs.astype(state.reads.dtype), state.reads.reshape(*batch_shape, -1)], axis=-1
-        )
+        seen = jnp.concatenate([inputs.astype(state.reads.dtype), _joined(state.reads)], axis=-1)
         carry, hidden = self.controller(state.controller, seen)
         controls = self.heads.controls(self.to_heads(hidden))
         access = self._access
@@ -241,8 +241,7 @@ class NTMCell(nnx.Module):
         """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
         if not self.output_reads:
             return self.to_output(hidden)
-        reads = reads.reshape(*reads.shape[:-2], -1)
-        return self.to_output(jnp.concatenate([hidden, reads], axis=-1))
+        return self.to_output(jnp.concatenate([hidden, _joined(reads)], axis=-1))
 
     # What flax.nnx.RNN asks of a cell.
 
@@ -262,6 +261,11 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _joined(reads: jax.Array) -> jax.Array:
+    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`; a -1 would not do for empty arrays."""
+    return reads.reshape(*reads.shape[:-2], reads.shape[-2] * reads.shape[-1])
 
 
 def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:

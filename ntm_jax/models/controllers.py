@@ -1,9 +1,11 @@
 """Controllers: the network between input and heads (paper, section 3.4).
 
 Both have one interface: `initial_carry(batch_shape)`, and a call `(carry, inputs) -> (carry, hidden)`
-that takes any leading batch axes.
+that takes any leading batch axes. The call also takes functions to use in place of `linear_layers()`, by
+which a scan records their inputs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ntm_jax.errors import unknown_choice
-from ntm_jax.models.linear import Linear
+from ntm_jax.models.linear import Apply, Linear
 
 ACTIVATIONS = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
 
@@ -36,13 +38,20 @@ class FeedForward(nnx.Module):
         self.activation = activation
         self.linear = Linear(input_size, size, param_dtype=param_dtype, rngs=rngs)
 
+    def linear_layers(self) -> list[Linear]:
+        """Returns the one layer."""
+        return [self.linear]
+
     def initial_carry(self, batch_shape: tuple[int, ...]) -> tuple[()]:
-        """Nothing is carried."""
+        """Returns nothing, for nothing is carried."""
         return ()
 
-    def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
-        """`[..., input_size]` -> `[..., size]`."""
-        return carry, ACTIVATIONS[self.activation](self.linear(inputs))
+    def __call__(
+        self, carry: tuple[()], inputs: jax.Array, layers: Sequence[Apply] | None = None
+    ) -> tuple[tuple[()], jax.Array]:
+        """Computes one step: `[..., input_size]` -> `[..., size]`."""
+        (linear,) = layers or [self.linear]
+        return carry, ACTIVATIONS[self.activation](linear(inputs))
 
 
 class StackedLSTM(nnx.Module):
@@ -71,15 +80,21 @@ class StackedLSTM(nnx.Module):
 
         self.layers = nnx.List([layer(input_size if i == 0 else size) for i in range(layers)])
 
+    def linear_layers(self) -> list[Linear]:
+        """Returns the layers, the lowest first."""
+        return list(self.layers)
+
     def initial_carry(self, batch_shape: tuple[int, ...]) -> LSTMCarry:
-        """Zeros."""
+        """Returns zeros."""
         zeros = jnp.zeros((*batch_shape, self.size), self.param_dtype)
         return tuple((zeros, zeros) for _ in self.layers)
 
-    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
-        """`[..., input_size]` -> `[..., size]`, the hidden state of the top layer."""
+    def __call__(
+        self, carry: LSTMCarry, inputs: jax.Array, layers: Sequence[Apply] | None = None
+    ) -> tuple[LSTMCarry, jax.Array]:
+        """Computes one step: `[..., input_size]` -> `[..., size]`, the hidden state of the top layer."""
         new_carry = []
-        for linear, (hidden, cell) in zip(self.layers, carry, strict=True):
+        for linear, (hidden, cell) in zip(layers or self.layers, carry, strict=True):
             gates = linear(jnp.concatenate([inputs, hidden], axis=-1))
             hidden, cell = lstm_gates(gates, cell)
             new_carry.append((hidden, cell))

@@ -1,11 +1,12 @@
 """The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
 
-It computes what `NTMCell.advance` computes, from the same parameters, and its derivatives by hand;
-`tests/test_model.py` holds both against the cell and JAX's own derivatives of it. By hand, because the
+It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand: the
 backward pass is then a few products between heads and memory and four loops over the memory, from what the
-forward pass kept, where automatic differentiation makes a hundred small loops and runs the step again.
+forward pass kept. Automatic differentiation makes a hundred small loops and runs the step again. The tests
+compare both with the cell and JAX's own derivatives of it.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from ntm_jax.models.cell import NTMCell, NTMState, Step
+from ntm_jax.models.controllers import FeedForward, StackedLSTM
 from ntm_jax.models.heads import Controls, Heads
+from ntm_jax.models.linear import Apply, Linear
 from ntm_jax.models.memory_ops import (
     max_last,
     outer,
@@ -26,32 +29,64 @@ from ntm_jax.models.memory_ops import (
 )
 
 
-def turn(state: NTMState) -> NTMState:
-    """The state with its memory's last two axes exchanged."""
-    return NTMState(
-        jnp.swapaxes(state.memory, -1, -2), state.weightings, state.reads, state.controller
+@struct.dataclass
+class FusedState:
+    """An `NTMState` of a batch while it is scanned, with the memory's rows last."""
+
+    memory: jax.Array  # [B, W, N]
+    weightings: jax.Array  # [B, A, N]
+    reads: jax.Array  # [B, R, W]
+    controller: Any  # the controller's carry
+
+    @classmethod
+    def of(cls, state: NTMState) -> "FusedState":
+        """Converts a state of one batch axis."""
+        memory = jnp.swapaxes(state.memory, 1, 2)
+        return cls(memory, state.weightings, state.reads, state.controller)
+
+    def to_ntm_state(self) -> NTMState:
+        """Converts back."""
+        memory = jnp.swapaxes(self.memory, 1, 2)
+        return NTMState(memory, self.weightings, self.reads, self.controller)
+
+
+def computes_step_of(cell: NTMCell) -> bool:
+    """Returns whether `advance` computes this cell's step: no part of it is a user's own."""
+    methods = ("advance", "_access")
+    return (
+        all(getattr(type(cell), name) is getattr(NTMCell, name) for name in methods)
+        and type(cell.controller) in (FeedForward, StackedLSTM)
+        and all(type(layer) is Linear for layer in linear_layers(cell))
     )
+
+
+def linear_layers(cell: NTMCell) -> list[Linear]:
+    """Returns the layers that a step uses: the controller's, then the heads'."""
+    return [*cell.controller.linear_layers(), cell.to_heads]
 
 
 def advance(
-    cell: NTMCell, state: NTMState, inputs: jax.Array, one: jax.Array
-) -> tuple[NTMState, Step]:
-    """One step without its output.
+    cell: NTMCell, layers: Sequence[Apply], state: FusedState, inputs: jax.Array, one: jax.Array
+) -> tuple[FusedState, Step]:
+    """Computes one step without its output.
 
     Args:
-      cell: whose parameters and choices to use.
-      state: memory `[B, W, N]`, everything else as in `NTMState`.
+      cell: whose structure to use. Its parameters are not used.
+      layers: `linear_layers(cell)` as functions.
+      state: before the step.
       inputs: `[B, input_size]`.
       one: from `opaque_one`.
     """
+    *controller_layers, to_heads = layers
+    batch, heads, width = state.reads.shape
     seen = jnp.concatenate(
-        [inputs.astype(state.memory.dtype), state.reads.reshape(inputs.shape[0], -1)], axis=-1
+        [inputs.astype(state.memory.dtype), state.reads.reshape(batch, heads * width)], axis=-1
     )
-    carry, hidden = cell.controller(state.controller, seen)
+    carry, hidden = cell.controller(state.controller, seen, controller_layers)
     form = (cell.heads, cell.reads_from == "written", cell.cosine_epsilon)
-    raw = cell.to_heads(hidden)
+    raw = to_heads(hidden)
     controls, written, weightings, reads = access(form, raw, state.memory, state.weightings, one)
-    return NTMState(written, weightings, reads, carry), Step(hidden, reads, weightings, controls)
+    return FusedState(written, weightings, reads, carry), Step(hidden, reads, weightings, controls)
 
 
 Form = tuple[Heads, bool, float]  # the heads, whether they read what was written, the cosine's ε

@@ -4,30 +4,15 @@ The only place where those activations are applied. Every choice is a name in on
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
-import jax.export
 import jax.numpy as jnp
 from flax import struct
 
 from ntm_jax.errors import UserError, unknown_choice
-
-Exported = TypeVar("Exported")
-
-
-def exportable(cls: type[Exported]) -> type[Exported]:
-    """Registers a `struct.dataclass` of arrays for `jax.export`, under its own name."""
-    with suppress(ValueError):  # the name is taken where the module is loaded again
-        jax.export.register_pytree_node_serialization(
-            cls,
-            serialized_name=f"ntm_jax.{cls.__name__}",
-            serialize_auxdata=lambda _: b"",
-            deserialize_auxdata=lambda _: (),
-        )
-    return cls
+from ntm_jax.models.export import exportable
 
 
 @exportable
@@ -91,18 +76,18 @@ class Heads:
     write_heads: int
     word_size: int
     shift_range: int = 1
-    key: str = "tanh"
-    strength: str = "softplus"
-    shift: str = "softmax"
-    add: str = "tanh"
+    key_activation: str = "tanh"
+    strength_activation: str = "softplus"
+    shift_activation: str = "softmax"
+    add_activation: str = "tanh"
     shared_weighting: bool = False
 
     def __post_init__(self) -> None:
         for field, table in (
-            ("key", KEYS),
-            ("strength", STRENGTHS),
-            ("shift", SHIFTS),
-            ("add", ADDS),
+            ("key_activation", KEYS),
+            ("strength_activation", STRENGTHS),
+            ("shift_activation", SHIFTS),
+            ("add_activation", ADDS),
         ):
             if getattr(self, field) not in table:
                 raise unknown_choice(f"model.{field}", getattr(self, field), table)
@@ -121,14 +106,14 @@ class Heads:
     def widths(self) -> tuple[int, ...]:
         """Raw numbers for each field of `Controls`, in the order in which the raw vector holds them."""
         a, h, w = self.addressings, self.write_heads, self.word_size
-        moves = 2 * self.shift_range + 1 if self.shift == "softmax" else 1
+        moves = 2 * self.shift_range + 1 if self.shift_activation == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
 
     def first_bias(self, gate: float, stay: float, sharpening: float, dtype: Any) -> jax.Array:
         """The raw vector's first bias `[sum(widths)]`: zero but for gates, shifts by 0 rows and sharpenings."""
         a, moves = self.addressings, self.widths[3] // self.addressings
         shift = jnp.zeros((a, moves), dtype)
-        if self.shift == "softmax":
+        if self.shift_activation == "softmax":
             shift = shift.at[:, self.shift_range].set(stay)
         parts = [jnp.zeros(width, dtype) for width in self.widths]
         parts[2], parts[3] = jnp.full(a, gate, dtype), shift.reshape(-1)
@@ -141,14 +126,14 @@ class Heads:
         key, strength, gate, shift, sharpening, erase, add = jnp.split(raw, ends, axis=-1)
 
         def per(heads: int, part: jax.Array) -> jax.Array:
-            return part.reshape(*part.shape[:-1], heads, -1)
+            return part.reshape(*part.shape[:-1], heads, part.shape[-1] // heads)
 
         return Controls(
-            key=KEYS[self.key](per(self.addressings, key)),
-            strength=STRENGTHS[self.strength](strength),
+            key=KEYS[self.key_activation](per(self.addressings, key)),
+            strength=STRENGTHS[self.strength_activation](strength),
             gate=jax.nn.sigmoid(gate),
-            shift=SHIFTS[self.shift](per(self.addressings, shift)),
+            shift=SHIFTS[self.shift_activation](per(self.addressings, shift)),
             sharpening=1 + jax.nn.softplus(sharpening),
             erase=jax.nn.sigmoid(per(self.write_heads, erase)),
-            add=ADDS[self.add](per(self.write_heads, add)),
+            add=ADDS[self.add_activation](per(self.write_heads, add)),
         )

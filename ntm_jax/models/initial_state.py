@@ -73,14 +73,6 @@ class InitialState(nnx.Module):
         if reads == "learned":
             self.read_values = normal(read_heads, word_size, deviation=0.1)
 
-    @property
-    def fixed_to_memory_size(self) -> str | None:
-        """The field that ties the parameters to N, or None."""
-        for field in ("memory", "weighting"):
-            if getattr(self, field) == "learned":
-                return f"model.initial_{field}"
-        return None
-
     def __call__(self, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Memory `[N, W]`, weightings `[A, N]`, reads `[R, W]` of one episode; `key` serves what is random."""
         memory_key, weighting_key = jax.random.split(key)

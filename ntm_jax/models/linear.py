@@ -1,29 +1,33 @@
-"""The layers inside the scan, and their weights' gradients as one product over all steps.
+"""The layers inside a scan, and their weights' gradients as one product over all steps.
 
-Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, a
-[in, out] outer product each time. A tap takes the layer's input and its output's cotangent out of the scan
-instead, and one matrix product over all steps and sequences makes the same sum.
+Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, an
+[in, out] outer product each time. `scan_layers` instead records each layer's input and its output's cotangent
+at every step. One matrix product over all steps and sequences then gives the same sum.
 
-In half precision, both sides of a layer's products are bfloat16, in every direction; their sums, parameters and
-all else stay float32.
+In half precision, both sides of a layer's products are bfloat16, in every direction. Sums, parameters and
+everything else stay float32.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, struct
 
 from ntm_jax.errors import unknown_choice
 
-COMPUTE = {"float32": None, "bfloat16": jnp.bfloat16}  # None: in the parameters' own numbers
+COMPUTE = {"float32": None, "bfloat16": jnp.bfloat16}  # None: the type of the parameters
 
-Module = TypeVar("Module", bound=nnx.Module)
+Apply: TypeAlias = Callable[[jax.Array], jax.Array]  # a layer as a function, [B, in] -> [B, out]
+Recorder: TypeAlias = tuple[
+    jax.Array, jax.Array
+]  # zeros [T, B, in] and [T, B, out], see `recorded`
 
 
-class Layer(nnx.Linear):
-    """`nnx.Linear` with a choice of what its products are computed in, by name."""
+class Linear(nnx.Linear):
+    """`nnx.Linear` with a choice, by name, of the type that its products are computed in."""
 
     compute = "float32"
 
@@ -36,21 +40,8 @@ class Layer(nnx.Linear):
         return _product(inputs, rounded(self.kernel[...], self.compute)) + bias
 
 
-def rounded(values: jax.Array, compute: str) -> jax.Array:
-    """As they enter a layer's products."""
-    dtype = COMPUTE[compute]
-    return values if dtype is None else values.astype(dtype)
-
-
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x @ kernel`, computed in the kernel's type and summed in that of x."""
-    if x.dtype == kernel.dtype:
-        return x @ kernel
-    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
-
-
 def set_compute(module: nnx.Module, compute: str) -> None:
-    """Has every `Layer` of a module compute so.
+    """Sets what every `Linear` of a module computes in.
 
     Raises:
       UserError: an unknown name.
@@ -58,122 +49,121 @@ def set_compute(module: nnx.Module, compute: str) -> None:
     if compute not in COMPUTE:
         raise unknown_choice("model.compute", compute, COMPUTE)
     for _, node in nnx.iter_graph(module):
-        if isinstance(node, Layer):
+        if isinstance(node, Linear):
             node.compute = compute
 
 
-class Linear(Layer):
-    """A layer that can be tapped."""
+def rounded(values: jax.Array, compute: str) -> jax.Array:
+    """Returns values as they enter a layer's products."""
+    dtype = COMPUTE[compute]
+    return values if dtype is None else values.astype(dtype)
 
-    # Zeros [B, in] and [B, out], and the kernel's transpose [out, in]; a tapped layer takes inputs [B, in].
-    tap: tuple[jax.Array, jax.Array] | None = None
-    transposed: jax.Array | None = None
 
-    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
-        """`[..., in]` -> `[..., out]`."""
-        if self.tap is None:
-            return super().__call__(inputs, out_sharding)
-        assert self.bias is not None
-        assert self.transposed is not None
-        weights = self.kernel[...], self.bias[...], self.transposed
-        return _tapped(inputs, weights, self.tap)
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns `x @ kernel`, computed in the kernel's type and summed in that of x."""
+    if x.dtype == kernel.dtype:
+        return x @ kernel
+    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
+
+
+@struct.dataclass
+class Weights:
+    """A layer's numbers inside a scan, none of which the scan differentiates."""
+
+    kernel: jax.Array  # [in, out], rounded
+    # [out, in]. A product with the transpose of a row-major matrix is several times slower, and a backward
+    # pass would make it at every step.
+    transposed: jax.Array
+    bias: jax.Array  # [out]
+
+
+def unrecorded(weights: Weights, x: jax.Array) -> jax.Array:
+    """Applies a layer: `[B, in]` -> `[B, out]`."""
+    return _product(x, weights.kernel) + weights.bias[None, :]
 
 
 @jax.custom_vjp
-def _tapped(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> jax.Array:
-    kernel, bias, _ = weights
-    return _product(x, kernel) + bias[None, :]
-
-
-def _tapped_forward(x: jax.Array, weights: tuple[jax.Array, ...], tap: Any) -> Any:
-    return _tapped(x, weights, tap), (x, weights)
-
-
-def _tapped_backward(kept: Any, d: jax.Array) -> Any:
-    """What the tap's 'gradient' carries out is (input, cotangent); the weights get none here."""
-    x, weights = kept
-    return _product(d, weights[2]), jax.tree.map(jnp.zeros_like, weights), (x, d)
-
-
-_tapped.defvjp(_tapped_forward, _tapped_backward)
-
-
-def layers(module: nnx.Module) -> dict[tuple[Any, ...], Linear]:
-    """Every `Linear` in a module by its path."""
-    return {path: node for path, node in nnx.iter_graph(module) if isinstance(node, Linear)}
-
-
-def scan_with_taps(
-    scan: Callable[[nnx.Module, Any, Any, Any], Any], module: nnx.Module, state: Any, inputs: Any
-) -> Any:
-    """`scan(module, None, state, inputs)`, differentiated through taps.
+def recorded(weights: Weights, recorder: Recorder, x: jax.Array) -> jax.Array:
+    """Applies a layer and, on the way back, records what its weights' gradient is made of.
 
     Args:
-      scan: of a module, taps, a state and inputs `[T, B, ...]`. The taps are None, or of every `Linear` of
-        the module by its path arrays `[T, B, in]` and `[T, B, out]`; it makes a `frozen` copy of the module,
-        and at each step gives every layer its step's with `tapped`.
-      module: whose layers to tap.
+      weights: of the layer. Their cotangents are zeros.
+      recorder: zeros `[B, in]` and `[B, out]`. Their cotangents are this step's x and the output's cotangent.
+      x: `[B, in]`.
+
+    Returns:
+      `[B, out]`.
+    """
+    return unrecorded(weights, x)
+
+
+def _forward(weights: Weights, recorder: Recorder, x: jax.Array) -> Any:
+    return unrecorded(weights, x), (weights, x)
+
+
+def _backward(kept: tuple[Weights, jax.Array], d: jax.Array) -> Any:
+    weights, x = kept
+    return jax.tree.map(jnp.zeros_like, weights), (x, d), _product(d, weights.transposed)
+
+
+recorded.defvjp(_forward, _backward)
+
+
+def scan_layers(
+    scan: Callable[..., Any], layers: Sequence[Linear], state: Any, inputs: jax.Array
+) -> Any:
+    """Returns `scan(step layers, ...)` with its weights' gradients computed after the backward pass.
+
+    Args:
+      scan: a function `(apply, recorders, state, inputs)` that runs steps. At each step, `apply(recorders)` of
+        that step's recorders gives the layers as functions. It must not use the layers in another way.
+      layers: whose weights the steps use.
       state: before the first step.
       inputs: `[T, B, ...]`.
     """
-    structure, parameters = nnx.split(module)
     length_and_batch = inputs.shape[:2]
-    dtypes = {path: layer.kernel[...].dtype for path, layer in layers(module).items()}
-    sizes = {
-        path: (layer.in_features, layer.out_features) for path, layer in layers(module).items()
-    }
-    computes = {path: layer.compute for path, layer in layers(module).items()}
+    computes = [layer.compute for layer in layers]
 
-    def run(parameters: Any, taps: Any, state: Any, inputs: Any) -> Any:
-        return scan(nnx.merge(structure, parameters), taps, state, inputs)
+    def run(parameters: Any, recorders: Any, state: Any, inputs: jax.Array) -> Any:
+        weights = []
+        for (kernel, bias), compute in zip(parameters, computes, strict=True):
+            kernel = rounded(kernel, compute)
+            weights.append(Weights(kernel, kernel.T, bias))
+
+        def apply(recorders: Sequence[Recorder] | None) -> list[Apply]:
+            if recorders is None:
+                return [partial(unrecorded, one) for one in weights]
+            pairs = zip(weights, recorders, strict=True)
+            return [partial(recorded, one, recorder) for one, recorder in pairs]
+
+        return scan(apply, recorders, state, inputs)
 
     @jax.custom_vjp
-    def deferred(parameters: Any, state: Any, inputs: Any) -> Any:
+    def deferred(parameters: Any, state: Any, inputs: jax.Array) -> Any:
         return run(parameters, None, state, inputs)
 
-    def forward(parameters: Any, state: Any, inputs: Any) -> Any:
+    def forward(parameters: Any, state: Any, inputs: jax.Array) -> Any:
         # Made here: an array from outside would belong to another trace where `jit` stages this function.
-        taps = {
-            path: tuple(jnp.zeros((*length_and_batch, size), dtypes[path]) for size in both)
-            for path, both in sizes.items()
-        }
-        return jax.vjp(run, parameters, taps, state, inputs)
+        recorders = [
+            tuple(jnp.zeros((*length_and_batch, size), kernel.dtype) for size in kernel.shape)
+            for kernel, _ in parameters
+        ]
+        return jax.vjp(partial(run, parameters), recorders, state, inputs)
 
     def backward(vjp: Any, d: Any) -> Any:
-        d_parameters, d_taps, d_state, d_inputs = vjp(d)
-        for path, (x, dy) in d_taps.items():
-            layer, compute = d_parameters, computes[path]
-            for part in path:
-                layer = layer[part]
+        d_recorders, d_state, d_inputs = vjp(d)
+        d_parameters = []
+        for (x, dy), compute in zip(d_recorders, computes, strict=True):
             both = rounded(x, compute), rounded(dy, compute)
             kernel = jnp.einsum("tbi,tbo->io", *both, preferred_element_type=dy.dtype)
-            layer["kernel"] = layer["kernel"] + kernel
-            layer["bias"] = layer["bias"] + jnp.sum(dy, axis=(0, 1))
+            d_parameters.append((kernel, jnp.sum(dy, axis=(0, 1))))
         return d_parameters, d_state, d_inputs
 
     deferred.defvjp(forward, backward)
-    return deferred(nnx.to_pure_dict(parameters), state, inputs)
+    parameters = [(layer.kernel[...], _bias(layer)) for layer in layers]
+    return deferred(parameters, state, inputs)
 
 
-def frozen(module: Module) -> Module:
-    """A copy of the module whose layers' weights the scan need not differentiate, ready to be tapped.
-
-    The transposed kernels are made here, once: a product with the transpose of a row-major matrix is several
-    times slower, and a backward pass would make it at every step.
-    """
-    module = nnx.merge(*nnx.split(module))
-    for layer in layers(module).values():
-        assert layer.bias is not None
-        kernel = rounded(layer.kernel[...], layer.compute)
-        layer.kernel = nnx.Param(jax.lax.stop_gradient(kernel))
-        layer.bias = nnx.Param(jax.lax.stop_gradient(layer.bias[...]))
-        layer.transposed = nnx.data(layer.kernel[...].T)
-    return module
-
-
-def tapped(module: Module, taps: Any) -> Module:
-    """A copy of a `frozen` module whose layers have these taps."""
-    module = nnx.merge(*nnx.split(module))
-    for path, layer in layers(module).items():
-        layer.tap = nnx.data(taps[path])
-    return module
+def _bias(layer: Linear) -> jax.Array:
+    assert layer.bias is not None
+    return layer.bias[...]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ntm_jax.models.controllers import LSTMCarry, StackedLSTM
-from ntm_jax.models.linear import Layer, set_compute
+from ntm_jax.models.linear import Linear, set_compute
 
 
 class LSTM(nnx.Module):
@@ -42,7 +42,7 @@ class LSTM(nnx.Module):
             param_dtype=param_dtype,
             rngs=rngs,
         )
-        self.to_output = Layer(controller_size, output_size, param_dtype=param_dtype, rngs=rngs)
+        self.to_output = Linear(controller_size, output_size, param_dtype=param_dtype, rngs=rngs)
         set_compute(self, compute)
 
     def initial_state(

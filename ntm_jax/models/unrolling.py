@@ -1,9 +1,9 @@
-"""Runs a model over time: one `lax.scan` of its step."""
+"""Runs a model over time: one scan of its step, of which `unroll` and training record different things."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,16 @@ from ntm_jax.models import fused_step
 from ntm_jax.models.build import Model
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import LSTMCarry
-from ntm_jax.models.heads import Controls, exportable
-from ntm_jax.models.linear import frozen, scan_with_taps, tapped
+from ntm_jax.models.export import exportable
+from ntm_jax.models.fused_step import FusedState
+from ntm_jax.models.heads import Controls
+from ntm_jax.models.linear import Apply, scan_layers
 from ntm_jax.models.lstm import LSTM
 from ntm_jax.models.memory_ops import sum_last
+from ntm_jax.models.scanning import limit_gradient, scan
 from ntm_jax.models.token_model import Draw, Embedded
-from ntm_jax.tasks.windows import window
 
 State: TypeAlias = NTMState | LSTMCarry
-SEGMENT = 512  # steps; longer sequences keep only some of their memories
 
 
 @exportable
@@ -40,11 +41,35 @@ class Trace:
 @exportable
 @struct.dataclass
 class MemoryUse:
-    """What training can put a price on, `[T, B]`. A model without memory uses none."""
+    """What training can penalise, `[T, B]`. A model without memory uses none."""
 
     blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
     # Mean of e + |a| over the words, 0 to 2, summed over the write heads; only if asked for.
     writing: jax.Array | None
+
+
+@overload
+def unroll(
+    model: Model,
+    inputs: jax.Array,
+    *,
+    state: State | None = None,
+    key: jax.Array | None = None,
+    memory: bool = False,
+    return_state: Literal[False] = False,
+) -> tuple[jax.Array, Trace]: ...
+
+
+@overload
+def unroll(
+    model: Model,
+    inputs: jax.Array,
+    *,
+    state: State | None = None,
+    key: jax.Array | None = None,
+    memory: bool = False,
+    return_state: Literal[True],
+) -> tuple[jax.Array, Trace, State]: ...
 
 
 def unroll(
@@ -54,181 +79,222 @@ def unroll(
     state: State | None = None,
     key: jax.Array | None = None,
     memory: bool = False,
-) -> tuple[jax.Array, Trace]:
-    """Runs a model over a batch of sequences: one `lax.scan` of its step.
+    return_state: bool = False,
+) -> tuple[jax.Array, Trace] | tuple[jax.Array, Trace, State]:
+    """Runs a model over a batch of sequences.
 
-    Reverse mode gives first derivatives under every transformation. Forward mode (`jax.jvp`, `jax.jacfwd`,
-    `jax.hessian`) raises a `TypeError` for an `NTMCell`, and a gradient of its gradient is wrong: for both,
-    use `flax.nnx.RNN` of the same cell.
+    A sequence can be given in chunks: each call gets the state that the one before it returned. Logits,
+    traces and gradients are then those of the whole sequence.
+
+    Reverse mode gives first derivatives under every transformation of JAX. Forward mode (`jax.jvp`,
+    `jax.jacfwd`, `jax.hessian`) raises a `TypeError` for an `NTMCell`, and the gradient of its gradient is
+    wrong. For both, use `flax.nnx.RNN` of the same cell.
+
+    A subclass of `NTMCell` with an own `advance` is run by it, without the hand-written derivatives.
 
     Args:
       model: from `build`, `load`, `go_weights.load` or `NTMCell(...)`.
-      inputs: `[T, B, input_size]`.
-      state: to begin with; the model's initial state if not given.
+      inputs: `[T, B, input_size]`. T or B may be 0.
+      state: before the first step; the model's initial state if not given.
       key: for a random initial state.
-      memory: whether the trace holds the memory after every step (it is `T` times as large as all else).
+      memory: whether the trace holds the memory after every step. It is T times as large as all else.
+      return_state: whether to return the state after the last step as well.
 
     Returns:
-      Logits `[T, B, output_size]` and the `Trace`.
+      Logits `[T, B, output_size]` and the `Trace`. With `return_state`, also the state after the last step:
+      an `NTMState` of `[B, ...]` arrays, or the LSTM's carry, `(hidden, cell)` of `[B, size]` for each layer.
 
     Raises:
-      UserError: inputs of another shape.
+      UserError: inputs or a state of another shape, or a model whose step is in its own `__call__`.
     """
-    _check(model, inputs)
-    if isinstance(model, Embedded):
-        embedded = model.embed(inputs)
-        outputs, trace = unroll(model.core, embedded, state=state, key=key, memory=memory)
-        return model.logits(outputs), trace
-    if isinstance(model, LSTM):
-        hidden = _scan_lstm(model, inputs, state, key)
-        empty = jnp.zeros((*hidden.shape[:2], 0, 0), hidden.dtype)
-        return model.output(hidden), Trace(empty, empty, empty, None, None)
-
-    def record(state: NTMState, step: Step) -> tuple[Step, jax.Array | None]:
-        return step, jnp.swapaxes(state.memory, -1, -2) if memory else None
-
-    steps, memories = _scan_ntm(model, inputs, state, key, record)
-    return model.output(steps.hidden, steps.reads), Trace(
-        read_weightings=steps.weightings[:, :, : model.heads.read_heads],
-        write_weightings=steps.weightings[:, :, -model.heads.write_heads :],
-        reads=steps.reads,
-        controls=steps.controls,
-        memory=memories,
-    )
+    run = _Run(_TraceRecorder(memory))
+    logits, trace, state = run(model, inputs, state, key)
+    return (logits, trace, state) if return_state else (logits, trace)
 
 
-def logits(
+def training_outputs(
     model: Model,
     inputs: jax.Array,
     *,
     key: jax.Array | None = None,
     dropout: jax.Array | None = None,
     draw: Draw = jax.random.bernoulli,
-    answers: tuple[jax.Array, int] | None = None,
+    select: Callable[[jax.Array], jax.Array] | None = None,
     state_gradient_limit: float = 0.0,
     writing: bool = False,
 ) -> tuple[jax.Array, MemoryUse]:
-    """What training needs of `unroll`: nothing else is kept along the way.
+    """Runs a model as `unroll` does, and keeps only what training needs.
 
     Args:
       model: as for `unroll`.
       inputs: `[T, B, input_size]`.
       key: for a random initial state.
-      dropout: the key for it, where the model has some; None leaves it out.
-      draw: draws what it keeps, as `jax.random.bernoulli` does.
-      answers: the steps to give logits of, if not all: the first `[B]` of each sequence, and how many.
-      state_gradient_limit: what an element of the derivative by the state is limited to at every step backwards;
-        0 for no limit. For a model without memory there is none.
-      writing: whether the use of the memory has it, which a step takes longer for.
+      dropout: the key for dropout, if the model has it. None leaves it out.
+      draw: draws what dropout keeps, as `jax.random.bernoulli` does.
+      select: picks the steps whose logits are needed, `[T, B, ...]` -> `[S, B, ...]`; all if not given.
+      state_gradient_limit: limits each element of the derivative by the state, at every step of the backward
+        pass. 0 is no limit. It does not apply to models without memory.
+      writing: whether to return `MemoryUse.writing`, which makes steps slower.
 
     Returns:
-      Logits `[T, B, output_size]`, or of the answers' steps, and how the memory was used at every step.
+      Logits `[T, B, output_size]`, or of the selected steps, and the use of the memory at every step.
     """
-    _check(model, inputs)
-    if isinstance(model, Embedded):
-        keys: Any = (None, None) if dropout is None else jax.random.split(dropout)
-        embedded = model.embed(inputs, keys[0], draw)
-        options: Any = {"state_gradient_limit": state_gradient_limit, "writing": writing}
-        outputs, use = logits(model.core, embedded, key=key, answers=answers, **options)
-        return model.logits(outputs, keys[1], draw), use
-
-    def answered(values: jax.Array) -> jax.Array:
-        return values if answers is None else window(values, *answers)
-
-    if isinstance(model, LSTM):
-        hidden = _scan_lstm(model, inputs, None, key)
-        none = jnp.zeros(inputs.shape[:2], hidden.dtype)
-        return model.output(answered(hidden)), MemoryUse(none, none)
-
-    def record(_: NTMState, step: Step) -> tuple[jax.Array, jax.Array, MemoryUse]:
-        return step.hidden, step.reads, _use(step, writing)
-
-    hidden, reads, use = _scan_ntm(model, inputs, None, key, record, state_gradient_limit)
-    return model.output(answered(hidden), answered(reads)), use
+    run = _Run(_UseRecorder(writing), dropout, draw, select, state_gradient_limit)
+    logits, use, _ = run(model, inputs, None, key)
+    return logits, use
 
 
-def _use(step: Step, writing: bool) -> MemoryUse:
-    blur = jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
-    if not writing:
-        return MemoryUse(blur, None)
-    written = jnp.mean(step.controls.erase + jnp.abs(step.controls.add), axis=-1)
-    return MemoryUse(blur, jnp.sum(written, axis=-1))
+@dataclass(frozen=True)
+class _TraceRecorder:
+    """What `unroll` records: all that the heads did."""
+
+    memory: bool
+
+    def step(self, state: NTMState, step: Step) -> Any:
+        """Returns what to stack along time, of a step and the state after it."""
+        return step.weightings, step.controls, state.memory if self.memory else None
+
+    def result(self, model: NTMCell, reads: jax.Array, stacked: Any) -> Trace:
+        """Builds the trace from reads `[T, B, R, W]` and what was stacked."""
+        weightings, controls, memory = stacked
+        heads = model.heads
+        return Trace(
+            read_weightings=weightings[:, :, : heads.read_heads],
+            write_weightings=weightings[:, :, -heads.write_heads :],
+            reads=reads,
+            controls=controls,
+            memory=memory,
+        )
+
+    def without_memory(self, hidden: jax.Array) -> Trace:
+        """Builds the trace of a model that has no memory."""
+        empty = jnp.zeros((*hidden.shape[:2], 0, 0), hidden.dtype)
+        return Trace(empty, empty, empty, None, None)
 
 
-def _check(model: Model, inputs: jax.Array) -> None:
+@dataclass(frozen=True)
+class _UseRecorder:
+    """What training records: how the memory was used."""
+
+    writing: bool
+
+    def step(self, _: NTMState, step: Step) -> MemoryUse:
+        """Returns what to stack along time, of a step and the state after it."""
+        blur = jnp.sum(1 - sum_last(step.weightings**2), axis=-1)
+        if not self.writing:
+            return MemoryUse(blur, None)
+        written = jnp.mean(step.controls.erase + jnp.abs(step.controls.add), axis=-1)
+        return MemoryUse(blur, jnp.sum(written, axis=-1))
+
+    def result(self, model: NTMCell, reads: jax.Array, stacked: MemoryUse) -> MemoryUse:
+        """Returns what was stacked."""
+        return stacked
+
+    def without_memory(self, hidden: jax.Array) -> MemoryUse:
+        """Returns zeros."""
+        none = jnp.zeros(hidden.shape[:2], hidden.dtype)
+        return MemoryUse(none, none)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Runs any model over time: logits, what the recorder makes of the steps, and the last state."""
+
+    recorder: _TraceRecorder | _UseRecorder
+    dropout: jax.Array | None = None
+    draw: Draw = jax.random.bernoulli
+    select: Callable[[jax.Array], jax.Array] | None = None
+    state_gradient_limit: float = 0.0
+
+    def __call__(
+        self, model: Model, inputs: jax.Array, state: State | None, key: jax.Array | None
+    ) -> tuple[jax.Array, Any, State]:
+        _check_inputs(model, inputs)
+        if isinstance(model, Embedded):
+            keys: Any = (None, None) if self.dropout is None else jax.random.split(self.dropout)
+            embedded = model.embed(inputs, keys[0], self.draw)
+            outputs, recorded, state = self(model.core, embedded, state, key)
+            return model.logits(outputs, keys[1], self.draw), recorded, state
+        _check_step(model)
+        batch_shape = (inputs.shape[1],)
+        if state is None:
+            state = model.initial_state(batch_shape, key)
+        else:
+            _check_state(model, batch_shape, state)
+        if isinstance(model, LSTM):
+            state, hidden = scan(model.advance, state, inputs)
+            recorded = self.recorder.without_memory(hidden)
+            return model.output(self._selected(hidden)), recorded, state
+        state, (hidden, reads, stacked) = self._scan_ntm(model, state, inputs)
+        recorded = self.recorder.result(model, reads, stacked)
+        return model.output(self._selected(hidden), self._selected(reads)), recorded, state
+
+    def _selected(self, values: jax.Array) -> jax.Array:
+        return values if self.select is None else self.select(values)
+
+    def _scan_ntm(self, cell: NTMCell, state: Any, inputs: jax.Array) -> tuple[NTMState, Any]:
+        """Runs the fused step, or the cell's own: the last state, and what each step recorded."""
+        if not fused_step.computes_step_of(cell):
+
+            def own_step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
+                state, step = cell.advance(self._limited(state), x)
+                return state, self._record(state, step)
+
+            return scan(own_step, state, inputs)
+
+        def fused_scan(apply: Callable[[Any], Sequence[Apply]], *scanned: Any) -> Any:
+            recorders, state, inputs = scanned
+            one = fused_step.opaque_one(state.memory.dtype)
+
+            def step(state: FusedState, now: tuple[jax.Array, Any]) -> tuple[FusedState, Any]:
+                x, recorders = now
+                layers = apply(recorders)
+                state, step = fused_step.advance(cell, layers, self._limited(state), x, one)
+                return state, self._record(state.to_ntm_state(), step)
+
+            return scan(step, state, (inputs, recorders))
+
+        layers = fused_step.linear_layers(cell)
+        last, recorded = scan_layers(fused_scan, layers, FusedState.of(state), inputs)
+        return last.to_ntm_state(), recorded
+
+    def _limited(self, state: Any) -> Any:
+        if not self.state_gradient_limit:
+            return state
+        return limit_gradient(self.state_gradient_limit, state)
+
+    def _record(self, state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:
+        return step.hidden, step.reads, self.recorder.step(state, step)
+
+
+def _check_inputs(model: Model, inputs: jax.Array) -> None:
     if inputs.ndim != 3 or inputs.shape[-1] != model.input_size:
         raise UserError(
             f"inputs: expected shape [T, B, {model.input_size}], got {list(inputs.shape)}"
         )
 
 
-def _scan_lstm(model: LSTM, inputs: jax.Array, state: Any, key: jax.Array | None) -> jax.Array:
-    state = model.initial_state((inputs.shape[1],), key) if state is None else state
-    return jax.lax.scan(model.advance, state, inputs)[1]
+def _check_step(model: NTMCell | LSTM) -> None:
+    base = NTMCell if isinstance(model, NTMCell) else LSTM
+    if type(model).__call__ is not base.__call__:
+        raise UserError(
+            f"model: unroll does not run the step in {type(model).__name__}.__call__; "
+            "use flax.nnx.RNN, or give the class an `advance` in place of it"
+        )
 
 
-def _scan_ntm(
-    model: NTMCell,
-    inputs: jax.Array,
-    state: Any,
-    key: jax.Array | None,
-    record: Callable[[NTMState, Step], Any],
-    state_gradient_limit: float = 0.0,
-) -> Any:
-    """What `record` makes of every step and the state after it, stacked along time."""
-    state = model.initial_state((inputs.shape[1],), key) if state is None else state
-
-    def scan(model: Any, taps: Any, state: NTMState, inputs: Any) -> Any:
-        cell = model if taps is None else frozen(model)
-        one = fused_step.opaque_one(state.memory.dtype)
-
-        def step(state: NTMState, now: tuple[jax.Array, Any]) -> tuple[NTMState, Any]:
-            x, taps = now
-            state = (
-                _clipped_backwards(state_gradient_limit, state) if state_gradient_limit else state
+def _check_state(model: NTMCell | LSTM, batch_shape: tuple[int, ...], state: State) -> None:
+    expected = jax.eval_shape(partial(model.initial_state, batch_shape))
+    structure: Any = jax.tree.structure(expected)
+    if structure != jax.tree.structure(state):
+        raise UserError(
+            f"state: expected one as {type(model).__name__}.initial_state makes it, "
+            f"got {type(state).__name__}"
+        )
+    shapes = jax.tree.leaves(expected)
+    for (path, leaf), shape in zip(jax.tree.leaves_with_path(state), shapes, strict=True):
+        if jnp.shape(leaf) != shape.shape:
+            raise UserError(
+                f"state{jax.tree_util.keystr(path)}: expected shape {list(shape.shape)}, "
+                f"got {list(jnp.shape(leaf))}"
             )
-            this = cell if taps is None else tapped(cell, taps)
-            state, happened = fused_step.advance(this, state, x, one)
-            return state, record(state, happened)
-
-        return _scan(step, state, (inputs, taps))
-
-    return scan_with_taps(scan, model, fused_step.turn(state), inputs)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _clipped_backwards(at: float, state: NTMState) -> NTMState:
-    """The same state; every element of its cotangent is limited to `-at .. at`.
-
-    Backwards through many steps of finding, reading and rewriting the same rows, cotangents can grow
-    exponentially: limited once at the end, such an episode's gradient is a direction of no use. The paper
-    limits 'during the backward pass' (section 4.6), as Graves (2013, section 2.1) did at every step.
-    """
-    return state
-
-
-_clipped_backwards.defvjp(
-    lambda at, state: (state, None),
-    lambda at, _, d: (jax.tree.map(lambda x: jnp.clip(x, -at, at), d),),
-)
-
-
-def _scan(step: Callable[..., Any], state: Any, inputs: Any) -> Any:
-    """`lax.scan(step, state, inputs)[1]`; a long sequence goes by segments of about √T steps.
-
-    Then memories are kept at the segments' ends only, and within one while it is differentiated. Steps
-    added to fill the last segment come after all others, and are dropped.
-    """
-    length = jax.tree.leaves(inputs)[0].shape[0]
-    if length <= SEGMENT:
-        return jax.lax.scan(step, state, inputs)[1]
-    size = math.isqrt(length - 1) + 1
-    count = -(-length // size)
-
-    def fill(values: jax.Array) -> jax.Array:
-        padding = ((0, count * size - length), *((0, 0),) * (values.ndim - 1))
-        return jnp.pad(values, padding).reshape(count, size, *values.shape[1:])
-
-    segment = jax.checkpoint(partial(jax.lax.scan, step), prevent_cse=False)
-    _, records = jax.lax.scan(segment, state, jax.tree.map(fill, inputs))
-    return jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:])[:length], records)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
 from ntm_jax.errors import UserError
 
 LOCK = "lock"

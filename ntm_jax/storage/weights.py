@@ -41,7 +41,7 @@ GO_TASKS: tuple[tuple[int, dict[str, Any]], ...] = (  # heads, task
         for count in ("linear", "binary")
     ),
 )
-EVALUATE = {"episodes": 1000, "memory_size": 0, "seed": 2014}
+EVALUATE = configs.defaults("ntm")["evaluate"]
 
 
 @dataclass(frozen=True)

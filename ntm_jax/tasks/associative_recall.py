@@ -15,11 +15,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntm_jax.tasks.base import (
-    Batch,
-    Case,
-    Task,
+from ntm_jax.tasks import labels
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.drawing import (
     draw_between,
     flag,
     random_bits,
@@ -89,3 +89,30 @@ class AssociativeRecall(Task):
             Case(f"items_{items}", {"items": items}, self.at(min_items=items, max_items=items))
             for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
         ]
+
+    def channels(self) -> labels.Channels:
+        vector = labels.bits(self.bits)
+        return labels.Channels((*vector, "item", "query"), vector)
+
+    def spans(self, inputs: np.ndarray, mask: np.ndarray) -> list[labels.Span]:
+        """Returns the items, the query and the answer; the item asked for and the next have their own roles."""
+        length = self.item_length
+        starts = np.flatnonzero(inputs[:, self.bits] > 0) + 1
+        query = int(np.flatnonzero(inputs[:, self.bits + 1] > 0)[0]) + 1
+        asked = inputs[query : query + length]
+        # The last item is never asked for, and may by chance be the same.
+        same = [np.array_equal(inputs[start : start + length], asked) for start in starts[:-1]]
+        found = same.index(True)
+        roles = {found: "asked", found + 1: "next"}
+        items = [
+            labels.Span(int(start), int(start) + length - 1, str(i + 1), roles.get(i, "item"))
+            for i, start in enumerate(starts)
+        ]
+        query_span = labels.Span(query, query + length - 1, "query", "asked")
+        return [*items, query_span, *labels.answer_spans(mask)]
+
+    def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
+        return (labels.ViewerField("items", ("min_items", "max_items"), 2, 400),)
+
+    def memory_picture(self) -> labels.MemoryPicture:
+        return labels.MemoryPicture("walk", "items_6")

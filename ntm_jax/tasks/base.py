@@ -1,4 +1,4 @@
-"""What every task is: a pure function from a random key to a batch of episodes, and its evaluation cases."""
+"""Defines a task: a pure function from a random key to an episode, its evaluation cases and its labels."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ntm_jax.errors import UserError
-from ntm_jax.tasks import losses
+from ntm_jax.tasks import labels, losses
+from ntm_jax.tasks.labels import Channels, MemoryPicture, Span, ViewerField
 
 
 @struct.dataclass
@@ -35,14 +35,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A kind of episode at some range of difficulties, the dataclass's fields.
+    """A kind of episode at some range of difficulties, which are the dataclass's fields.
 
-    Every subclass draws one episode with static shapes, so that `jit`, `vmap` and `scan` run over it.
+    A subclass has to define five members: `input_size`, `output_size`, `steps`, `episode` and `cases`.
+    Episodes have static shapes, so that `jit`, `vmap` and `scan` run over `episode`.
     """
 
     name: ClassVar[str]
     outputs: ClassVar[losses.Outputs] = losses.BITS
-    episodes_at_once: ClassVar[int] = 100  # in evaluation
+    keeps_table: ClassVar[bool] = False  # whether there is `episode_with_table`
 
     @property
     @abstractmethod
@@ -61,7 +62,7 @@ class Task(ABC):
 
     @abstractmethod
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
-        """One episode, `[T, in]`, `[T, out]`, `[T]`, at a difficulty drawn from the range.
+        """Draws one episode, `[T, in]`, `[T, out]`, `[T]`, at a difficulty within the range.
 
         Args:
           key: decides everything about the episode.
@@ -70,7 +71,12 @@ class Task(ABC):
 
     @abstractmethod
     def cases(self) -> list[Case]:
-        """The evaluation's cases, in range and beyond it; the paper's, at least."""
+        """Returns the evaluation cases, in range and beyond it; the paper's, at least."""
+
+    @property
+    def source(self) -> "Source":
+        """Where batches come from: independent episodes of one shape, unless a task says otherwise."""
+        return Source(self)
 
     def sample(
         self,
@@ -79,154 +85,148 @@ class Task(ABC):
         progress: jax.Array | float = 1.0,
         part: Callable[[jax.Array], jax.Array] = lambda keys: keys,
     ) -> Batch:
-        """A batch of independent episodes.
+        """Draws a batch of independent episodes.
 
         Args:
           key: decides everything.
           batch_size: B.
           progress: see `episode`.
-          part: which of the episodes' keys `[B]` to draw, if not all.
+          part: selects which of the episodes' keys `[B]` to draw.
         """
         keys = part(jax.random.split(key, batch_size))
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
 
+    def at(self, **difficulty: int | str) -> Self:
+        """Returns this task with other fields."""
+        return dataclasses.replace(self, **difficulty)
+
+    # The best possible predictor, where one is known.
+
+    def optimal_probability(self, batch: Batch) -> jax.Array | None:
+        """Returns the best possible probabilities of a 1, `[T, B, out]`, if they are known."""
+        return None
+
+    def optimal_nats(self, batch: Batch) -> jax.Array | None:
+        """Returns the cost `[B]` of the best possible predictor on these episodes, if one is known."""
+        return None
+
+    def episode_with_table(self, key: jax.Array, table_key: jax.Array) -> Batch:
+        """Draws an episode whose hidden table comes from another key; see `keeps_table`."""
+        raise NotImplementedError
+
+    # What pages and figures show.
+
+    def channels(self) -> Channels:
+        """Names the channels of the inputs and outputs, as `Source.picture` shows them."""
+        return Channels(labels.bits(self.input_size), labels.bits(self.output_size))
+
+    def spans(self, inputs: np.ndarray, mask: np.ndarray) -> list[Span]:
+        """Returns the stretches of an episode to mark, given `[T, in]` and `[T]`."""
+        return labels.answer_spans(mask)
+
+    def viewer_fields(self) -> tuple[ViewerField, ...]:
+        """Returns what a visitor of the viewer may choose; each of the task's whole numbers by default."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return labels.whole_number_fields(values)
+
+    def memory_picture(self) -> MemoryPicture | None:
+        """Returns how to draw a model's use of its memory in this task, if there is a good way."""
+        return None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's batches come from: independent episodes, all of one shape.
+
+    A task has a source of its own if its episodes differ much in length or are finite in number.
+    Then `shapes` are several tasks, and every batch is of one of them.
+    """
+
+    task: Task
+    episodes_at_once: ClassVar[int] = 100  # in evaluation
+    # Field of `summarise` -> its heading and format in the evaluation's table.
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
     @property
     def most_steps(self) -> int:
-        """What `steps` is at most, by the fields alone; no data is read for it."""
-        return self.steps
-
-    # What tasks have whose episodes are of very different lengths, or not without end.
-
-    @property
-    def shapes(self) -> tuple["Task", ...]:
-        """The tasks, each with static shapes of its own, from which batches are drawn; most tasks have one."""
-        return (self,)
-
-    @property
-    def early(self) -> "Task":
-        """What training draws from until a curriculum comes to what is left for the last; it has as many `shapes`."""
-        return self
-
-    def shares(self, progress: jax.Array, late: jax.Array) -> jax.Array:
-        """`[shapes]`, how often training's batches are of each of `shapes`, in any unit.
-
-        Args:
-          progress: as in `episode`.
-          late: `[]`, whether the update has come from which on a curriculum draws what is left for later.
-        """
-        return jnp.ones(1)
-
-    def sequences(self, batch_size: int) -> tuple[int, ...]:
-        """How many sequences a training batch of each of `shapes` has, if `batch_size` on average."""
-        return (batch_size,)
+        """The most steps an episode can have by the task's fields alone; no data is read for it."""
+        return self.task.steps
 
     @property
     def answer_steps(self) -> int:
-        """From an episode's first scored step to the last, at most."""
-        return self.steps
+        """The most steps from an episode's first scored step to its last."""
+        return self.task.steps
 
-    def tests(self, episodes: int) -> tuple[tuple["Task", int], ...]:
-        """What an evaluation of so many episodes consists of: tasks of one shape, and episodes of each."""
-        return ((self, episodes),)
+    # Training
 
-    def test_batch(self, key: jax.Array, first: jax.Array, episodes: int, batch_size: int) -> Batch:
-        """A batch of an evaluation's episodes.
+    @property
+    def shapes(self) -> tuple[Task, ...]:
+        """The tasks, each with static shapes of its own, from which batches are drawn."""
+        return (self.task,)
+
+    def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
+        """Returns how many sequences a batch of each of `shapes` has, if `batch_size` on average."""
+        return (batch_size,)
+
+    def probabilities(self, progress: jax.Array, late: jax.Array | bool = True) -> jax.Array:
+        """Returns how often batches are of each of `shapes`, `[shapes]`, in any unit.
+
+        Args:
+          progress: as in `Task.episode`.
+          late: `[]`, whether what a curriculum leaves for later is drawn yet.
+        """
+        return jnp.ones(1)
+
+    @property
+    def first_stage(self) -> Task:
+        """The task that training draws from before the last stage of a curriculum; has as many `shapes`."""
+        return self.task
+
+    def run_files(self) -> dict[str, str]:
+        """Returns texts that belong into a run's folder, by file name."""
+        return {}
+
+    # Evaluation
+
+    def held_out(self) -> Task:
+        """Returns a task of one shape whose episodes training does not draw."""
+        return self.task
+
+    def evaluation_shapes(self, episodes: int) -> tuple[tuple[Task, int], ...]:
+        """Returns the shapes that an evaluation of so many episodes consists of, and the episodes of each."""
+        return ((self.task, episodes),)
+
+    def evaluation_batch(
+        self, key: jax.Array, first: jax.Array, episodes: int, batch_size: int
+    ) -> Batch:
+        """Draws a batch of an evaluation's episodes.
 
         Args:
           key: decides what is random.
-          first: `[]`, the number of its first episode.
-          episodes: how many the evaluation has, of this shape.
-          batch_size: B. What the last batch has beyond `episodes` does not count.
+          first: `[]`, the number of the batch's first episode.
+          episodes: how many the evaluation has of this shape.
+          batch_size: B. Episodes of the last batch beyond `episodes` are ignored.
         """
-        return self.sample(key, batch_size)
+        return self.task.sample(key, batch_size)
 
-    def unseen(self) -> "Task":
-        """What a glance beside training is to be at: of one shape, and not what is trained on, where that ends."""
-        return self
-
-    def measures(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
-        """What `report` needs of an evaluation's episodes beside their costs, each `[B, ...]`.
+    def episode_statistics(self, batch: Batch, logits: jax.Array) -> dict[str, jax.Array]:
+        """Returns what `summarise` needs of each episode beside its cost, each `[B, ...]`.
 
         Args:
-          batch: of `test_batch`.
+          batch: from `evaluation_batch`.
           logits: `[T, B, out]`.
         """
         return {}
 
-    def report(self, measures: dict[str, np.ndarray]) -> dict[str, float]:
-        """More fields for a case of `evaluation.json`, from the `measures` of all its episodes, `[E, ...]`."""
+    def summarise(self, statistics: dict[str, np.ndarray]) -> dict[str, float]:
+        """Returns more fields for a case of `evaluation.json`, from all `episode_statistics` `[E, ...]`."""
         return {}
 
     def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """An episode as a figure shows it: channels put in, expected and said, `[T, in]`, `[T, out]`, `[T, out]`.
+        """Returns inputs, targets and probabilities as a figure shows them, in the task's `channels`.
 
         Args:
           batch: one episode, `[T, in]`, `[T, out]`, `[T]`.
           logits: `[T, out]`.
         """
         return batch.inputs, batch.targets, jax.nn.sigmoid(logits)
-
-    def records(self) -> dict[str, str]:
-        """Texts that belong to a run beside its config, by the file's name: what its numbers stand for."""
-        return {}
-
-    def optimal_nats(self, batch: Batch) -> jax.Array | None:
-        """`[B]`, the cost of the best possible predictor on these episodes, where one is known."""
-        return None
-
-    def at(self, **difficulty: int | str) -> Self:
-        """This task with other fields."""
-        return dataclasses.replace(self, **difficulty)
-
-
-def require(ok: bool, message: str) -> None:
-    """Raises `UserError` with `message` unless `ok`."""
-    if not ok:
-        raise UserError(message)
-
-
-def require_range(what: str, low: int, high: int, least: int = 1) -> None:
-    """Raises `UserError` unless `least <= low <= high`, for the fields `min_<what>` and `max_<what>`."""
-    require(low >= least, f"task.min_{what}: {low} is given, at least {least} is needed")
-    require(high >= low, f"task.max_{what}: {high} is given, below task.min_{what}, which is {low}")
-
-
-def draw_between(key: jax.Array, low: int, high: int, progress: jax.Array) -> jax.Array:
-    """A whole number `[]` from `low` to `high`, or to what a curriculum has opened of that range."""
-    return jax.random.randint(key, (), low, opened(low, high, progress) + 1)
-
-
-def opened(low: int, high: int, progress: jax.Array) -> jax.Array:
-    """The highest of `low` to `high`, `[]`, that a curriculum has opened: `high` at progress 1."""
-    return low + jnp.round((high - low) * jnp.clip(progress, 0, 1)).astype(jnp.int32)
-
-
-def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Fair bits as float32."""
-    return jax.random.bernoulli(key, shape=shape).astype(jnp.float32)
-
-
-def random_vectors(key: jax.Array, shape: tuple[int, int], zeros: int) -> jax.Array:
-    """Vectors `[L, width]` of fair bits, but of so many percent of them as `zeros` says all bits are 0."""
-    nothing = jax.random.bernoulli(jax.random.fold_in(key, 1), zeros / 100, (shape[0], 1))
-    return jnp.where(nothing, 0, random_bits(key, shape))
-
-
-def rows_from(source: jax.Array, positions: jax.Array, present: jax.Array) -> jax.Array:
-    """`source[positions]` where `present`, else zeros: how an episode places vectors in time.
-
-    Args:
-      source: `[L, width]`.
-      positions: `[T]`, which row stands at each step; any value where not present.
-      present: `[T]`, booleans.
-
-    Returns:
-      `[T, width]`.
-    """
-    rows = source[jnp.clip(positions, 0, source.shape[0] - 1)]
-    return jnp.where(present[:, None], rows, 0)
-
-
-def flag(present: jax.Array) -> jax.Array:
-    """A channel `[T, 1]` that is 1 where `present` `[T]`."""
-    return present.astype(jnp.float32)[:, None]

@@ -15,14 +15,14 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import (
-    Batch,
-    Case,
-    Task,
+from ntm_jax.tasks import labels
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.drawing import (
     draw_between,
     flag,
     random_vectors,
     require,
+    require_percent,
     require_range,
     rows_from,
 )
@@ -32,8 +32,8 @@ from ntm_jax.tasks.base import (
 class Copy(Task):
     """Random vectors of `bits` bits, `min_length` to `max_length` of them.
 
-    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. Of `zeros` percent of the vectors
-    all bits are 0, which is easily taken for the end of the input; one in 256 is anyway.
+    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` of the
+    vectors have only zero bits, which is easily taken for the end of the input; one in 256 has anyway.
     """
 
     name: ClassVar[str] = "copy"
@@ -41,13 +41,13 @@ class Copy(Task):
     max_length: int = 20
     bits: int = 8
     flags: int = 1
-    zeros: int = 0
+    zero_vector_percent: int = 0
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
         require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
         require(self.flags in (1, 2), f"task.flags: {self.flags} is given, 1 or 2 is allowed")
-        require(0 <= self.zeros <= 100, f"task.zeros: {self.zeros} is given, 0 to 100 is allowed")
+        require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property
     def input_size(self) -> int:
@@ -64,7 +64,7 @@ class Copy(Task):
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
         length_key, bits_key = jax.random.split(key)
         length = draw_between(length_key, self.min_length, self.max_length, progress)
-        vectors = random_vectors(bits_key, (self.max_length, self.bits), self.zeros)
+        vectors = random_vectors(bits_key, (self.max_length, self.bits), self.zero_vector_percent)
         step = jnp.arange(self.steps) - (self.flags - 1)  # since the sequence's first vector
         shown = rows_from(vectors, step, (step >= 0) & (step < length))
         answered = (step > length) & (step <= 2 * length)
@@ -78,7 +78,17 @@ class Copy(Task):
             Case(
                 f"length_{length}",
                 {"length": length},
-                self.at(min_length=length, max_length=length, zeros=0),
+                self.at(min_length=length, max_length=length, zero_vector_percent=0),
             )
             for length in (10, 20, 30, 50, 120)
         ]
+
+    def channels(self) -> labels.Channels:
+        flags = ("start", "delimiter")[-self.flags :]
+        return labels.Channels((*labels.bits(self.bits), *flags), labels.bits(self.bits))
+
+    def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
+        return (labels.ViewerField("length", ("min_length", "max_length"), 1, 1000),)
+
+    def memory_picture(self) -> labels.MemoryPicture:
+        return labels.MemoryPicture("walk", "length_20")

@@ -16,7 +16,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Case, Task, opened, random_bits, require
+from ntm_jax.tasks import labels
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.drawing import opened, random_bits, require
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class NGram(Task):
     """Sequences of `length` bits; all but the first `context` are predicted."""
 
     name: ClassVar[str] = "ngram"
+    keeps_table: ClassVar[bool] = True
     length: int = 200
     context: int = 5
 
@@ -60,6 +63,9 @@ class NGram(Task):
         table_key, _, _ = jax.random.split(key, 3)
         # Beta(1/2, 1/2) is the arcsine distribution, so no rejection sampling is needed.
         return jnp.sin(jnp.pi / 2 * jax.random.uniform(table_key, (2**self.context,))) ** 2
+
+    def episode_with_table(self, key: jax.Array, table_key: jax.Array) -> Batch:
+        return self.episode_from(self.table(table_key), key)
 
     def episode_from(self, table: jax.Array, key: jax.Array) -> Batch:
         """An episode `[T, 1]`, `[T, 1]`, `[T]` whose bits follow a given table `[2^context]`."""
@@ -116,3 +122,13 @@ class NGram(Task):
             Case(f"length_{length}", {"length": length}, self.at(length=length))
             for length in (200, 400, 1000)
         ]
+
+    def channels(self) -> labels.Channels:
+        return labels.Channels(("bit",), ("next bit",))
+
+    def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
+        return (labels.ViewerField("length", ("length",), 2, 2000),)
+
+    def memory_picture(self) -> labels.MemoryPicture:
+        arguments = {"bits": self.context}
+        return labels.MemoryPicture("by_context", "length_200", 100, arguments)

@@ -16,7 +16,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Case, Task, flag, opened, random_bits, require, rows_from
+from ntm_jax.tasks import labels
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.drawing import flag, opened, random_bits, require, rows_from
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,17 @@ class PrioritySort(Task):
             )
             for items, kept in ((10, 8), (20, 16), (30, 24))
         ]
+
+    def channels(self) -> labels.Channels:
+        vector = labels.bits(self.bits)
+        return labels.Channels((*vector, "priority", "delimiter"), vector)
+
+    def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
+        return (
+            labels.ViewerField("items", ("items",), 1, 500),
+            labels.ViewerField("kept", ("kept",), 1, 500),
+        )
+
+    def memory_picture(self) -> labels.MemoryPicture:
+        arguments = {"items": self.items, "bits": self.bits}
+        return labels.MemoryPicture("by_priority", "items_20_kept_16", arguments=arguments)

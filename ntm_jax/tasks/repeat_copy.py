@@ -21,26 +21,31 @@ other counts are those of `fumin/ntm`, on vectors of 6 bits, where flags open th
 `binary` gives the count's digits, least significant first; `linear` one 1 for each repeat.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from ntm_jax.errors import unknown_choice
-from ntm_jax.tasks.base import (
-    Batch,
-    Case,
-    Task,
+from ntm_jax.tasks import labels
+from ntm_jax.tasks.base import Batch, Case, Task
+from ntm_jax.tasks.drawing import (
     draw_between,
     flag,
     random_vectors,
     require,
+    require_percent,
     require_range,
     rows_from,
 )
 
-CHANNELS = {"scalar": 1, "binary": 4, "linear": 3}  # of the input, beside the vector's
+# The input's channels beside the vector's, for each way to give the count.
+COUNTS = {
+    "scalar": ("count",),
+    "binary": ("start", "sequence over", "count", "count over"),
+    "linear": ("start", "count", "count over"),
+}
 SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 to 10
 
 
@@ -48,8 +53,9 @@ SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 
 class RepeatCopy(Task):
     """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
 
-    `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others. Of `zeros`
-    percent of the vectors all bits are 0, which a scalar count near 0 is hard to tell from; one in 256 is anyway.
+    `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
+    `zero_vector_percent` of the vectors have only zero bits, which a scalar count near 0 is hard to tell from;
+    one in 256 has anyway.
     """
 
     name: ClassVar[str] = "repeat_copy"
@@ -57,17 +63,17 @@ class RepeatCopy(Task):
     max_length: int = 10
     min_repeats: int = 1
     max_repeats: int = 10
-    count: str = "scalar"
+    count: str = field(default="scalar", metadata={"choices": COUNTS})
     bits: int | None = None
-    zeros: int = 0
+    zero_vector_percent: int = 0
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
         require_range("repeats", self.min_repeats, self.max_repeats)
-        if self.count not in CHANNELS:
-            raise unknown_choice("task.count", self.count, CHANNELS)
+        if self.count not in COUNTS:
+            raise unknown_choice("task.count", self.count, COUNTS)
         require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
-        require(0 <= self.zeros <= 100, f"task.zeros: {self.zeros} is given, 0 to 100 is allowed")
+        require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property
     def width(self) -> int:
@@ -78,7 +84,7 @@ class RepeatCopy(Task):
 
     @property
     def input_size(self) -> int:
-        return self.width + CHANNELS[self.count]
+        return self.width + len(COUNTS[self.count])
 
     @property
     def output_size(self) -> int:
@@ -97,7 +103,7 @@ class RepeatCopy(Task):
         length_key, repeats_key, bits_key = jax.random.split(key, 3)
         length = draw_between(length_key, self.min_length, self.max_length, progress)
         repeats = draw_between(repeats_key, self.min_repeats, self.max_repeats, progress)
-        vectors = random_vectors(bits_key, (self.max_length, self.width), self.zeros)
+        vectors = random_vectors(bits_key, (self.max_length, self.width), self.zero_vector_percent)
         step = jnp.arange(self.steps)
 
         opening = 0 if self.count == "scalar" else 1  # the start flag
@@ -142,8 +148,21 @@ class RepeatCopy(Task):
                     max_length=length,
                     min_repeats=repeats,
                     max_repeats=repeats,
-                    zeros=0,
+                    zero_vector_percent=0,
                 ),
             )
             for length, repeats in ((5, 5), (10, 10), (15, 10), (20, 10), (10, 15), (10, 20))
         ]
+
+    def channels(self) -> labels.Channels:
+        vector = labels.bits(self.width)
+        return labels.Channels((*vector, *COUNTS[self.count]), (*vector, "end"))
+
+    def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
+        return (
+            labels.ViewerField("length", ("min_length", "max_length"), 1, 200),
+            labels.ViewerField("repeats", ("min_repeats", "max_repeats"), 1, 200),
+        )
+
+    def memory_picture(self) -> labels.MemoryPicture:
+        return labels.MemoryPicture("walk", "length_10_repeats_10")

@@ -31,8 +31,8 @@ def phases(config: ConfigDict, task: tasks.Task) -> tuple[Phase, ...]:
     late, last, rows = (config.curriculum.get(name, 0) for name in ("late", "last", "rows"))
     last = max(late, last)
     every = [
-        Phase(0, task.early, bool(rows)),
-        Phase(late, task.early, False),
+        Phase(0, task.source.first_stage, bool(rows)),
+        Phase(late, task.source.first_stage, False),
         Phase(last, task, False),
     ]
     ends = (late, last, config.train.updates)
@@ -52,8 +52,8 @@ def kinds(config: ConfigDict, task: tasks.Task) -> tuple[Kind, ...]:
     """
     found = []
     for phase in phases(config, task):
-        sizes = phase.task.sequences(config.train.batch_size)
-        for shape, size in zip(phase.task.shapes, sizes, strict=True):
+        sizes = phase.task.source.batch_sizes(config.train.batch_size)
+        for shape, size in zip(phase.task.source.shapes, sizes, strict=True):
             rows = tight_rows(config, shape) if phase.tight else None
             found.append(Kind(shape, size, rows))
     return tuple(found)
@@ -64,7 +64,7 @@ def tight_rows(config: ConfigDict, task: tasks.Task) -> int:
 
     `curriculum.rows` for each step of the longest answer; no fewer than a shift reaches, no more than the model has.
     """
-    rows = round(config.curriculum.rows * task.answer_steps)
+    rows = round(config.curriculum.rows * task.source.answer_steps)
     least = 2 * config.model.get("shift_range", 0) + 1
     rows = min(max(rows, least), config.model.get("memory_size", rows))
     return with_memory_size(config, rows, "curriculum.rows").model.memory_size
@@ -76,7 +76,9 @@ def chosen(config: ConfigDict, task: tasks.Task, update: jax.Array) -> jax.Array
     late = update >= config.curriculum.get("late", 0)
     found = phases(config, task)
     number = sum(update >= phase.start for phase in found[1:])
-    shares = jnp.stack([phase.task.shares(progress(config, update), late) for phase in found])
+    shares = jnp.stack(
+        [phase.task.source.probabilities(progress(config, update), late) for phase in found]
+    )
     shape = jax.random.categorical(key, jnp.log(shares[number]))
     return number * shares.shape[1] + shape
 

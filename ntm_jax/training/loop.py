@@ -94,7 +94,7 @@ def _train(
 ) -> TrainState:
     config, pace, asked = trainer.config, signals.ChunkSize(), False
     if collectives.is_first():
-        for name, text in trainer.task.records().items():
+        for name, text in trainer.task.source.run_files().items():
             files.write_atomically(workdir / name, text.encode())
     state, before = _begin(trainer, checkpoints)
     start, done = time.monotonic(), int(state.update)

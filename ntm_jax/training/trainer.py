@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import models, tasks
 from ntm_jax.config import with_memory_size
-from ntm_jax.tasks.windows import first_scored, window
+from ntm_jax.tasks.losses import first_scored, window
 from ntm_jax.training import curriculum, optimizers
 from ntm_jax.training.data_parallel import DataParallel
 
@@ -168,20 +168,20 @@ class Trainer:
         limit = (
             self.config.optimizer.get("state_gradient_limit", 0.0) / self.config.train.batch_size
         )
-        scored, answers = (batch.targets, batch.mask), None
-        if task.answer_steps < task.steps:
-            answers = first_scored(batch.mask), task.answer_steps
-            scored = window(batch.targets, *answers), window(batch.mask, *answers)
+        scored, select = (batch.targets, batch.mask), None
+        if task.source.answer_steps < task.steps:
+            select = partial(window, start=first_scored(batch.mask), count=task.source.answer_steps)
+            scored = select(batch.targets), select(batch.mask)
         write_penalty = self.config.train.get("write_penalty", 0.0)
         options = {
             "key": key,
             "dropout": dropout,
-            "answers": answers,
+            "select": select,
             "state_gradient_limit": limit,
         }
         options["writing"] = bool(write_penalty)
         options["draw"] = partial(self.devices.bernoulli, sequences=kind.sequences)
-        logits, use = models.logits(model, batch.inputs, **options)
+        logits, use = models.training_outputs(model, batch.inputs, **options)
         mean = partial(self._mean, self.devices.counted(kind.sequences))
         nats = mean(task.outputs.nats(logits, *scored))
         errors = mean(task.outputs.errors(logits, *scored))

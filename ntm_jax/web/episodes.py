@@ -1,4 +1,4 @@
-"""One episode of a model, everything that a page draws of it."""
+"""Runs one episode of a model and packs everything that a page draws of it."""
 
 from functools import partial
 from typing import Any
@@ -9,11 +9,11 @@ import numpy as np
 from flax import nnx, struct
 
 from ntm_jax import models, tasks
+from ntm_jax.evaluation.episode import Episode
 from ntm_jax.models.cell import NTMState
 from ntm_jax.models.heads import Controls
 from ntm_jax.tasks import Batch, losses
-from ntm_jax.tasks.ngram import NGram
-from ntm_jax.web import labels
+from ntm_jax.tasks.labels import Span
 from ntm_jax.web.packing import pack
 from ntm_jax.web.questions import Question
 
@@ -22,24 +22,19 @@ SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on
 
 
 @struct.dataclass
-class Episode:
-    """One episode, and what a model did in it."""
+class Watched(Episode):
+    """One episode with all that its model did in it; NumPy arrays."""
 
-    inputs: jax.Array  # [T, in]
-    targets: jax.Array  # [T, out]
-    mask: jax.Array  # [T]
     logits: jax.Array  # [T, out]
-    optimal: jax.Array | None  # [T, out], n-grams: the best possible probabilities
-    read_weightings: jax.Array  # [T, R, N]
-    write_weightings: jax.Array  # [T, H, N]
+    optimal: jax.Array | None  # [T, out], the best possible probabilities, where they are known
     reads: jax.Array  # [T, R, W]
     controls: Controls | None  # every field with a leading [T]
     memory: jax.Array | None  # [T, N, W] after each step
     first_memory: jax.Array | None  # [N, W] before the first
 
 
-def watch(model: models.Model, question: Question) -> Episode:
-    """The episode that a visitor asks for, run by a model that has as many rows as asked."""
+def watch(model: models.Model, question: Question) -> Watched:
+    """Runs the episode that a visitor asks for on a model that has as many rows as asked."""
     batch_key, model_key = jax.random.split(jax.random.key(question.seed))
     table = None
     if question.table is not None:
@@ -54,8 +49,8 @@ def run(
     batch: Batch,
     key: jax.Array,
     optimal: jax.Array | None = None,
-) -> Episode:
-    """What a model does in one episode, in the channels of the task's `picture`.
+) -> Watched:
+    """Runs a model on one episode, shown in the channels of the task.
 
     Args:
       model: with its rows.
@@ -75,17 +70,24 @@ def run(
     logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
     shown: Any = batch.inputs, batch.targets, logits
     if task.outputs is not losses.BITS:
-        put_in, expected, chance = jax.device_get(task.picture(batch, logits))
+        put_in, expected, chance = jax.device_get(task.source.picture(batch, logits))
         chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
         shown = put_in, expected, np.log(chance) - np.log1p(-chance)
-    return Episode(
-        *(shown[0], shown[1], batch.mask, shown[2], optimal),
-        trace.read_weightings,
-        trace.write_weightings,
-        trace.reads,
-        trace.controls,
-        trace.memory,
-        first_memory,
+    inputs, targets, logits = shown
+    probabilities: Any = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    return Watched(
+        inputs=inputs,
+        targets=targets,
+        mask=batch.mask,
+        probabilities=probabilities,
+        read_weightings=trace.read_weightings,
+        write_weightings=trace.write_weightings,
+        logits=logits,
+        optimal=optimal,
+        reads=trace.reads,
+        controls=trace.controls,
+        memory=trace.memory,
+        first_memory=first_memory,
     )
 
 
@@ -93,12 +95,17 @@ def run(
 def _draw(
     task: tasks.Task, key: jax.Array, table_key: jax.Array | None
 ) -> tuple[Batch, jax.Array | None]:
-    if isinstance(task, NGram):
-        kept = key if table_key is None else table_key
-        batch = task.episode_from(task.table(kept), key)
-        alone = jax.tree.map(lambda values: values[:, None], batch)
-        return batch, task.optimal_probability(alone)[:, 0]
-    return task.episode(key, jnp.ones(())), None
+    if task.keeps_table:
+        batch = task.episode_with_table(key, key if table_key is None else table_key)
+    else:
+        batch = task.episode(key, jnp.ones(()))
+    return batch, optimal_probability(task, batch)
+
+
+def optimal_probability(task: tasks.Task, batch: Batch) -> jax.Array | None:
+    """Returns the best possible probabilities in one episode, `[T, out]`, if they are known."""
+    found = task.optimal_probability(jax.tree.map(lambda values: values[:, None], batch))
+    return None if found is None else found[:, 0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -112,8 +119,8 @@ def _watch(
     return logits[:, 0], jax.tree.map(lambda values: values[:, 0], trace), first
 
 
-def scores(episode: Episode) -> dict[str, float]:
-    """What the episode cost, and what it would at best."""
+def scores(episode: Watched) -> dict[str, float]:
+    """Returns what the episode cost, and what it would cost at best."""
     mask = np.asarray(episode.mask)[:, None] > 0
     targets, logits = np.asarray(episode.targets), np.asarray(episode.logits, np.float64)
     nats = np.logaddexp(0, np.where(targets > 0, -logits, logits))
@@ -129,20 +136,19 @@ def scores(episode: Episode) -> dict[str, float]:
     return result
 
 
-def to_json(episode: Episode, task: tasks.Task, memory: bool = True) -> dict[str, Any]:
-    """An episode for the page.
+def to_json(episode: Watched, task: tasks.Task, memory: bool = True) -> dict[str, Any]:
+    """Returns an episode for the page.
 
     Args:
       episode: from `watch` or `run`.
       task: whose it is.
       memory: whether to send the memory, which is most of it.
     """
-    probabilities = 1 / (1 + np.exp(-np.asarray(episode.logits, np.float64)))
     arrays: dict[str, Any] = {
         "inputs": episode.inputs,
         "targets": episode.targets,
         "mask": episode.mask,
-        "probabilities": probabilities,
+        "probabilities": episode.probabilities,
         "read_weightings": episode.read_weightings,
         "write_weightings": episode.write_weightings,
         "reads": episode.reads,
@@ -155,15 +161,21 @@ def to_json(episode: Episode, task: tasks.Task, memory: bool = True) -> dict[str
     if memory and episode.memory is not None:
         packed["memory"] = pack(episode.memory, rounded=True)
         packed["first_memory"] = pack(episode.first_memory, rounded=True)
-    channels = labels.input_channels(task)
+    channels = task.channels()
     inputs, mask = np.asarray(episode.inputs), np.asarray(episode.mask)
     return {
         "task": task.name,
         "steps": len(mask),
         "scores": scores(episode),
-        "input_channels": channels,
-        "output_channels": labels.output_channels(task),
-        "priority_channel": channels.index("priority") if "priority" in channels else None,
-        "spans": labels.spans(task, inputs, mask),
+        "input_channels": channels.inputs,
+        "output_channels": channels.outputs,
+        "priority_channel": (
+            channels.inputs.index("priority") if "priority" in channels.inputs else None
+        ),
+        "spans": [_span(span) for span in task.spans(inputs, mask)],
         "arrays": packed,
     }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {"from": span.start, "to": span.end, "label": span.label, "role": span.role}

@@ -24,10 +24,9 @@ from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
-from ntm_jax.tasks.ngram import NGram
 from ntm_jax.training import curriculum
 from ntm_jax.web import episodes, monitor
-from ntm_jax.web.episodes import Episode
+from ntm_jax.web.episodes import Watched
 from ntm_jax.web.monitor_process import end_with_parent
 from ntm_jax.web.packing import to_json
 
@@ -57,7 +56,7 @@ class Worker:
         self._seen = 0
         self._worked = -math.inf
         self._events: SummaryWriter | None = None
-        self._shown: tuple[Episode, int] | None = None  # the latest episode, and after which update
+        self._shown: tuple[Watched, int] | None = None  # the latest episode, and after which update
         self._pictured = -PICTURE_SECONDS
 
     def step(self) -> bool:
@@ -69,10 +68,11 @@ class Worker:
         self._seen, self._worked = written, time.monotonic()
         found = weights.load(path)
         model = found.model()
-        scores, _ = evaluate.score(model, self._task.unseen(), self._key, HELD_OUT)
+        scores, _ = evaluate.score(model, self._task.source.held_out(), self._key, HELD_OUT)
         means = evaluate.summary(scores)
         batch, key = self._latest(found.update)
-        episode = episodes.run(model, self._task, batch, key, _optimal(self._task, batch))
+        optimal = episodes.optimal_probability(self._task, batch)
+        episode = episodes.run(model, self._task, batch, key, optimal)
 
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
@@ -114,16 +114,8 @@ class Worker:
         if time.monotonic() - self._pictured < PICTURE_SECONDS:
             return
         episode, update = self._shown
-        figure = figures.episode(
-            title=f"the latest episode, update {update}",
-            inputs=np.asarray(episode.inputs),
-            targets=np.asarray(episode.targets),
-            mask=np.asarray(episode.mask),
-            probabilities=1 / (1 + np.exp(-np.asarray(episode.logits, np.float64))),
-            read_weightings=np.asarray(episode.read_weightings),
-            write_weightings=np.asarray(episode.write_weightings),
-        )
-        self._events.add_figure("episode", figure, update)
+        figure = figures.episode(f"the latest episode, update {update}", episode)
+        self._events.add_image("episode", figures.pixels(figure), update, dataformats="HWC")
         self._events.flush()
         self._pictured = time.monotonic()
 
@@ -156,13 +148,12 @@ def latest_episodes(
     return latest
 
 
-def text(episode: Episode, update: int) -> str:
+def text(episode: Watched, update: int) -> str:
     """An episode for the terminal: a line a step, where something is answered, and every head's controls."""
     lines = [f"update {update}: the latest episode"]
-    probabilities = 1 / (1 + np.exp(-np.asarray(episode.logits, np.float64)))
     for t in np.flatnonzero(np.asarray(episode.mask)).tolist():
         target = "".join(str(int(bit)) for bit in np.asarray(episode.targets)[t])
-        predicted = " ".join(f"{p:.2f}" for p in probabilities[t])
+        predicted = " ".join(f"{p:.2f}" for p in episode.probabilities[t])
         lines.append(f"  step {t:4d}  target {target}  predicted {predicted}")
     controls = episode.controls
     if controls is None:
@@ -178,12 +169,6 @@ def text(episode: Episode, update: int) -> str:
                 f"  shift {moves[t, head]:+.3f}  sharpening {controls.sharpening[t, head]:8.3f}"
             )
     return "\n".join(lines)
-
-
-def _optimal(task: tasks.Task, batch: Batch) -> jax.Array | None:
-    if not isinstance(task, NGram):
-        return None
-    return task.optimal_probability(jax.tree.map(lambda values: values[:, None], batch))[:, 0]
 
 
 def main(folder: str, workdir: str) -> None:

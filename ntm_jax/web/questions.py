@@ -1,45 +1,16 @@
-"""What a visitor may ask of a run's task: the fields of its difficulty, their limits, and reading them."""
+"""Reads what a visitor asks of a run's task from an address, within limits."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.tasks import Task
-from ntm_jax.tasks.ngram import NGram
 
 LARGEST_SEED = 2**31 - 1
 MOST_ROWS = 4096
 MOST_STEPS = 3000
 MOST_NUMBERS = 16_000_000  # in the memory's history, steps x rows x word size
-
-
-@dataclass(frozen=True)
-class Field:
-    """One number that a visitor chooses."""
-
-    name: str  # in the page, its links and the server's addresses
-    sets: tuple[str, ...]  # the task's fields that it stands for
-    least: int
-    most: int
-
-
-FIELDS: dict[str, tuple[Field, ...]] = {
-    "copy": (Field("length", ("min_length", "max_length"), 1, 1000),),
-    "repeat_copy": (
-        Field("length", ("min_length", "max_length"), 1, 200),
-        Field("repeats", ("min_repeats", "max_repeats"), 1, 200),
-    ),
-    "associative_recall": (Field("items", ("min_items", "max_items"), 2, 400),),
-    "ngram": (Field("length", ("length",), 2, 2000),),
-    "acrostic": (
-        Field("keywords", ("keywords",), 0, 8),
-        Field("position", ("position",), -8, 8),
-        Field("longest", ("longest",), 2, 256),
-    ),
-    "priority_sort": (Field("items", ("items",), 1, 500), Field("kept", ("kept",), 1, 500)),
-}
 
 
 @dataclass(frozen=True)
@@ -50,27 +21,18 @@ class Question:
     difficulty: tuple[tuple[str, int], ...]
     seed: int
     rows: int  # of memory; 0 for a model that has none
-    table: int | None  # n-grams: the seed whose probability table is kept
-
-
-def fields_of(task: Task) -> tuple[Field, ...]:
-    """A task's fields; for one that is not listed above, each of its whole numbers."""
-    listed = FIELDS.get(task.name)
-    if listed is not None:
-        return listed
-    whole = (f.name for f in dataclasses.fields(task) if type(getattr(task, f.name)) is int)
-    return tuple(Field(name, (name,), 0, 1000) for name in whole)
+    table: int | None  # the seed whose hidden table is kept, of a task that `keeps_table`
 
 
 def usual(task: Task) -> dict[str, int]:
-    """The difficulty that a page begins with: the hardest of the task's own range."""
-    return {field.name: getattr(task, field.sets[-1]) for field in fields_of(task)}
+    """Returns the difficulty that a page begins with: the hardest of the task's own range."""
+    return {field.name: getattr(task, field.sets[-1]) for field in task.viewer_fields()}
 
 
 def read(
     task: Task, given: Mapping[str, str], usual_rows: int, word_size: int, fixed_rows: bool
 ) -> Question:
-    """What a visitor asks for, from an address's parameters; what is not given is as usual.
+    """Returns what a visitor asks for, from an address's parameters; the rest has its usual value.
 
     Args:
       task: of the run, at any difficulty.
@@ -82,8 +44,8 @@ def read(
     Raises:
       UserError: an unknown name, no whole number, or one beyond a limit, which is named.
     """
-    fields = fields_of(task)
-    kept = ("table",) if isinstance(task, NGram) else ()
+    fields = task.viewer_fields()
+    kept = ("table",) if task.keeps_table else ()
     allowed = [*(field.name for field in fields), "seed", "rows", *kept]
     for name in given:
         if name not in allowed:
@@ -99,16 +61,16 @@ def read(
     seed = whole("seed", given.get("seed", "0"), 0, LARGEST_SEED)
     rows = _rows(given.get("rows"), usual_rows, fixed_rows)
     table = whole("table", given["table"], 0, LARGEST_SEED) if "table" in given else None
-    _check_size(task.most_steps, rows, word_size)
+    _check_size(task.source.most_steps, rows, word_size)
     return Question(task, tuple(difficulty.items()), seed, rows, table)
 
 
 def describe(task: Task) -> list[dict[str, Any]]:
-    """The fields with their limits and usual values, for the page."""
+    """Returns the fields with their limits and usual values, for the page."""
     start = usual(task)
     return [
         {"name": f.name, "least": f.least, "most": f.most, "value": start[f.name]}
-        for f in fields_of(task)
+        for f in task.viewer_fields()
     ]
 
 
@@ -137,7 +99,7 @@ def _check_size(steps: int, rows: int, word_size: int) -> None:
 
 
 def whole(name: str, text: str, least: int, most: int) -> int:
-    """The whole number that a parameter is given as text.
+    """Returns the whole number that a parameter is given as text.
 
     Raises:
       UserError: it is none, or beyond a limit, which is named.

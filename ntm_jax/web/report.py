@@ -8,7 +8,6 @@ from typing import Any
 from ntm_jax.errors import UserError
 from ntm_jax.web import server
 from ntm_jax.web.packing import to_json
-from ntm_jax.web.questions import fields_of
 from ntm_jax.web.sources import Source
 
 # The browser is told to fetch nothing at all.
@@ -64,7 +63,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
 
 def _cases(source: Source) -> list[dict[str, str]]:
     """The task's evaluation cases as parameters, but for those that the viewer's limits exclude."""
-    names = [field.name for field in fields_of(source.task)]
+    names = [field.name for field in source.task.viewer_fields()]
     cases = []
     for case in source.task.cases():
         given = {name: str(value) for name, value in case.difficulty.items() if name in names}

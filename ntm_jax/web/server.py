@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -157,7 +157,8 @@ def page(name: str) -> Response:
 
 def plotly_js() -> str:
     """The drawing library, as its Python package ships it."""
-    from plotly.offline import get_plotlyjs
+    with needs("web"):
+        from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
 

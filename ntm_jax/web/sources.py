@@ -1,7 +1,7 @@
-"""What the viewer looks at: runs' folders and weight files, read again when they have changed."""
+"""Reads the models that the viewer shows, from run folders and weight files, again when they change."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,8 @@ from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
-from ntm_jax.acrostic.corpus import VOCABULARY
-from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
 from ntm_jax.storage import restore, weights
-from ntm_jax.tasks.ngram import NGram
 from ntm_jax.web import episodes, questions
 from ntm_jax.web.questions import Question
 
@@ -85,8 +82,8 @@ class Source(ABC):
         model = self.config.model
         return "learned" in (model.get("initial_memory"), model.get("initial_weighting"))
 
-    def question(self, given: dict[str, str]) -> Question:
-        """What an address's parameters ask of this model; see `difficulty.read`."""
+    def question(self, given: Mapping[str, str]) -> Question:
+        """What an address's parameters ask of this model; see `questions.read`."""
         word_size = int(self.config.model.get("word_size", 0))
         return questions.read(self.task, given, self.rows, word_size, self.fixed_rows)
 
@@ -103,22 +100,8 @@ class Source(ABC):
             "rows": self.rows,
             "fixed_rows": self.fixed_rows or self.rows == 0,
             "most_rows": questions.MOST_ROWS,
-            "keeps_table": isinstance(self.task, NGram),
-            "writes": self.writes,
+            "keeps_table": self.task.keeps_table,
         }
-
-    @property
-    def writes(self) -> bool:
-        """Whether it can be asked for poems."""
-        return False
-
-    def writer(self) -> Writer:
-        """The newest version as a writer of poems.
-
-        Raises:
-          UserError: it is none.
-        """
-        raise UserError(f"{self.name} writes no poems; a run of the task acrostic does")
 
     def answer(self, question: Question) -> dict[str, Any]:
         """The episode that is asked for, for the page."""
@@ -140,7 +123,6 @@ class RunFolder(Source):
 
     def __init__(self, path: Path):
         self.name = path.resolve().name
-        self._writer: tuple[str, Writer] | None = None
         super().__init__(path)
 
     def version(self) -> str:
@@ -154,20 +136,6 @@ class RunFolder(Source):
     def _read(self) -> None:
         self.config = configs.read(self.path / "config.json")
         self.update = restore.model_update(restore.find_model(self.path))
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is of acrostics, with its characters beside it."""
-        return self.config.task.name == "acrostic" and (self.path / VOCABULARY).is_file()
-
-    def writer(self) -> Writer:
-        """Read again when there is a newer checkpoint."""
-        version = self.refresh()
-        if not self.writes:
-            return super().writer()
-        if self._writer is None or self._writer[0] != version:
-            self._writer = version, Writer.load(self.path)
-        return self._writer[1]
 
     def _load(self, rows: int | None) -> models.Model:
         model, self.update = restore.load_as(self.path, self.config, rows)

@@ -1,15 +1,22 @@
-"""The viewer's server: which runs there are, and any episode of them."""
+"""Serves the viewer: its page, the runs to choose from, and the episodes that are asked for.
+
+/             the page
+/api/runs     what can be looked at, and what can be asked of each
+/api/episode  one episode; the parameters are `run` and those of `questions.read`
+
+More pages may be added to it, each with routes of its own; see `Page`.
+"""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from ntm_jax.acrostic import page
 from ntm_jax.errors import UserError
 from ntm_jax.web import server
 from ntm_jax.web.packing import to_json
@@ -18,54 +25,68 @@ from ntm_jax.web.sources import Source
 ANSWERS_KEPT = 16
 
 
+class Page(Protocol):
+    """A page beside the viewer's own, about some of its sources."""
+
+    field: str  # of a run in /api/runs: whether the page is about it
+
+    def serves(self, source: Source) -> bool:
+        """Returns whether the page is about this source."""
+
+    def routes(self, viewer: "Viewer") -> Sequence[BaseRoute]:
+        """Returns the page's addresses; `viewer.answer` gives them a source."""
+
+
 class Viewer:
     """Answers for a list of sources, one computation at a time.
 
     Args:
       sources: what can be looked at, the first by default.
+      pages: those beside the viewer's own.
     """
 
-    def __init__(self, sources: Sequence[Source]):
-        self._sources = sources
+    def __init__(self, sources: Sequence[Source], pages: Sequence[Page] = ()):
+        self._sources, self._pages = sources, pages
         self._lock = threading.Lock()
         self._answers: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
     def runs(self) -> bytes:
-        """What can be looked at, as JSON; what is there no more says so in `error`."""
+        """Returns what can be looked at, as JSON; what is gone has an `error`."""
         described = []
         with self._lock:
             for source in self._sources:
                 try:
-                    described.append(source.describe())
+                    run = source.describe()
+                    run |= {page.field: page.serves(source) for page in self._pages}
+                    described.append(run)
                 except UserError as error:
                     described.append({"name": source.name, "error": str(error)})
         return to_json(described)
 
     def episode(self, given: Sequence[tuple[str, str]]) -> bytes:
-        """The episode that an address's parameters ask for, as JSON.
+        """Returns the episode that an address's parameters ask for, as JSON.
+
+        Raises:
+          UserError: a parameter that is not allowed.
+        """
+        return self.answer(given, self._episode)
+
+    def answer(
+        self,
+        given: Sequence[tuple[str, str]],
+        compute: Callable[[Source, Mapping[str, str]], bytes],
+    ) -> bytes:
+        """Returns what `compute` makes of the source that is asked and the other parameters.
 
         Raises:
           UserError: a parameter that is not allowed.
         """
         source, parameters = self._chosen(given)
         with self._lock:
-            return self._answer(source, parameters)
-
-    def poems(self, given: Sequence[tuple[str, str]]) -> bytes:
-        """The poems that an address's parameters ask for, as JSON.
-
-        Raises:
-          UserError: a parameter that is not allowed, or a run that writes none.
-        """
-        source, parameters = self._chosen(given)
-        request = page.read(parameters)
-        with self._lock:
-            writer = source.writer()
-            read_heads = int(source.config.model.get("read_heads", 0))
-            return to_json(page.write(writer, request, read_heads))
+            return compute(source, parameters)
 
     def _chosen(self, given: Sequence[tuple[str, str]]) -> tuple[Source, dict[str, str]]:
-        """The run that is asked, and the other parameters."""
+        """Returns the run that is asked, and the other parameters."""
         parameters = dict(given)
         if len(parameters) < len(given):
             raise UserError("a parameter is given twice")
@@ -75,7 +96,7 @@ class Viewer:
             raise UserError(f"run: {run[:20]!r} is given, 0 to {most} is allowed")
         return self._sources[int(run)], parameters
 
-    def _answer(self, source: Source, parameters: dict[str, str]) -> bytes:
+    def _episode(self, source: Source, parameters: Mapping[str, str]) -> bytes:
         version = source.refresh()
         question = source.question(parameters)
         key = (id(source), version, question)
@@ -87,11 +108,11 @@ class Viewer:
         return self._answers[key]
 
 
-def application(sources: Sequence[Source], host: str) -> ASGIApp:
-    """The viewer as an application; see `guard.application`."""
-    viewer = Viewer(sources)
+def application(sources: Sequence[Source], host: str, pages: Sequence[Page] = ()) -> ASGIApp:
+    """Returns the viewer as an application; see `server.application`."""
+    viewer = Viewer(sources, pages)
 
-    # Not async, so that Starlette runs them in threads and other requests go on meanwhile.
+    # Not async, so that Starlette runs them in threads and other requests continue meanwhile.
     def index(request: Request) -> Response:
         return server.page("viewer.html")
 
@@ -102,24 +123,17 @@ def application(sources: Sequence[Source], host: str) -> ASGIApp:
         given = request.query_params.multi_items()
         return Response(viewer.episode(given), media_type="application/json")
 
-    def acrostics(request: Request) -> Response:
-        return server.page("acrostic.html")
-
-    def poems_of(request: Request) -> Response:
-        given = request.query_params.multi_items()
-        return Response(viewer.poems(given), media_type="application/json")
-
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/", index),
-        Route("/acrostic", acrostics),
-        Route("/api/poems", poems_of),
         Route("/api/runs", runs),
         Route("/api/episode", episode),
     ]
+    for page in pages:
+        routes += page.routes(viewer)
     return server.application(routes, host)
 
 
-def serve(sources: Sequence[Source], host: str, port: int) -> None:
+def serve(sources: Sequence[Source], host: str, port: int, pages: Sequence[Page] = ()) -> None:
     """Serves the viewer until interrupted.
 
     Raises:
@@ -128,6 +142,6 @@ def serve(sources: Sequence[Source], host: str, port: int) -> None:
     with server.listen(host, port, "--port") as listener:
         print(f"viewer: {server.address(listener, host)} (Ctrl-C ends it)", flush=True)
         try:
-            server.serve(application(sources, host), listener)
+            server.serve(application(sources, host, pages), listener)
         except KeyboardInterrupt:
             print()

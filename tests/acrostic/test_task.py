@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections import Counter
 
 import jax
@@ -12,13 +13,13 @@ from flax import nnx
 
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
-from ntm_jax.acrostic import bigram, corpus, moved, scores
-from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED, MARKS
+from ntm_jax.acrostic import corpus
+from ntm_jax.acrostic.augmentation import shift_linefeeds
+from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED
 from ntm_jax.acrostic.download import RawPoem
 from ntm_jax.acrostic.task import as_episode
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
-from ntm_jax.tasks import losses
+from ntm_jax.evaluation import evaluate, report
 from ntm_jax.tasks.base import Batch
 from ntm_jax.training import curriculum, loop
 from ntm_jax.training.trainer import Trainer
@@ -118,7 +119,7 @@ def test_some_more_are_shown():
     """None in half of the poems; in the others a share that is anything up to so many percent."""
     poems = [
         [s for s in one if s != LINEFEED]
-        for one, _ in episodes(sample(make(keywords=0, more=80), 400))
+        for one, _ in episodes(sample(make(keywords=0, extra_keywords_percent=80), 400))
     ]
     shares = np.array([np.mean([s != BLANK for s in poem]) for poem in poems])
     long = shares[[len(poem) == 27 for poem in poems]]
@@ -143,8 +144,8 @@ def test_joined_poems_follow_one_another_and_have_lines_of_one_length(tmp_path):
     ]
     corpus.save(corpus.build(raw), tmp_path / "verse.npz")
     fields = {"vocabulary": verse.VOCABULARY, "corpus": str(tmp_path / "verse.npz")}
-    task = tasks.make("acrostic", joined=100, **fields)
-    assert task.shapes == (task,)
+    task = tasks.make("acrostic", concatenated_percent=100, **fields)
+    assert task.source.shapes == (task,)
     found = corpus.load(str(tmp_path / "verse.npz"))
     texts = {
         tuple(found.text[found.starts[i] : found.starts[i + 1]].tolist())
@@ -175,18 +176,20 @@ def test_joined_poems_follow_one_another_and_have_lines_of_one_length(tmp_path):
 
 
 def test_joined_poems_are_a_share_of_the_symbols_and_come_from_an_update_on():
-    task, alone = make(joined=40), make()
-    assert task.shapes[:-1] == alone.shapes
-    assert task.shapes[-1].joined == 100
-    assert task.sequences(30)[:-1] == alone.sequences(30)
-    assert task.sequences(30)[-1] == round(task.sequences(30)[0] * 12 / 256)
+    task, alone = make(concatenated_percent=40), make()
+    assert task.source.shapes[:-1] == alone.source.shapes
+    assert task.source.shapes[-1].concatenated_percent == 100
+    assert task.source.batch_sizes(30)[:-1] == alone.source.batch_sizes(30)
+    assert task.source.batch_sizes(30)[-1] == round(task.source.batch_sizes(30)[0] * 12 / 256)
     for progress in (0.0, 1.0):
-        shares, others = (np.asarray(t.shares(jnp.float32(progress), True)) for t in (task, alone))
+        shares, others = (
+            np.asarray(t.source.probabilities(jnp.float32(progress), True)) for t in (task, alone)
+        )
         if progress == 1:
             assert shares[-1] / shares.sum() == pytest.approx(0.4)
         np.testing.assert_allclose(shares[:-1] / shares[0], others / others[0], rtol=1e-6)
-    assert not any(case.task.joined for case in task.cases())
-    assert make(joined=40, longest=12).unseen().joined == 0
+    assert not any(case.task.concatenated_percent for case in task.cases())
+    assert make(concatenated_percent=40, longest=12).source.held_out().concatenated_percent == 0
     config = tiny("acrostic", "lstm", curriculum__name="none", curriculum__late=1000)
     chosen = jax.vmap(lambda update: curriculum.chosen(config, task, update))(jnp.arange(2000))
     assert max(chosen[:1000].tolist()) == 1
@@ -214,7 +217,7 @@ def of_unusual_lines(tmp_path):
 
 def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_lines):
     """Those whose lines are not all of 5 characters, nor all of 7; not where they are counted."""
-    task, alike = of_unusual_lines(unusual=4), of_unusual_lines()
+    task, alike = of_unusual_lines(irregular_weight=4), of_unusual_lines()
     found, times = corpus.load(task.corpus), Counter(poems(task))
     for poem, count in times.items():
         lengths = line_lengths(found.text[found.starts[poem] : found.starts[poem + 1]])
@@ -224,7 +227,7 @@ def test_poems_of_unusual_lines_are_drawn_so_many_times_as_often(of_unusual_line
     share = np.mean([line_lengths(poem) in ({6}, {8}) for _, poem in episodes(sample(task, 400))])
     expected = sum(count for count in times.values() if count == 1) / times.total()
     assert abs(share - expected) < 4.5 * math.sqrt(expected * (1 - expected) / 400)
-    assert task.unseen() == alike.unseen()
+    assert task.source.held_out() == alike.source.held_out()
     assert task.cases() == alike.cases()
 
 
@@ -232,7 +235,7 @@ def test_linefeeds_are_moved_up_to_two_characters():
     """The last stays, and the characters are as they were; a poem with a line of four or fewer is left alone."""
     poem = np.array([*range(10, 15), LINEFEED, *range(20, 27), LINEFEED, *range(30, 35), LINEFEED])
     symbols = jnp.array([*poem, BLANK, BLANK])
-    draw = jax.jit(jax.vmap(lambda key: moved.draw(symbols, jnp.int32(len(poem)), key)))
+    draw = jax.jit(jax.vmap(lambda key: shift_linefeeds(symbols, jnp.int32(len(poem)), key)))
     found = np.asarray(draw(jax.random.split(jax.random.key(0), 500)))
     assert np.all(found[:, len(poem) :] == BLANK)
     places = Counter()
@@ -246,24 +249,30 @@ def test_linefeeds_are_moved_up_to_two_characters():
     assert all(abs(count - 100) < 4.5 * math.sqrt(80) for count in places.values())
     narrow = jnp.array([*range(10, 15), LINEFEED, *range(20, 24), LINEFEED, BLANK])
     for key in jax.random.split(jax.random.key(1), 20):
-        np.testing.assert_array_equal(moved.draw(narrow, jnp.int32(11), key), narrow)
+        np.testing.assert_array_equal(shift_linefeeds(narrow, jnp.int32(11), key), narrow)
 
 
 def test_a_share_of_the_poems_has_its_linefeeds_moved(of_unusual_lines):
-    task = of_unusual_lines(moved=30)
+    task = of_unusual_lines(shifted_linefeeds_percent=30)
     found = corpus.load(task.corpus)
     whole = {tuple(found.text[found.starts[i] : found.starts[i + 1]].tolist()) for i in poems(task)}
     same = np.mean([tuple(poem) in whole for _, poem in episodes(sample(task, 400))])
     # One whose linefeeds all stay where they are is rare: of the shortest, one in 25.
     assert abs(same - 0.7) < 0.02 + 4.5 * math.sqrt(0.21 / 400)
-    assert all(case.task.moved == 0 for case in task.cases())
-    assert task.unseen().moved == 0
+    assert all(case.task.shifted_linefeeds_percent == 0 for case in task.cases())
+    assert task.source.held_out().shifted_linefeeds_percent == 0
 
 
 def test_keywords_as_a_message_has_them():
     """As many in every line, 1 to 3, in the same columns or at random places, and nothing else is shown."""
     path = verse.corpus_path(width=7)
-    task = tasks.make("acrostic", corpus=path, vocabulary=verse.VOCABULARY, varied=100, more=60)
+    task = tasks.make(
+        "acrostic",
+        corpus=path,
+        vocabulary=verse.VOCABULARY,
+        message_like_percent=100,
+        extra_keywords_percent=60,
+    )
     asked, apart = Counter(), Counter()
     for shown, _ in episodes(sample(task, 600)):
         lines = np.array(shown).reshape(-1, 8)[:, :7] != BLANK
@@ -282,11 +291,13 @@ def test_keywords_as_a_message_has_them():
     assert {place for place in apart if isinstance(place, tuple)} == {
         *((0,), (1,), (2,), (4,), (5,), (6,))
     }
-    half = tasks.make("acrostic", corpus=path, vocabulary=verse.VOCABULARY, varied=50, keywords=7)
+    half = tasks.make(
+        "acrostic", corpus=path, vocabulary=verse.VOCABULARY, message_like_percent=50, keywords=7
+    )
     all_shown = np.mean([BLANK not in shown for shown, _ in episodes(sample(half, 600))])
     assert abs(all_shown - 0.5) < 4.5 * math.sqrt(0.25 / 600)
-    assert all(case.task.varied == 0 for case in task.cases())
-    assert task.unseen().varied == 0
+    assert all(case.task.message_like_percent == 0 for case in task.cases())
+    assert task.source.held_out().message_like_percent == 0
 
 
 @pytest.mark.parametrize(
@@ -299,7 +310,10 @@ def test_keywords_as_a_message_has_them():
 def test_what_is_rare_comes_from_an_update_on_and_before_it_all_is_as_without(
     of_unusual_lines, late, last, rows, phases
 ):
-    task, alike = of_unusual_lines(unusual=4, moved=20, varied=30), of_unusual_lines()
+    task, alike = (
+        of_unusual_lines(irregular_weight=4, shifted_linefeeds_percent=20, message_like_percent=30),
+        of_unusual_lines(),
+    )
     fields = {"curriculum__late": late, "curriculum__last": last, "curriculum__rows": rows}
     fields |= {"curriculum__name": "none", "train__updates": 60}
     config = tiny("acrostic", "ntm-lstm", **fields)
@@ -311,9 +325,14 @@ def test_what_is_rare_comes_from_an_update_on_and_before_it_all_is_as_without(
 
     found, start = drawn(task), max(late, last)
     assert found[:start] == drawn(alike)[:start]
-    assert {(kind.task.unusual, kind.task.moved, kind.task.varied) for kind in found[start:]} <= {
-        (4, 20, 30)
-    }
+    assert {
+        (
+            kind.task.irregular_weight,
+            kind.task.shifted_linefeeds_percent,
+            kind.task.message_like_percent,
+        )
+        for kind in found[start:]
+    } <= {(4, 20, 30)}
     assert all((kind.rows is not None) == (rows > 0 and u < late) for u, kind in enumerate(found))
     # Nothing is compiled that is never drawn, or twice.
     assert len(curriculum.phases(config, task)) == phases
@@ -324,17 +343,17 @@ def test_what_is_rare_comes_from_an_update_on_and_before_it_all_is_as_without(
 
 def test_shapes_share_out_the_poems_and_the_symbols():
     task = make()
-    short, long = task.shapes
-    assert (short.answer_steps, long.answer_steps) == (12, LONG)
-    assert long.shapes == (long,)
+    short, long = task.source.shapes
+    assert (short.source.answer_steps, long.source.answer_steps) == (12, LONG)
+    assert long.source.shapes == (long,)
     counts = [len(scores) for scores in (poems(short), poems(long))]
     assert sum(counts) == len(poems(task))
     assert not set(poems(short)) & set(poems(long))
-    few, many = task.sequences(30)[1], task.sequences(30)[0]
+    few, many = task.source.batch_sizes(30)[1], task.source.batch_sizes(30)[0]
     assert few * LONG == pytest.approx(many * 12, rel=0.1)
 
     # Every poem is drawn as often: shape by shape, chances times sequences are as the poems.
-    shares = np.asarray(task.shares(jnp.ones(()), True))
+    shares = np.asarray(task.source.probabilities(jnp.ones(()), True))
     share = shares[1] / shares.sum()
     expected = counts[1] / few / (counts[0] / many + counts[1] / few)
     assert share == pytest.approx(expected, abs=0.01)
@@ -342,21 +361,49 @@ def test_shapes_share_out_the_poems_and_the_symbols():
 
 
 def poems(task):
-    from ntm_jax.acrostic.task import _open
+    return task.selection.open()[1].tolist()
 
-    return _open(task)[1].tolist()
+
+def test_a_rebuilt_corpus_is_selected_from_anew(tmp_path):
+    """A viewer lives on while `prepare` makes the file again: no old poem numbers with new poems."""
+    path = tmp_path / "verse.npz"
+    corpus.save(corpus.build(verse.raw_poems(80)), path)
+    task = tasks.make(
+        "acrostic", corpus=str(path), vocabulary=verse.VOCABULARY, part="test", keywords=0
+    )
+    before = poems(task)
+    others = verse.raw_poems(60, width=6, lines=(4, 5))
+    renamed = [RawPoem(f"other-{poem.id}", poem.paragraphs) for poem in others]
+    corpus.save(corpus.build(renamed), path)
+    os.utime(path, ns=(1, 1))
+    found = corpus.load(str(path))
+    assert poems(task) != before
+    assert sorted(poems(task)) == found.part("test").tolist()
+    assert task.steps == 2 * found.lengths[found.part("test")].max()
+    texts = {
+        tuple(found.text[found.starts[i] : found.starts[i + 1]].tolist())
+        for i in found.part("test")
+    }
+    for seed in range(5):
+        alone = task.episode(jax.random.key(seed), jnp.ones(()))
+        (poem,) = episodes(jax.tree.map(lambda x: np.asarray(x)[:, None], alone))
+        assert tuple(poem[1]) in texts
 
 
 def test_a_curriculum_begins_with_the_shortest():
     task = make()
-    assert np.flatnonzero(task.shares(jnp.zeros(()), True)).tolist() == [0]
+    assert np.flatnonzero(task.source.probabilities(jnp.zeros(()), True)).tolist() == [0]
 
 
 @pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {0, 1})])
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
     """In a program of all kinds; logits of the answers alone, against those of every step."""
     fields = {"curriculum__name": "none", "optimizer__state_gradient_limit": 0.0}
-    fields |= {"task__joined": 40, "curriculum__late": late, "train__write_penalty": 0.0}
+    fields |= {
+        "task__concatenated_percent": 40,
+        "curriculum__late": late,
+        "train__write_penalty": 0.0,
+    }
     fields |= {"curriculum__rows": rows, "model__memory_size": 12}
     fields |= {"train__batch_size": 8, "model__dropout": 0.0}
     config = tiny("acrostic", "ntm-lstm", **fields)
@@ -372,7 +419,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
         shape, size, few = curriculum.kinds(config, trainer.task)[chosen]
         batch = jax.jit(shape.sample, static_argnums=1)(batch_key, size)
 
-        assert few == (round(rows * shape.answer_steps) if rows else None)
+        assert few == (round(rows * shape.source.answer_steps) if rows else None)
         sized = tiny("acrostic", "ntm-lstm", **fields | {"model__memory_size": few or 12})
         built = models.build(sized, trainer.task.input_size, trainer.task.output_size)
 
@@ -397,7 +444,10 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     fields = {"optimizer__schedule": "constant", "curriculum__name": "none", **saving}
     fields |= {"train__write_penalty": 0.0}  # it depends on train.updates, as the rate does
     whole, half = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (7, 3))
-    drawn = {int(curriculum.chosen(whole, make(more=5), jnp.int32(u))) for u in range(7)}
+    drawn = {
+        int(curriculum.chosen(whole, make(extra_keywords_percent=5), jnp.int32(u)))
+        for u in range(7)
+    }
     assert drawn == {0, 1}
     expected = loop.train(whole, tmp_path / "whole")
     loop.train(half, tmp_path / "parts")
@@ -424,11 +474,13 @@ def test_dropout_is_of_training_alone():
     config = tiny("acrostic", "ntm-lstm", model__dropout=0.5)
     trainer = Trainer(config)
     model = trainer.model(trainer.initial_state())
-    inputs = sample(trainer.task.shapes[0], 3).inputs
-    plain, _ = models.logits(model, inputs)
-    np.testing.assert_array_equal(plain, models.logits(model, inputs)[0])
+    inputs = sample(trainer.task.source.shapes[0], 3).inputs
+    plain, _ = models.training_outputs(model, inputs)
+    np.testing.assert_array_equal(plain, models.training_outputs(model, inputs)[0])
     np.testing.assert_allclose(plain, models.unroll(model, inputs)[0], rtol=1e-5, atol=1e-6)
-    one, two = (models.logits(model, inputs, dropout=jax.random.key(i))[0] for i in (0, 1))
+    one, two = (
+        models.training_outputs(model, inputs, dropout=jax.random.key(i))[0] for i in (0, 1)
+    )
     assert not np.allclose(plain, one)
     assert not np.allclose(one, two)
 
@@ -444,135 +496,14 @@ def test_what_is_dropped_and_what_is_kept():
     assert abs(kept.mean() - 0.75) < 4.5 * math.sqrt(0.75 * 0.25 / kept.size)
 
 
-# ---- The cost of symbols
-
-
-def test_costs_of_hand_made_symbols():
-    logits = np.log(np.float32([[[0.5, 0.25, 0.25]], [[0.1, 0.1, 0.8]], [[1 / 3] * 3]]))
-    targets = np.int32([[[1]], [[2]], [[0]]])
-    mask = np.float32([[1], [1], [0]])
-    nats = losses.SYMBOLS.nats(logits, targets, mask)
-    np.testing.assert_allclose(nats, [np.log(4) - np.log(0.8)], rtol=1e-6)
-    assert losses.SYMBOLS.errors(logits, targets, mask).tolist() == [1]
-    spoilt = np.where(mask[..., None] > 0, logits, np.nan)
-    np.testing.assert_array_equal(losses.SYMBOLS.nats(spoilt, targets, mask), nats)
-
-
-# ---- The bigram
-
-
-def slow_kneser_ney(sequences, size):
-    """P(w | v) from dictionaries, formula by formula."""
-    pairs = Counter()
-    for one in sequences:
-        pairs.update(zip([END, *one[:-1]], one, strict=True))
-    once = sum(n == 1 for n in pairs.values())
-    twice = sum(n == 2 for n in pairs.values())
-    discount = once / (once + 2 * twice)
-    before = Counter(w for _, w in pairs)
-    unseen = size - len(before)
-
-    def continuation(w):
-        if unseen == 0:
-            return before[w] / len(pairs)
-        return (before[w] + 1 / size) / (len(pairs) + 1)
-
-    def probability(v, w):
-        total = sum(n for (a, _), n in pairs.items() if a == v)
-        if total == 0:
-            return continuation(w)
-        kinds = sum(a == v for a, _ in pairs)
-        direct = max(pairs[v, w] - discount, 0) / total
-        return direct + discount * kinds / total * continuation(w)
-
-    return probability
-
-
-def test_kneser_ney_against_a_slow_one():
-    draw = np.random.default_rng(0)
-    sequences = [draw.zipf(1.5, size=n) % 9 + 2 for n in draw.integers(2, 9, size=30)]
-    size = 14  # some of them never seen
-    anchor, slow = (
-        bigram.fit(sequences, size),
-        slow_kneser_ney([s.tolist() for s in sequences], size),
-    )
-    before, after = (
-        x.ravel() for x in np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
-    )
-    found = anchor.probability(before, after).reshape(size, size)
-    expected = [[slow(v, w) for w in range(size)] for v in range(size)]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
-    np.testing.assert_allclose(anchor.unigram.sum(), 1, rtol=1e-12)
-    assert (found > 0).all()
-
-
-# ---- What answers are worth
-
-
-def hand_made():
-    """Two lines, 甲乙 and 丙, of which 乙 and 丙 are shown; a batch of it and a shorter one."""
-    a, b, c, n = MARKS, MARKS + 1, MARKS + 2, LINEFEED
-    one = as_episode(jnp.array([a, b, n, c, n]), jnp.array([0, 1, 1, 1, 1]) > 0, jnp.int32(5))
-    two = as_episode(jnp.array([c, n, 0, 0, 0]), jnp.array([0, 1, 0, 0, 0]) > 0, jnp.int32(2))
-    return jax.tree.map(lambda x, y: jnp.stack([x, y], axis=1), one, two)
-
-
-def test_kinds_of_hand_made_answers():
-    rest, key, line = scores.REST, scores.KEYWORD, scores.NEW_LINE
-    assert scores.kinds(hand_made(), 5).T.tolist() == [
-        [rest, key, line, key, line],
-        [rest, line, 0, 0, 0],
-    ]
-
-
-def test_a_report_of_hand_made_answers():
-    batch, size = hand_made(), MARKS + 3
-    chance = np.full((10, 2, size), 1 / 16)
-    right = {0: [1 / 4, 1 / 2, 1 / 2, 1 / 8, 1 / 2], 1: [1 / 2, 1 / 2]}
-    for b, start in ((0, 5), (1, 2)):
-        for i, p in enumerate(right[b]):
-            chance[start + i, b] = (1 - p) / (size - 1)
-            chance[start + i, b, int(batch.targets[start + i, b, 0])] = p
-    logits = jnp.log(jnp.float32(chance))
-    found = scores.measures(batch, logits, 5, 8)
-    assert {x.shape for x in found.values()} == {(2, 8)}
-    anchor = bigram.fit([np.array([MARKS, MARKS + 1, LINEFEED])], size)
-    told = scores.report(jax.device_get(found), anchor)
-    assert told["bits_per_character"] == pytest.approx((2 + 1 + 1 + 3 + 1 + 1 + 1) / 7)
-    assert told["keyword_bits"] == pytest.approx((1 + 3) / 2)
-    assert told["linefeed_bits"] == pytest.approx(1)
-    assert told["rest_bits"] == pytest.approx((2 + 1) / 2)
-    # At 1/8 another symbol has more.
-    assert (told["keyword_accuracy"], told["linefeed_accuracy"]) == (0.5, 1)
-    pairs = [(END, 4), (4, 5), (5, 2), (2, 6), (6, 2), (END, 6), (6, 2)]
-    bits = [-math.log2(float(anchor.probability(np.array(v), np.array(w)))) for v, w in pairs]
-    assert told["bigram_bits_per_character"] == pytest.approx(sum(bits) / 7)
-    told_some = told["bigram_told_keywords_and_linefeeds_bits_per_character"]
-    assert told_some == pytest.approx((bits[0] + bits[5]) / 7)
-
-
-def test_a_picture_costs_what_the_answers_do():
-    batch = jax.tree.map(lambda x: x[:, 0], hand_made())
-    logits = jax.random.normal(jax.random.key(0), (10, MARKS + 3))
-    shown, expected, chance = scores.picture(batch, logits)
-    assert shown.argmax(axis=1).tolist() == [0, 1, 2, 1, 2, 3, 4, 4, 2, 4]
-    assert shown.sum(axis=1).tolist() == [1] * 10
-    assert expected[5:].argmax(axis=1).tolist() == [2, 0, 1, 0, 1]
-    nats = -jnp.log(jnp.sum(chance * expected, axis=1)[5:]).sum()
-    alone = jax.tree.map(lambda x: x[:, None], batch)
-    whole = losses.SYMBOLS.nats(logits[:, None], alone.targets, alone.mask)[0]
-    np.testing.assert_allclose(nats, whole, rtol=1e-5)
-
-
 # ---- Evaluation
 
 
 def test_an_evaluation_has_every_poem_of_the_part_once():
     task = make(part="test")
     seen = []
-    for shape, count in task.tests(10_000):
-        batch = shape.test_batch(jax.random.key(0), jnp.int32(0), count, count)
+    for shape, count in task.source.evaluation_shapes(10_000):
+        batch = shape.source.evaluation_batch(jax.random.key(0), jnp.int32(0), count, count)
         seen += [tuple(poem) for _, poem in episodes(jax.tree.map(np.asarray, batch))]
     found = corpus.load(verse.corpus_path())
     texts = [
@@ -584,11 +515,11 @@ def test_an_evaluation_has_every_poem_of_the_part_once():
 
 def test_fewer_episodes_are_spread_over_the_part():
     task = make(part="train")
-    total = sum(count for _, count in task.tests(100))
+    total = sum(count for _, count in task.source.evaluation_shapes(100))
     assert abs(total - 100) <= 1
-    shape, count = task.tests(100)[0]
+    shape, count = task.source.evaluation_shapes(100)[0]
     batches = [
-        shape.test_batch(jax.random.key(0), jnp.int32(first), count, 8)
+        shape.source.evaluation_batch(jax.random.key(0), jnp.int32(first), count, 8)
         for first in range(0, count, 8)
     ]
     texts = [str(poem) for b in batches for _, poem in episodes(jax.tree.map(np.asarray, b))]
@@ -607,7 +538,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
     config = tiny("acrostic", "ntm-lstm", evaluate__episodes=1000, evaluate__part=part)
     config.train.updates = 1
     loop.train(config, tmp_path)
-    result = evaluate.evaluate(config, tmp_path)
+    result = report.evaluate_run(config, tmp_path)
     # The tests' poems have none of the usual forms.
     assert [case["name"] for case in result["cases"]] == ["any", "first", "last", "three"]
     found = corpus.load(verse.corpus_path())
@@ -619,7 +550,7 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         whole = case["bits_per_sequence"] * case["episodes"]
         assert case["bits_per_character"] == pytest.approx(whole / characters, rel=1e-4)
     assert (tmp_path / "figures" / "any.png").exists()
-    assert "bits/character" in evaluate.table(result)
+    assert "bits/character" in report.table(config, result)
 
 
 # ---- Bad input
@@ -634,11 +565,11 @@ def test_an_evaluation_of_a_run(tmp_path, part):
         ({"form": "x4"}, "task.form"),
         ({"form": 5}, "task.form"),
         ({"keywords": -1}, "task.keywords"),
-        ({"more": 101}, "task.more"),
-        ({"joined": 101}, "task.joined"),
-        ({"unusual": 0}, "task.unusual"),
-        ({"moved": 101}, "task.moved"),
-        ({"varied": -1}, "task.varied"),
+        ({"extra_keywords_percent": 101}, "task.extra_keywords_percent"),
+        ({"concatenated_percent": 101}, "task.concatenated_percent"),
+        ({"irregular_weight": 0}, "task.irregular_weight"),
+        ({"shifted_linefeeds_percent": 101}, "task.shifted_linefeeds_percent"),
+        ({"message_like_percent": -1}, "task.message_like_percent"),
         ({"position": 256}, "task.position"),
         ({"shortest": 9, "longest": 8}, "task.shortest"),
         ({"vocabulary": 0}, "task.vocabulary"),
@@ -684,9 +615,9 @@ def test_a_small_model_learns_to_put_keywords_in_their_places():
     )
     trainer = Trainer(config)
     state = trainer.run(trainer.initial_state(), jnp.int32(2500))
-    task = trainer.task.at(part="validation", more=0)
+    task = trainer.task.at(part="validation", extra_keywords_percent=0)
     found, _ = evaluate.score(trainer.model(state), task, jax.random.key(0), 200)
-    told = task.report(jax.device_get(found.measures))
+    told = task.source.summarise(jax.device_get(found.statistics))
     assert told["keyword_accuracy"] > 0.99
     assert told["linefeed_accuracy"] > 0.99
     # The other characters are random: not a bit less than log2 20 is to be had.

@@ -39,7 +39,9 @@ def test_the_work_of_verse_counts_the_table_where_there_is_an_answer():
     found = data_parallel.work(config)
     task = tasks.make("acrostic", **tasks.difficulty(config.task))
     core = 4 * 7 * (5 + 7 + 1) + (7 + 1) * 5  # the LSTM and its output
-    poems = [(shape.answer_steps, count) for shape, count in task.tests(10**6)]
+    poems = [
+        (shape.source.answer_steps, count) for shape, count in task.source.evaluation_shapes(10**6)
+    ]
     answers = sum(size * count for size, count in poems) / sum(count for _, count in poems)
     assert found.steps == 2 * answers
     assert found.parameters == core + (5 + 1) * task.output_size

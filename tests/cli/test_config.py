@@ -1,6 +1,14 @@
 """Configs: every file and model builds, and whatever is wrong is said in one line."""
 
+import dataclasses
+import inspect
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -9,8 +17,13 @@ from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
+from ntm_jax.acrostic import corpus
 from ntm_jax.errors import UserError
+from ntm_jax.models import cell, controllers, heads, initial_state, linear
+from ntm_jax.models.build import KINDS
+from ntm_jax.tasks import repeat_copy
 from ntm_jax.training import optimizers
+from tests.helpers import ROOT
 from tests.helpers.configs import (
     COPY,
     FOLDER,
@@ -69,6 +82,22 @@ def test_the_first_parameters_follow_from_the_seed_alone():
 
     assert same(built(seed=0), built(seed=0, train__batch_size=5))
     assert not same(built(seed=0), built(seed=1))
+
+
+LIGHT = """
+import sys, types
+package = types.ModuleType("ntm_jax")
+package.__path__ = [sys.argv[1]]
+sys.modules["ntm_jax"] = package
+import ntm_jax.config
+print([name for name in ("jax", "flax", "orbax", "optax", "numpy", "ntm_jax.models") if name in sys.modules])
+"""
+
+
+def test_configs_need_no_jax():
+    """Beside what `import ntm_jax` loads."""
+    command = [sys.executable, "-c", LIGHT, str(ROOT / "ntm_jax")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 # ---- Overrides
@@ -165,10 +194,119 @@ def test_a_value_beyond_its_limits(override, allowed):
     assert allowed in message
 
 
-def test_every_limit_is_of_a_field():
-    every = [*(tiny(model=model) for model in MODELS), tiny("acrostic")]
+def test_every_field_of_the_table_is_in_a_config():
+    every = [*(tiny(task, model) for task in TASKS for model in MODELS)]
     known = {field for config in every for field, _ in configs.flatten(config)}
-    assert set(configs.LIMITS) - {"model.cosine_epsilon"} <= known
+    unused = {name for name in configs.FIELDS if not name.startswith("task.")} - known
+    assert unused == {"model.cosine_epsilon"}  # of weights of fumin/ntm alone
+
+
+def test_every_field_of_a_config_is_in_the_table():
+    for config in (tiny(task, model) for task in TASKS for model in MODELS):
+        for name, value in configs.flatten(config):
+            assert isinstance(value, configs.FIELDS[name].type), name
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_the_table_has_the_fields_of_the_tasks(name):
+    in_table = {
+        field.removeprefix("task.") for field, f in configs.FIELDS.items() if name in f.tasks
+    }
+    assert in_table == {field.name for field in dataclasses.fields(tasks.TASKS[name])}
+
+
+def bounded_task_fields():
+    for field, of in configs.FIELDS.items():
+        for task in of.tasks:
+            for bound, step in ((of.least, -1), (of.most, 1)):
+                if bound is not None:
+                    yield task, field.removeprefix("task."), bound + step
+
+
+@pytest.mark.parametrize(("task", "field", "value"), list(bounded_task_fields()))
+def test_the_tasks_have_the_bounds_of_the_table(task, field, value):
+    with pytest.raises(UserError, match=r"^task\.\w+: "):
+        tasks.make(task, **{field: value})
+
+
+@pytest.mark.parametrize("name", [name for name in configs.FIELDS if name.startswith("model.")])
+def test_the_table_has_the_fields_of_the_models(name):
+    """With their defaults, but for those of the initial state, and for the LSTM's layers."""
+    field, last = configs.FIELDS[name], name.removeprefix("model.")
+    if last in ("kind", "embedding_size", "dropout"):
+        return
+    parameter = inspect.signature(KINDS["ntm"].__init__).parameters[last]
+    if not isinstance(field.default, type) and last not in ("initial_memory", "initial_reads"):
+        assert field.default == parameter.default
+
+
+CHOICES = {
+    "model.kind": KINDS,
+    "model.controller": cell.CONTROLLERS,
+    "model.activation": controllers.ACTIVATIONS,
+    "model.key_activation": heads.KEYS,
+    "model.strength_activation": heads.STRENGTHS,
+    "model.shift_activation": heads.SHIFTS,
+    "model.add_activation": heads.ADDS,
+    "model.reads_from": cell.READS_FROM,
+    "model.initial_memory": initial_state.MEMORIES,
+    "model.initial_weighting": initial_state.WEIGHTINGS,
+    "model.initial_reads": initial_state.READS,
+    "model.compute": linear.COMPUTE,
+    "optimizer.schedule": optimizers.SCHEDULES,
+    "optimizer.clip": optimizers.CLIPPINGS,
+    "task.count": repeat_copy.COUNTS,
+    "task.part": corpus.PARTS,
+}
+
+
+def test_the_choices_of_the_table_are_those_of_the_code():
+    table = {name: set(field.choices) for name, field in configs.FIELDS.items() if field.choices}
+    assert {name: table.pop(name) for name in CHOICES} == {n: set(c) for n, c in CHOICES.items()}
+    assert table.keys() == {"curriculum.name", "train.on_nonfinite"}  # compared where they are read
+
+
+STAGES = configs.Field(
+    [],
+    "Stages.",
+    items={"start": configs.Field(0, "First update.", 0, 9), "name": configs.Field("", "Name.")},
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], None),
+        ([{"start": 9}, {"name": "last"}], None),
+        ([ConfigDict({"start": 1})], None),
+        (3, "x: 3 is given, a list of mappings is needed"),
+        ([3], "x[0]: 3 is given, a mapping is needed"),
+        ([{}, {"start": 10}], "x[1].start: 10 is given, allowed is from 0 to 9"),
+        ([{"stat": 1}], "x[0], field: 'stat' is unknown; choose one of name, start"),
+        ([{"name": 1}], "x[0].name: 1 is given, text is needed"),
+    ],
+    ids=str,
+)
+def test_a_field_that_is_a_list_of_mappings(value, message):
+    if message is None:
+        STAGES.check("x", value)
+        return
+    with pytest.raises(UserError) as caught:
+        STAGES.check("x", value)
+    assert str(caught.value) == message
+
+
+def test_a_list_of_mappings_is_overridden_in_json(monkeypatch, tmp_path):
+    monkeypatch.setitem(configs.FIELDS, "curriculum.list", STAGES)
+    config = tiny()
+    config.curriculum.list = ()
+    configs.override(config, ['curriculum.list=[{"start": 3}]'])
+    assert config.curriculum.list == [{"start": 3}]
+    (tmp_path / "config.json").write_text(configs.to_json(config))
+    assert configs.difference(configs.read(tmp_path / "config.json"), config) is None
+    for text in ("[", "3"):
+        with pytest.raises(UserError, match=r"^curriculum\.list: "):
+            configs.override(config, [f"curriculum.list={text}"])
 
 
 def test_limits_are_inclusive():
@@ -191,6 +329,75 @@ def test_an_unknown_curriculum():
 
 
 # ---- Files
+
+
+@pytest.mark.parametrize(
+    ("argument", "path", "model"),
+    [
+        ("configs/copy.py", "configs/copy.py", ""),
+        ("configs/copy.py:lstm", "configs/copy.py", "lstm"),
+        ("configs/copy.py:gru", "configs/copy.py", "gru"),
+        ("configs/copy.py:", "configs/copy.py", ""),
+        (r"C:\ntm\configs\copy.py", r"C:\ntm\configs\copy.py", ""),
+        (r"C:\ntm\configs\copy.py:lstm", r"C:\ntm\configs\copy.py", "lstm"),
+        ("C:/ntm/configs/copy.py", "C:/ntm/configs/copy.py", ""),
+        ("C:copy.py", "C:copy.py", ""),
+    ],
+)
+def test_a_path_may_have_colons(argument, path, model):
+    assert configs.split_argument(argument) == (Path(path), model)
+
+
+def test_a_file_whose_name_ends_as_if_with_a_model(tmp_path):
+    path = tmp_path / "copy.py:lstm"
+    path.touch()
+    assert configs.split_argument(str(path)) == (path, "")
+    assert configs.split_argument(f"{path}:ntm-ff") == (path, "ntm-ff")
+
+
+def test_a_file_that_is_not_there_is_named_with_its_colon():
+    assert r"no file C:\ntm\copy.py" in refused(r"C:\ntm\copy.py")
+
+
+def test_a_copy_of_a_config_alone_says_what_it_needs(tmp_path):
+    """The package is on the path, and the folder configs is not."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "ntm_jax").symlink_to(ROOT / "ntm_jax")
+    shutil.copy(COPY, tmp_path / "mine.py")
+    code = "from ntm_jax import config; config.load('mine.py')"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "packages")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "mine.py imports configs.base, which is not found" in last
+    assert "beside a copy of base.py" in last
+    (tmp_path / "configs").mkdir()
+    shutil.copy(FOLDER / "base.py", tmp_path / "configs")
+    (tmp_path / "mine.py").rename(tmp_path / "configs" / "mine.py")
+    command[-1] = code.replace("mine", "configs/mine")
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+
+
+def test_old_names_in_a_config_file_are_replaced(tmp_path):
+    """They would be fields of their own otherwise, and do nothing."""
+    path = tmp_path / "older.py"
+    path.write_text(
+        "from configs import base\n"
+        "def get_config(model='ntm-ff'):\n"
+        "    config = base.get_config(model)\n"
+        "    config.task.update({'name': 'copy', 'max_length': 5})\n"
+        "    config.train.update({'blur_cost': 1})\n"
+        "    del config.mesh\n"
+        "    return config\n"
+    )
+    config = configs.load(str(path), ["optimizer.clip_at=3"])
+    assert config.train.blur_penalty == 1
+    assert "blur_cost" not in config.train
+    assert config.optimizer.clip_limit == 3
+    assert config.mesh.data == 1
+    assert config.task.zero_vector_percent == 0
 
 
 def test_no_such_file_names_those_that_there_are(tmp_path):
@@ -257,6 +464,60 @@ def test_json_round_trip(tmp_path, task, model):
     assert dict(configs.flatten(again)) == dict(configs.flatten(config))
     assert configs.difference(again, config) is None
     assert isinstance(again, ConfigDict)
+
+
+OLDER = [
+    *sorted((ROOT / "runs" / "pretrained").glob("*/config.json")),
+    *sorted((ROOT / "tests" / "storage" / "layouts").glob("*/config.json")),
+]
+
+
+@pytest.mark.parametrize("path", OLDER, ids=lambda path: path.parent.name)
+def test_configs_of_older_runs(path):
+    """What they say stays, under the current names; what they do not say is as it was then."""
+    written = dict(configs.flatten(ConfigDict(json.loads(path.read_text()))))
+    config = configs.read(path)
+    found = dict(configs.flatten(config))
+    for name, value in written.items():
+        assert found.pop(configs.ALIASES.get(name, name)) == value
+    assert found == {name: configs.FIELDS[name].before for name in found}
+    task = config.task.name
+    expected = {n for n, f in configs.FIELDS.items() if f.before is not None and not f.tasks}
+    expected |= {n for n, f in configs.FIELDS.items() if f.before is not None and task in f.tasks}
+    assert expected <= dict(configs.flatten(config)).keys()
+    assert not set(configs.ALIASES) & dict(configs.flatten(config)).keys()
+    assert configs.difference(ConfigDict(json.loads(path.read_text())), config) is None
+    tasks.make(task, **tasks.difficulty(config.task))
+
+
+def test_fields_of_other_tasks_are_not_added():
+    task = {"name": "ngram", "length": 9}
+    assert configs.upgrade({"task": task}).task.to_dict() == task
+    assert configs.upgrade({"task": {"name": "mine", "zeros": "none"}}).task.zeros == "none"
+
+
+@pytest.mark.parametrize(
+    ("task", "old", "new"),
+    [
+        ("copy", "zeros", "zero_vector_percent"),
+        ("repeat_copy", "zeros", "zero_vector_percent"),
+        ("acrostic", "joined", "concatenated_percent"),
+        ("acrostic", "moved", "shifted_linefeeds_percent"),
+        ("acrostic", "unusual", "irregular_weight"),
+        ("acrostic", "varied", "message_like_percent"),
+        ("acrostic", "more", "extra_keywords_percent"),
+    ],
+)
+def test_old_names_of_a_tasks_fields(task, old, new):
+    overridden = tiny(task, **{f"task__{old}": 7})
+    assert overridden.task[new] == 7
+    assert old not in overridden.task
+    upgraded = configs.upgrade({"task": {"name": task, old: 7}}).task
+    assert upgraded[new] == 7
+    assert old not in upgraded
+    mine = configs.upgrade({"task": {"name": "mine", old: 7}})
+    assert mine.task.to_dict() == {"name": "mine", old: 7}
+    assert configs.override(mine, [f"task.{old}=8"]).task[old] == 8
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,16 @@ import subprocess
 import sys
 
 import pytest
+from flax import nnx
 
-from ntm_jax import main, tasks
+from ntm_jax import config as configs
+from ntm_jax import main, models, tasks
 from ntm_jax.errors import UserError
+from ntm_jax.evaluation import evaluate
+from ntm_jax.storage import weights
+from scripts import write_configuration_page
 from tests.helpers import ROOT
-from tests.helpers.configs import quick_compile, tiny_overrides
+from tests.helpers.configs import quick_compile, tiny, tiny_overrides
 
 COPY = str(ROOT / "configs" / "copy.py")
 
@@ -55,6 +60,60 @@ def test_help(monkeypatch, capsys):
     out = capsys.readouterr().out
     words = "--config --workdir --mode train evaluate --config.<field>=<value> ntm-lstm runs/<task>-<model>"
     assert all(word in out for word in words.split())
+
+
+def test_help_config_lists_the_fields_of_a_config(capsys):
+    main.run([*flags(), "--help-config"])
+    out = capsys.readouterr().out
+    config = configs.load(f"{COPY}:ntm-ff", tiny_overrides(train__updates=2))
+    for name in dict(configs.flatten(config)):
+        assert f"  --config.{name}=" in out
+    assert (
+        "--config.train.updates=2\n      Updates of the whole run. Allowed: from 1 to 1e+09." in out
+    )
+    assert "task.kept" not in out
+
+
+def test_help_config_lists_the_fields_of_a_run(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(configs.to_json(tiny(train__updates=7)))
+    main.run(["--workdir", str(tmp_path), "--help-config"])
+    assert "--config.train.updates=7\n" in capsys.readouterr().out
+
+
+def test_help_config_alone_lists_every_field(capsys):
+    main.run(["--help-config"])
+    out = capsys.readouterr().out
+    assert all(f"  --config.{name}=" in out for name in configs.FIELDS)
+    assert all(field.help.split()[0] in out for field in configs.FIELDS.values())
+
+
+def test_the_page_of_the_fields_is_up_to_date():
+    text = write_configuration_page.PAGE.read_text(encoding="utf-8")
+    assert text == write_configuration_page.page(), "run scripts/write_configuration_page.py"
+    assert all(f"| `{name}`" in text for name in configs.FIELDS)
+
+
+def test_weights_are_evaluated_as_asked(tmp_path, capsys, small_cases, monkeypatch):
+    config, asked = tiny(), []
+    parameters = nnx.to_pure_dict(nnx.state(models.build(config, 9, 8), nnx.Param))
+    path = tmp_path / "weights"
+    path.write_bytes(weights.dump(parameters, config, 3))
+    evaluated = evaluate.evaluate_model
+
+    def noted(*arguments):
+        asked.append(evaluated(*arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(evaluate, "evaluate_model", noted)
+    usual = ["--mode", "evaluate", "--weights", str(path)]
+    main.run(usual)
+    main.run([*usual, "--config.evaluate.episodes=5", "--config.evaluate.memory_size=16"])
+    assert [result["cases"][0]["episodes"] for result in asked] == [2, 5]
+    assert asked[1]["memory_size"] == 16
+    assert "length_2" in capsys.readouterr().out
+    for override in ("seed=1", "evaluate.episode=3", "evaluate.episodes=0"):
+        with pytest.raises(UserError, match=override.partition("=")[0]):
+            main.run([*usual, f"--config.{override}"])
 
 
 def test_train_then_evaluate(monkeypatch, tmp_path, capsys, small_cases):
@@ -134,6 +193,8 @@ def test_a_memory_that_cannot_grow_is_refused_before_it_is_trained(
         (["--mode", "serve", "--config.seed=1"], "--config.seed=1: --config is not given"),
         (["--config", "nowhere.py"], "nowhere.py"),
         (["--config", COPY + ":gru"], "'gru'"),
+        (["--config", r"C:\ntm\configs\copy.py"], r"there is no file C:\ntm\configs\copy.py"),
+        (["--mode", "evaluate", "--weights", "w", "--config.seed=1"], "only evaluate.* can be set"),
         (["--config", COPY, "--config.seed=-1"], "seed: -1"),
         (["--config", COPY, "--config.seed"], "--config.seed"),
         (["--config", COPY, "--config.seed", "3"], "write --config.seed=VALUE"),

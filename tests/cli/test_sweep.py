@@ -2,10 +2,12 @@
 
 import json
 
+import jax
 import pytest
+from flax import nnx
 
 from ntm_jax import config as configs
-from ntm_jax import sweep
+from ntm_jax import models, sweep
 from ntm_jax.errors import UserError
 from tests.helpers.configs import FOLDER
 
@@ -85,11 +87,56 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
     assert "solved by 3 runs, after 200 sequences" in sweep.table(result)
 
 
-def test_what_is_wrong_is_said_before_any_run_starts(tmp_path):
-    for overrides in (["model.add=cube"], ["train.updates=0"], ["no.such=1"]):
-        with pytest.raises(UserError):
-            sweep.sweep(str(FOLDER / "copy.py"), overrides, [0], 1, tmp_path / "sweep")
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        (["model.add_activation=cube"], "model.add_activation"),
+        (["train.updates=0"], "train.updates"),
+        (["no.such=1"], "no.such"),
+        (["model.shared_weighting=true", "model.read_heads=2"], "model.shared_weighting"),
+        (["task.min_length=30"], "task.max_length"),
+        (["optimizer.name=addam"], "optimizer.name"),
+        (["model.initial_memory=learned", "evaluate.memory_size=9"], "evaluate.memory_size"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_said_before_any_run_starts(tmp_path, overrides, field):
+    with pytest.raises(UserError, match=field):
+        sweep.sweep(str(FOLDER / "copy.py"), overrides, [0], 1, tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_check_allocates_no_parameters(monkeypatch, tmp_path):
+    """They may be large, and every run has its own."""
+    build, built = models.build, []
+
+    def noted(*arguments):
+        model = build(*arguments)
+        built.extend(jax.tree.leaves(nnx.state(model, nnx.Param)))
+        return model
+
+    def checked(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "build", noted)
+    monkeypatch.setattr(sweep, "_run_all", checked)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(str(FOLDER / "copy.py"), [], [0], 1, tmp_path / "sweep")
+    assert built
+    assert all(isinstance(array, jax.core.Tracer) for array in built)
+
+
+def test_the_folder_of_a_sweep_is_named_after_config_and_model(monkeypatch):
+    asked = []
+
+    def noted(config, overrides, seeds, jobs, workdir):
+        asked.append(str(workdir))
+        return {"cases": [], "runs": [], "failed": []}
+
+    monkeypatch.setattr(sweep, "sweep", noted)
+    for config in ("configs/copy.py", "configs/copy.py:lstm", "C:/configs/copy.py"):
+        sweep.run(["--config", config, "--seeds", "0"])
+    assert asked == ["runs/sweep-copy-ntm-ff", "runs/sweep-copy-lstm", "runs/sweep-copy-ntm-ff"]
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ UNEVEN = {
     "train__log_every": 2,
     "train__write_penalty": 0.1,
     "optimizer__learning_rate": 0.01,
-    "task__joined": 0,
+    "task__concatenated_percent": 0,
     "curriculum__name": "none",
     "curriculum__rows": 0.0,
     "curriculum__late": 0,
@@ -48,8 +48,8 @@ UNEVEN = {
 }
 # What programs do before they begin.
 NO_EVALUATION = """
-from ntm_jax.evaluation import evaluate
-evaluate.evaluate = lambda config, workdir: {"cases": []}
+from ntm_jax.evaluation import report
+report.evaluate_run = lambda config, workdir: {"cases": []}
 """
 ONE_CASE = """
 from ntm_jax.tasks import base, copy

@@ -15,7 +15,7 @@ import pytest
 
 import ntm_jax
 from ntm_jax import main, models, tasks
-from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.evaluation import figures, report
 from ntm_jax.evaluation.evaluate import Scores, case_key, score, summary
 from ntm_jax.training.metrics import Metrics, Row
 from ntm_jax.training.trainer import Trainer
@@ -68,7 +68,7 @@ def evaluated(tmp_path_factory, task, **fields):
             session.write(
                 Row(update, 2 * update, 0.1 * update, 20 / update, 10 / update, 1.0, 1e-3)
             )
-    return workdir, config, evaluate.evaluate(config, workdir)
+    return workdir, config, report.evaluate_run(config, workdir)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_as_many_scores_as_episodes(short, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, scores, again)
 
     # Batched otherwise, as many, of the same distribution.
-    monkeypatch.setattr(tasks.TASKS["copy"], "episodes_at_once", 60)
+    monkeypatch.setattr(tasks.Source, "episodes_at_once", 60)
     other, _ = score(model, task, key, 150)
     assert other.nats.shape == (150,)
     error = np.std(scores.nats) * math.sqrt(2 / 150)
@@ -254,23 +254,35 @@ def test_evaluating_again_gives_the_same_with_another_number_of_rows_noted(
     _, config, result = copy
     monkeypatch.setattr(figures, "save", lambda figure, path: None)
     save(tmp_path, config)
-    first = evaluate.evaluate(config, tmp_path)
+    first = report.evaluate_run(config, tmp_path)
     assert "memory_size" not in first
-    assert evaluate.evaluate(config, tmp_path) == first
+    assert report.evaluate_run(config, tmp_path) == first
 
     grown = config.copy_and_resolve_references()
     grown.evaluate.memory_size = 16
-    second = evaluate.evaluate(grown, tmp_path)
+    second = report.evaluate_run(grown, tmp_path)
     assert second["memory_size"] == 16
     assert second["parameters"] == first["parameters"] == result["parameters"]
     assert second["cases"] != first["cases"]
 
 
 def test_the_table_names_every_case_and_the_gap(copy, ngram):
-    for task, (_, _, result) in (("copy", copy), ("ngram", ngram)):
-        lines = evaluate.table(result).splitlines()
+    for task, (_, config, result) in (("copy", copy), ("ngram", ngram)):
+        lines = report.table(config, result).splitlines()
         assert [line.split()[0] for line in lines] == ["case", *NAMES[task]]
-        assert all(("above the optimum" in line) == (task == "ngram") for line in lines[1:])
+        assert lines[0].endswith("above the optimum") == (task == "ngram")
+        for line, case in zip(lines[1:], result["cases"], strict=True):
+            gap = f"{case.get('gap_bits_per_sequence', 0):.2f} ± "
+            assert (gap in line) == (task == "ngram")
+
+
+def test_the_table_of_the_readme():
+    case = {"name": "length_10", "bits_per_sequence": 0.0004, "bit_errors_per_sequence": 0.0}
+    lines = report.table(tiny(), {"cases": [{**case, "perfect_fraction": 1.0}]}).splitlines()
+    assert lines == [
+        "case                     bits/sequence  wrong bits  perfect",
+        "length_10                       0.0004       0.000   100.0%",
+    ]
 
 
 # ---- Folders that cannot be written
@@ -306,7 +318,7 @@ def on_a_read_only_disk(tmp_path, monkeypatch):
 
 def test_a_read_only_folder_is_one_line(on_a_read_only_disk, capfd):
     workdir, config = on_a_read_only_disk
-    result = evaluate.evaluate(config, workdir)
+    result = report.evaluate_run(config, workdir)
     assert [case["name"] for case in result["cases"]] == NAMES["copy"]
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ntm_jax: ")]
     assert lines == [
@@ -327,15 +339,15 @@ def test_what_there_was_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, c
     """The disk is full when the last file is written."""
     config = tiny()
     save(tmp_path, config)
-    evaluate.evaluate(config, tmp_path)
+    report.evaluate_run(config, tmp_path)
     before = (tmp_path / "evaluation.json").read_bytes()
 
     def full(path, content):
         path.with_suffix(".partial").write_bytes(content[:10])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(evaluate.files, "write_atomically", full)
+    monkeypatch.setattr(report.files, "write_atomically", full)
     capfd.readouterr()
-    evaluate.evaluate(config, tmp_path)
+    report.evaluate_run(config, tmp_path)
     assert (tmp_path / "evaluation.json").read_bytes() == before
     assert "not written: figures, evaluation.json" in capfd.readouterr().err

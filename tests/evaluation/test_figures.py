@@ -9,15 +9,12 @@ import pytest
 from PIL import Image
 
 from ntm_jax.evaluation import figures
+from ntm_jax.evaluation.episode import Episode
 
-HEADER = "update,sequences,seconds,loss_bits_per_sequence,bit_errors_per_sequence"
-
-
-@pytest.fixture
-def csv(tmp_path):
-    path = tmp_path / "metrics.csv"
-    path.write_text(f"{HEADER}\n1,8,0.1,120.5,40\n2,16,0.2,0.002,0\n")
-    return path
+ROWS = [
+    {"sequences": 8.0, "loss_bits_per_sequence": 120.5, "bit_errors_per_sequence": 40.0},
+    {"sequences": 16.0, "loss_bits_per_sequence": 0.002, "bit_errors_per_sequence": 0.0},
+]
 
 
 def size_of(path):
@@ -25,8 +22,9 @@ def size_of(path):
         return picture.size
 
 
-def test_a_learning_curve_holds_all_of_its_points(csv):
-    for figure in (figures.learning_curve(csv), figures.learning_curves({"seed_0": csv, "b": csv})):
+def test_a_learning_curve_holds_all_of_its_points():
+    several = figures.learning_curves({"seed_0": ROWS, "b": ROWS})
+    for figure in (figures.learning_curve(ROWS), several):
         (axes,) = figure.axes
         bottom, top = axes.get_ylim()
         assert bottom == 0
@@ -40,13 +38,15 @@ def test_an_episode_has_a_panel_for_every_head():
     steps, heads = 6, 2
     weightings = np.full((steps, heads, 5), 0.2)
     figure = figures.episode(
-        title="an episode",
-        inputs=np.ones((steps, 3)),
-        targets=np.ones((steps, 2)),
-        mask=np.array([0, 0, 0, 1, 1, 1]),
-        probabilities=np.full((steps, 2), 0.25),
-        read_weightings=weightings,
-        write_weightings=weightings[:, :1],
+        "an episode",
+        Episode(
+            inputs=np.ones((steps, 3)),
+            targets=np.ones((steps, 2)),
+            mask=np.array([0, 0, 0, 1, 1, 1]),
+            probabilities=np.full((steps, 2), 0.25),
+            read_weightings=weightings,
+            write_weightings=weightings[:, :1],
+        ),
     )
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.images]
     assert titles == [
@@ -119,8 +119,8 @@ def test_every_item_of_a_sorter_is_a_point():
     assert labels == ["its answer is due", "its row is read"]
 
 
-def test_a_saved_figure_has_the_pixels_of_a_drawn_one(csv, tmp_path):
-    figure = figures.learning_curve(csv)
+def test_a_saved_figure_has_the_pixels_of_a_drawn_one(tmp_path):
+    figure = figures.learning_curve(ROWS)
     figures.save(figure, tmp_path / "curve.png")
     assert [path.name for path in tmp_path.glob("curve*")] == ["curve.png"]
     assert size_of(tmp_path / "curve.png") == (round(6.4 * 130), round(3.6 * 130))
@@ -136,37 +136,37 @@ import os, sys
 from pathlib import Path
 %s
 from ntm_jax.evaluation import figures, memory_figures
-figure = figures.learning_curve(Path(sys.argv[1]))
-figures.save(figure, Path(sys.argv[2]))
+row = {"sequences": 8, "loss_bits_per_sequence": 120.5, "bit_errors_per_sequence": 40}
+figures.save(figures.learning_curve([row]), Path(sys.argv[1]))
 import matplotlib
 print("matplotlib.pyplot" in sys.modules, matplotlib.rcParams._get_backend_or_none(), os.environ.get("MPLBACKEND"))
 %s
 """
 
 
-def in_somebodys_process(csv, backend=None, before="", after=""):
-    command = [sys.executable, "-c", USER % (before, after), csv, csv.with_name("curve.png")]
+def in_somebodys_process(folder, backend=None, before="", after=""):
+    command = [sys.executable, "-c", USER % (before, after), folder / "curve.png"]
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     environment |= {} if backend is None else {"MPLBACKEND": backend}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert size_of(csv.with_name("curve.png")) == (832, 468)
+    assert size_of(folder / "curve.png") == (832, 468)
     return done.stdout.split()
 
 
 @pytest.mark.parametrize(
     "backend", [None, "svg", "tkagg", "module://x", "module://matplotlib_inline.backend_inline"]
 )
-def test_the_users_backend_stays(csv, backend):
+def test_the_users_backend_stays(tmp_path, backend):
     """A notebook's is inherited by what it starts, and may not be there for that."""
-    pyplot, found, inherited = in_somebodys_process(csv, backend)
+    pyplot, found, inherited = in_somebodys_process(tmp_path, backend)
     assert (pyplot, inherited) == ("False", str(backend))
     if backend is None or "inline" not in backend:
         assert found == str(backend)
 
 
-def test_the_users_figures_stay(csv):
+def test_the_users_figures_stay(tmp_path):
     before = "from matplotlib import pyplot as plt\nplt.switch_backend('svg')\nmine = plt.figure()"
     after = "print(plt.get_backend(), plt.get_fignums(), plt.gcf() is mine)"
-    found = in_somebodys_process(csv, before=before, after=after)
+    found = in_somebodys_process(tmp_path, before=before, after=after)
     assert found[-3:] == ["svg", "[1]", "True"]

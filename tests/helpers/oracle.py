@@ -17,10 +17,10 @@ DEFAULTS = {
     "read_heads": 1,
     "write_heads": 1,
     "shift_range": 1,
-    "key": "tanh",
-    "strength": "softplus",
-    "shift": "softmax",
-    "add": "tanh",
+    "key_activation": "tanh",
+    "strength_activation": "softplus",
+    "shift_activation": "softmax",
+    "add_activation": "tanh",
     "shared_weighting": False,
     "reads_from": "written",
     "output_reads": True,
@@ -188,7 +188,7 @@ def controls(raw, options):
     """One dict for each addressing (key ... sharpening), and one for each write head (erase, add)."""
     numbers = iter(raw)
     width = options["word_size"]
-    moves = 1 if options["shift"] == "interpolated" else 2 * options["shift_range"] + 1
+    moves = 1 if options["shift_activation"] == "interpolated" else 2 * options["shift_range"] + 1
 
     def take(heads, size):
         return [[next(numbers) for _ in range(size)] for _ in range(heads)]
@@ -201,16 +201,16 @@ def controls(raw, options):
 
     addressings = [
         {
-            "key": each(options["key"], keys[i]),
-            "strength": each(options["strength"], strengths[i])[0],
+            "key": each(options["key_activation"], keys[i]),
+            "strength": each(options["strength_activation"], strengths[i])[0],
             "gate": sigmoid(gates[i][0]),
-            "shift": shift_probabilities(options["shift"], shifts[i]),
+            "shift": shift_probabilities(options["shift_activation"], shifts[i]),
             "sharpening": 1 + softplus(sharpenings[i][0]),
         }
         for i in range(a)
     ]
     writes = [
-        {"erase": each("sigmoid", erases[i]), "add": each(options["add"], adds[i])}
+        {"erase": each("sigmoid", erases[i]), "add": each(options["add_activation"], adds[i])}
         for i in range(h)
     ]
     return addressings, writes

@@ -14,14 +14,17 @@ from ntm_jax.training import optimizers
 from tests.helpers import verse
 
 TASKS = {
-    "acrostic": ("part", "form", "more", "joined", "shortest", "longest", "vocabulary", "corpus"),
+    "acrostic": (
+        *("part", "form", "extra_keywords_percent", "concatenated_percent"),
+        *("shortest", "longest", "vocabulary", "corpus"),
+    ),
     "associative_recall": ("min_items", "max_items"),
-    "copy": ("min_length", "max_length", "zeros"),
+    "copy": ("min_length", "max_length", "zero_vector_percent"),
     "ngram": ("length",),
     "priority_sort": ("items", "kept"),
     "repeat_copy": (
         *("min_length", "max_length", "min_repeats", "max_repeats"),
-        *("count", "bits", "zeros"),
+        *("count", "bits", "zero_vector_percent"),
     ),
 }
 # Of ours and optax's, those that need nothing but a learning rate, with an argument where one is worth a try.
@@ -73,11 +76,11 @@ def task_fields(draw, task):
             return {
                 "part": draw(st.sampled_from(["train", "validation", "test"])),
                 "form": draw(st.sampled_from(["", "3x2"])),
-                "more": draw(whole(0, 100)),
-                "joined": draw(whole(0, 100)),
-                "unusual": draw(whole(1, 3) | whole(1, 100)),
-                "moved": draw(whole(0, 100)),
-                "varied": draw(whole(0, 100)),
+                "extra_keywords_percent": draw(whole(0, 100)),
+                "concatenated_percent": draw(whole(0, 100)),
+                "irregular_weight": draw(whole(1, 3) | whole(1, 100)),
+                "shifted_linefeeds_percent": draw(whole(0, 100)),
+                "message_like_percent": draw(whole(0, 100)),
                 "shortest": draw(whole(1, 8)),
                 "longest": draw(st.sampled_from([8, 12, 256])),
                 "vocabulary": draw(whole(verse.VOCABULARY, 30)),
@@ -86,7 +89,7 @@ def task_fields(draw, task):
         case "associative_recall":
             return ordered("items", 2, 3)
         case "copy":
-            return ordered("length", 1, 3) | {"zeros": draw(whole(0, 100))}
+            return ordered("length", 1, 3) | {"zero_vector_percent": draw(whole(0, 100))}
         case "ngram":
             return {"length": draw(whole(6, 12))}
         case "priority_sort":
@@ -98,7 +101,7 @@ def task_fields(draw, task):
             return fields | {
                 "count": count,
                 "bits": draw(whole(1, 3)),
-                "zeros": draw(whole(0, 100)),
+                "zero_vector_percent": draw(whole(0, 100)),
             }
     raise AssertionError(task)
 
@@ -124,10 +127,10 @@ def ntm_fields(draw, model):
         "write_heads": reads if shared else draw(st.integers(1, 2)),
         "shared_weighting": shared,
         "shift_range": draw(st.integers(0, (memory_size - 1) // 2)),
-        "key": name(heads.KEYS),
-        "strength": name(heads.STRENGTHS),
-        "shift": name(heads.SHIFTS),
-        "add": name(heads.ADDS),
+        "key_activation": name(heads.KEYS),
+        "strength_activation": name(heads.STRENGTHS),
+        "shift_activation": name(heads.SHIFTS),
+        "add_activation": name(heads.ADDS),
         "reads_from": name(cell.READS_FROM),
         "output_reads": draw(st.booleans()),
         "initial_memory": memory,
@@ -140,19 +143,19 @@ def ntm_fields(draw, model):
 @st.composite
 def other_fields(draw):
     """All that is neither the task nor the model."""
-    whole, unknown_choice = st.integers, st.sampled_from
-    optimizer = draw(unknown_choice(sorted(OPTIMIZERS)))
+    whole, choose = st.integers, st.sampled_from
+    optimizer = draw(choose(sorted(OPTIMIZERS)))
     return {
         "seed": draw(whole(0, 2**31 - 1)),
         "optimizer.name": optimizer,
-        "optimizer.arguments": draw(unknown_choice(["", OPTIMIZERS[optimizer]])),
+        "optimizer.arguments": draw(choose(["", OPTIMIZERS[optimizer]])),
         "optimizer.learning_rate": draw(magnitudes(-12, 0)),
-        "optimizer.schedule": draw(unknown_choice(optimizers.SCHEDULES)),
+        "optimizer.schedule": draw(choose(optimizers.SCHEDULES)),
         "optimizer.warmup": draw(whole(0, 3) | whole(0, MOST)),
-        "optimizer.clip": draw(unknown_choice(sorted(optimizers.CLIPPINGS))),
+        "optimizer.clip": draw(choose(sorted(optimizers.CLIPPINGS))),
         "optimizer.clip_limit": draw(magnitudes(-11.9, 11.9)),
         "optimizer.state_gradient_limit": draw(st.just(0.0) | magnitudes(-11.9, 11.9)),
-        "curriculum.name": draw(unknown_choice(configs.CURRICULA)),
+        "curriculum.name": draw(choose(configs.FIELDS["curriculum.name"].choices)),
         "curriculum.updates": draw(whole(1, 3) | whole(1, MOST)),
         "curriculum.late": draw(whole(0, 3) | whole(0, MOST)),
         "curriculum.last": draw(whole(0, 3) | whole(0, MOST)),

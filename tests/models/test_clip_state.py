@@ -1,12 +1,14 @@
 """Derivatives by the state that are limited at every step backwards."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from ntm_jax.models.unrolling import logits
+from ntm_jax.models.unrolling import training_outputs
 from tests.helpers import tiny_models
 from tests.helpers.tiny_models import INPUTS, B, T, make_cell, normal
 
@@ -18,8 +20,10 @@ X = normal(T, B, INPUTS)
 def gradient(graphdef, parameters, at):
     """Of the sum of squares of the logits, by the program."""
 
+    run = partial(training_outputs, inputs=X, state_gradient_limit=at)
+
     def loss(parameters):
-        return jnp.sum(logits(nnx.merge(graphdef, parameters), X, state_gradient_limit=at)[0] ** 2)
+        return jnp.sum(run(nnx.merge(graphdef, parameters))[0] ** 2)
 
     return jax.jit(jax.grad(loss))(parameters)
 

@@ -18,15 +18,15 @@ def drawn(seed, dtype):
     """A model, and inputs, targets and a mask with sequences of different lengths."""
     draw = np.random.default_rng(seed)
 
-    def unknown_choice(*values):
+    def choose(*values):
         return values[draw.integers(len(values))]
 
-    shared = unknown_choice(True, False)
+    shared = choose(True, False)
     reads = int(draw.integers(1, 5))
     cell = NTMCell(
         5,
         3,
-        controller=unknown_choice("feedforward", "lstm"),
+        controller=choose("feedforward", "lstm"),
         controller_size=int(draw.integers(4, 20)),
         memory_size=int(draw.integers(5, 40)),
         word_size=int(draw.integers(2, 12)),
@@ -34,13 +34,13 @@ def drawn(seed, dtype):
         write_heads=reads if shared else int(draw.integers(1, 5)),
         shared_weighting=shared,
         shift_range=int(draw.integers(0, 3)),
-        reads_from=unknown_choice("written", "previous"),
-        output_reads=unknown_choice(True, False),
-        initial_memory=unknown_choice("constant", "learned_row", "learned"),
-        initial_weighting=unknown_choice("first_row", "learned"),
-        initial_reads=unknown_choice("zeros", "learned", "memory"),
-        strength=unknown_choice("softplus", "exp"),
-        add=unknown_choice("tanh", "sigmoid", "identity"),
+        reads_from=choose("written", "previous"),
+        output_reads=choose(True, False),
+        initial_memory=choose("constant", "learned_row", "learned"),
+        initial_weighting=choose("first_row", "learned"),
+        initial_reads=choose("zeros", "learned", "memory"),
+        strength_activation=choose("softplus", "exp"),
+        add_activation=choose("tanh", "sigmoid", "identity"),
         param_dtype=dtype,
         rngs=nnx.Rngs(seed),
     )
@@ -66,7 +66,7 @@ def loss_and_gradients(run, cell, inputs, targets, mask):
 
 def compare(seed, dtype, tolerance):
     episode = drawn(seed, dtype)
-    fast = loss_and_gradients(lambda cell, x: models.logits(cell, x)[0], *episode)
+    fast = loss_and_gradients(lambda cell, x: models.training_outputs(cell, x)[0], *episode)
     plain = loss_and_gradients(lambda cell, x: nnx.RNN(cell, time_major=True)(x), *episode)
     whole = max(float(jnp.linalg.norm(wanted)) for _, wanted in plain[1:])
     for (name, got), (_, wanted) in zip(fast, plain, strict=True):

@@ -18,7 +18,7 @@ HEADS = {
     "many": {"read_heads": 4, "write_heads": 4},
     "shared": {"read_heads": 2, "write_heads": 2, "shared_weighting": True},
     "no shift": {"read_heads": 1, "write_heads": 2, "shift_range": 0},
-    "interpolated": {"read_heads": 2, "write_heads": 1, "shift": "interpolated"},
+    "interpolated": {"read_heads": 2, "write_heads": 1, "shift_activation": "interpolated"},
     "further than the rows": {"read_heads": 1, "write_heads": 1, "shift_range": 7},
 }
 

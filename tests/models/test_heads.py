@@ -23,10 +23,10 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 SIZES = {"read_heads": 2, "write_heads": 2, "word_size": 4}
 CHOICES = [
     {},
-    {"key": "identity", "add": "identity", "shift_range": 2},
-    {"strength": "exp", "shift": "interpolated", "add": "sigmoid"},
+    {"key_activation": "identity", "add_activation": "identity", "shift_range": 2},
+    {"strength_activation": "exp", "shift_activation": "interpolated", "add_activation": "sigmoid"},
     {"shared_weighting": True},
-    {"shared_weighting": True, "shift": "interpolated", "strength": "exp"},
+    {"shared_weighting": True, "shift_activation": "interpolated", "strength_activation": "exp"},
 ]
 
 
@@ -66,7 +66,7 @@ def test_the_first_bias_is_for_gates_staying_and_sharpening(float64, choices):
     addressings, writes = oracle.controls(np.asarray(bias), oracle.DEFAULTS | SIZES | choices)
     moves = np.zeros(2 * heads.shift_range + 1)
     moves[heads.shift_range] = 3.0
-    stay = [0, 1, 0] if heads.shift == "interpolated" else oracle.softmax(moves)
+    stay = [0, 1, 0] if heads.shift_activation == "interpolated" else oracle.softmax(moves)
     for told in addressings:
         np.testing.assert_allclose(told["gate"], oracle.sigmoid(-2.0), rtol=1e-12)
         np.testing.assert_allclose(told["shift"], stay, rtol=1e-12)
@@ -92,7 +92,7 @@ def test_interpolated_shift_is_a_move_by_a_real_number(float64, raw):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("choices", [{}, {"shift": "interpolated"}])
+@pytest.mark.parametrize("choices", [{}, {"shift_activation": "interpolated"}])
 @pytest.mark.parametrize("raw", [-1e4, 0.0, 1e4])
 def test_saturated_controls_stay_in_range(dtype, choices, raw):
     heads = Heads(**SIZES, **choices)
@@ -107,7 +107,7 @@ def test_saturated_controls_stay_in_range(dtype, choices, raw):
 
 
 def test_a_saturated_exponential_strength_is_finite():
-    heads = Heads(**SIZES, strength="exp")
+    heads = Heads(**SIZES, strength_activation="exp")
     assert np.isfinite(controls(heads, np.full(sum(heads.widths), np.float32(1e4))).strength).all()
 
 
@@ -118,7 +118,7 @@ def test_a_saturated_content_lookup_is_finite(reads_from, examples):
     cell = NTMCell(
         *(10, 8),
         memory_size=16,
-        strength="exp",
+        strength_activation="exp",
         reads_from=reads_from,
         initial_memory="random",
         rngs=nnx.Rngs(0),
@@ -133,7 +133,9 @@ def test_a_saturated_content_lookup_is_finite(reads_from, examples):
     assert np.isfinite(step_by_step).all()
 
 
-@pytest.mark.parametrize("field", ["key", "strength", "shift", "add"])
+@pytest.mark.parametrize(
+    "field", ["key_activation", "strength_activation", "shift_activation", "add_activation"]
+)
 def test_an_unknown_activation_is_refused(field):
     with pytest.raises(UserError, match=rf"^model\.{field}: 'nonsense' is unknown; choose one of"):
         Heads(**SIZES, **{field: "nonsense"})

@@ -22,13 +22,13 @@ DETERMINISTIC = [
 ]
 
 
-def make(memory="constant", weighting="first_row", reads="zeros", param_dtype=float):
+def make(memory="constant", weighting="first_row", reads="zeros", param_dtype=float, rows=N):
     return randomise(
         lambda: InitialState(
             memory=memory,
             weighting=weighting,
             reads=reads,
-            memory_size=N,
+            memory_size=rows,
             word_size=W,
             addressings=ADDRESSINGS,
             read_heads=READ_HEADS,
@@ -99,17 +99,21 @@ def test_everything_has_the_parameters_dtype(dtype):
 
 
 @pytest.mark.parametrize(
-    ("memory", "weighting", "field"),
+    ("memory", "weighting", "tied"),
     [
-        ("constant", "first_row", None),
-        ("learned_row", "random", None),
-        ("random", "uniform", None),
-        ("learned", "first_row", "model.initial_memory"),
-        ("constant", "learned", "model.initial_weighting"),
+        ("constant", "first_row", False),
+        ("learned_row", "random", False),
+        ("random", "uniform", False),
+        ("learned", "first_row", True),
+        ("constant", "learned", True),
     ],
 )
-def test_fixed_to_memory_size_names_the_field(memory, weighting, field):
-    assert make(memory, weighting).fixed_to_memory_size == field
+def test_what_is_learned_for_each_row_ties_the_parameters_to_their_number(memory, weighting, tied):
+    def shapes(rows):
+        parameters = nnx.state(make(memory, weighting, rows=rows), nnx.Param)
+        return [leaf.shape for leaf in jax.tree.leaves(parameters)]
+
+    assert (shapes(N) != shapes(N + 1)) == tied
 
 
 @pytest.mark.parametrize("field", ["memory", "weighting", "reads"])

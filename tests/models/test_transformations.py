@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from ntm_jax import models
+from ntm_jax.models import scanning
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.heads import Controls
 from ntm_jax.models.token_model import Embedded
@@ -216,7 +217,7 @@ def test_the_gradient_by_a_module(name, way):
 def test_the_gradient_of_a_long_sequence(monkeypatch, way):
     """A sequence longer than `SEGMENT` is unrolled in parts."""
     loss, expected = plain("ntm-ff")
-    monkeypatch.setattr(models, "SEGMENT", T - 1)
+    monkeypatch.setattr(scanning, "SEGMENT", T - 1)
     _, parameters, inputs = example("ntm-ff")
     # A function of its own, for JAX remembers how it traced the other.
     run = OF_ONE[way](lambda *told: loss(*told))

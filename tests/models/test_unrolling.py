@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import models
 from ntm_jax.errors import UserError
-from ntm_jax.models import build, parameter_count, unroll
+from ntm_jax.models import build, parameter_count, scanning, unroll
 from ntm_jax.models.cell import NTMCell
 from ntm_jax.models.lstm import LSTM
 from tests.helpers import oracle, tiny_models
@@ -146,7 +146,7 @@ def test_logits_and_memory_use_and_their_gradients_are_those_of_a_loop_over_step
     float64, monkeypatch, variant, segment
 ):
     """A model has its own way through a step and its own derivatives; the cell has JAX's."""
-    monkeypatch.setattr(models, "SEGMENT", segment)
+    monkeypatch.setattr(scanning, "SEGMENT", segment)
     graphdef, parameters = nnx.split(make_cell(variant, memory_size=32))
 
     def loop(parameters, inputs):
@@ -163,7 +163,7 @@ def test_logits_and_memory_use_and_their_gradients_are_those_of_a_loop_over_step
         return jax.lax.scan(step, cell.initial_state((B,)), inputs)[1]
 
     def unrolled(parameters, inputs):
-        return models.logits(nnx.merge(graphdef, parameters), inputs, writing=True)
+        return models.training_outputs(nnx.merge(graphdef, parameters), inputs, writing=True)
 
     @functools.partial(jax.jit, static_argnums=0)
     def value_and_gradients(run, *told):
@@ -182,7 +182,7 @@ def test_segments_change_nothing(float64, monkeypatch):
     """A sequence longer than `SEGMENT` is unrolled in parts."""
     graphdef, parameters = split("many_heads")
     whole = tiny_models.run(graphdef, parameters, X)
-    monkeypatch.setattr(models, "SEGMENT", T - 1)
+    monkeypatch.setattr(scanning, "SEGMENT", T - 1)
     run = jax.jit(lambda parameters: unroll(nnx.merge(graphdef, parameters), X, memory=True))
     assert_close(run(parameters), whole)
 
@@ -195,7 +195,6 @@ def test_jit_changes_nothing(float64):
 
 def test_the_parameters_run_with_more_rows_than_they_were_trained_with(float64):
     trained, larger = make_cell("paper"), make_cell("paper", memory_size=11)
-    assert trained.initial.fixed_to_memory_size is None
     parameters = nnx.state(trained)
     logits, _ = tiny_models.run(nnx.split(larger)[0], parameters, X)
     options = options_of("paper") | {"memory_size": 11}

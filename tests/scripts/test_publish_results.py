@@ -13,7 +13,7 @@ from ntm_jax import config as configs
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.evaluation import evaluate, figures, report
 from ntm_jax.storage import restore, run_folder, weights
 from ntm_jax.storage.run_folder import WEIGHTS
 from ntm_jax.training import loop
@@ -109,7 +109,7 @@ def test_a_run_is_shipped_with_its_characters_and_without_the_optimiser(quick, t
     run = tmp_path / "sweep" / "seed_0"
     config = tiny("acrostic", "ntm-lstm", train__updates=1)
     loop.train(config, run)
-    evaluate.evaluate(config, run)
+    report.evaluate_run(config, run)
     summary = {"runs": ["seed_0"], "failed": [], "cases": []}
     (tmp_path / "sweep" / "summary.json").write_text(json.dumps(summary))
     shipped = publish_results.ship(tmp_path / "sweep", tmp_path / "shipped")

@@ -18,7 +18,7 @@ import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import array_folders, integrity, restore, run_folder
 from ntm_jax.storage.checkpoints import Checkpoints
 from ntm_jax.training import loop
@@ -118,7 +118,7 @@ def test_a_memory_with_something_learned_for_each_row_cannot_grow(tmp_path, fiel
     assert all(part in message for part in (f"model.{field}", "'learned'", "8 rows", "16 rows"))
 
     config.evaluate.memory_size = 16
-    assert refused(tmp_path, evaluate.evaluate, config, tmp_path) == message
+    assert refused(tmp_path, report.evaluate_run, config, tmp_path) == message
     assert isinstance(ntm_jax.load(tmp_path, memory_size=8), ntm_jax.NTMCell)
 
 
@@ -127,7 +127,7 @@ def test_an_lstm_has_no_memory(tmp_path):
     save(tmp_path, config)
     assert "no memory" in refused(tmp_path, ntm_jax.load, tmp_path, memory_size=16)
     config.evaluate.memory_size = 16
-    assert "no memory" in refused(tmp_path, evaluate.evaluate, config, tmp_path)
+    assert "no memory" in refused(tmp_path, report.evaluate_run, config, tmp_path)
 
 
 @pytest.mark.parametrize("memory_size", [-1, 2])
@@ -152,7 +152,7 @@ def test_no_run_there(tmp_path):
     assert "config.json" in refused(tmp_path, ntm_jax.load, tmp_path)
     assert "config.json" in refused(tmp_path, ntm_jax.load, tmp_path / "nowhere")
     for folder in (tmp_path, tmp_path / "nowhere"):
-        assert "holds no run" in refused(tmp_path, evaluate.evaluate, tiny(), folder)
+        assert "holds no run" in refused(tmp_path, report.evaluate_run, tiny(), folder)
 
 
 @pytest.mark.parametrize("make_folder", [False, True])
@@ -161,7 +161,7 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
     if make_folder:
         (tmp_path / "checkpoints").mkdir()
     assert "holds no checkpoint" in refused(tmp_path, ntm_jax.load, tmp_path)
-    assert "holds no checkpoint" in refused(tmp_path, evaluate.evaluate, tiny(), tmp_path)
+    assert "holds no checkpoint" in refused(tmp_path, report.evaluate_run, tiny(), tmp_path)
 
 
 # ---- Another's folder
@@ -180,27 +180,27 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_another_runs_folder_is_refused(saved, action, changes, parts):
     message = refused(saved[0], action, tiny(**changes), saved[0])
     assert all(part in message for part in (str(saved[0]), *parts)), message
 
 
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_folder_of_something_else_is_refused(tmp_path, action):
     (tmp_path / "thesis.tex").write_text("x")
     assert str(tmp_path) in refused(tmp_path, action, tiny(), tmp_path)
 
 
 @pytest.mark.parametrize("workdir", ["file", "file/run"])
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_file_is_no_folder(tmp_path, action, workdir):
     (tmp_path / "file").write_text("x")
     assert "file" in refused(tmp_path, action, tiny(), tmp_path / workdir)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
-@pytest.mark.parametrize("action", [loop.train, evaluate.evaluate])
+@pytest.mark.parametrize("action", [loop.train, report.evaluate_run])
 def test_a_broken_config_is_refused(tmp_path, action, text):
     (tmp_path / "config.json").write_text(text)
     message = refused(tmp_path, action, tiny(), tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import run_folder
 from ntm_jax.storage.files import exclusive_lock, write_atomically
 from ntm_jax.training import loop
@@ -51,7 +51,7 @@ def test_a_second_run_in_a_folder_is_refused_until_the_first_is_killed(tmp_path,
     with holder(tmp_path) as process:
         message = refused(tmp_path, loop.train, config, tmp_path)
         assert f"{tmp_path} is being trained in by another process ({process.pid})" in message
-        assert evaluate.evaluate(config, tmp_path)["update"] == 3
+        assert report.evaluate_run(config, tmp_path)["update"] == 3
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert (tmp_path / "lock").is_file()

@@ -18,7 +18,7 @@ import pytest
 import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import integrity, restore
 from ntm_jax.training import loop, metrics
 from tests.helpers import programs
@@ -193,7 +193,7 @@ def test_none_that_is_sound_is_one_line(run, damage):
     workdir, newest = run
     for folder in newest.parent.iterdir():
         damage(folder)
-    for action in (loop.train, evaluate.evaluate):
+    for action in (loop.train, report.evaluate_run):
         message = refused(workdir, action, config_to(8), workdir)
         assert "no checkpoint in " in message
         assert " is sound; in 6, " in message
@@ -340,7 +340,7 @@ def test_another_versions_layout_is_refused_and_named(run, layout):
     path = newest / integrity.RUN
     path.write_text(json.dumps(json.loads(path.read_text()) | {"layout": layout}))
     integrity.write_checksums(newest)
-    for action in (loop.train, evaluate.evaluate):
+    for action in (loop.train, report.evaluate_run):
         message = refused(workdir, action, config_to(8), workdir)
         assert f"/checkpoints/6 has layout {layout!r}" in message
         assert "knows those up to 3" in message

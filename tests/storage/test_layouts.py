@@ -19,7 +19,7 @@ import pytest
 import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax import tasks
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.storage import integrity
 from ntm_jax.training import loop
 from tests.helpers.configs import quick_compile
@@ -52,7 +52,7 @@ def test_it_loads_evaluates_and_is_gone_on_with(tmp_path, monkeypatch, layout):
     case = tasks.Case("one", {}, tasks.make("copy", min_length=3, max_length=3))
     monkeypatch.setattr(tasks.TASKS["copy"], "cases", lambda task: [case])
     config.evaluate.episodes = 100
-    found = evaluate.evaluate(config, workdir)
+    found = report.evaluate_run(config, workdir)
     assert found["update"] == UPDATE
     assert found["cases"][0]["bits_per_sequence"] == pytest.approx(BITS, rel=1e-3)
 

@@ -13,7 +13,7 @@ import pytest
 
 from ntm_jax import config as configs
 from ntm_jax import tasks
-from ntm_jax.evaluation import evaluate
+from ntm_jax.evaluation import report
 from ntm_jax.training import loop, metrics
 from ntm_jax.training.trainer import Trainer
 from tests.helpers.configs import FOLDER
@@ -78,7 +78,7 @@ def test_copy_is_learned_and_goes_beyond_its_range(tmp_path, model, longest):
     command += ["--workdir", str(tmp_path), "--config.evaluate.episodes=100"]
     subprocess.run(command, check=True, cwd=FOLDER.parent)
     result = json.loads((tmp_path / "evaluation.json").read_text())
-    print(evaluate.table(result))
+    print(report.table(configs.load_run(tmp_path), result))
     cases = {case["name"]: case for case in result["cases"]}
     assert cases["length_20"]["bits_per_sequence"] < 0.05
     wrong = {name: case["bit_errors_per_sequence"] for name, case in cases.items()}
@@ -111,7 +111,7 @@ def test_a_task_is_learned_with_a_stop_between(monkeypatch, tmp_path, name, mode
     chance = chance_bits(Trainer(config).task)
     assert 0.5 * chance < lines[0]["loss_bits_per_sequence"] < 1.2 * chance
 
-    (case,) = evaluate.evaluate(config, tmp_path)["cases"]
+    (case,) = report.evaluate_run(config, tmp_path)["cases"]
     print(f"{name} {model}: {case['bits_per_sequence']:.2f} of {chance:.1f} bits; {case}")
     assert case["bits_per_sequence"] < share * chance
     assert json.loads((tmp_path / "evaluation.json").read_text())["cases"] == [case]

@@ -237,7 +237,7 @@ def test_a_growing_curriculum_starts_at_the_least_difficulty():
 def test_early_updates_have_few_rows_of_memory_and_late_ones_all():
     """As a model of so many rows alone has it."""
     tight = Trainer(config_of(curriculum__rows=0.5, curriculum__late=2, model__memory_size=16))
-    few = round(tight.task.answer_steps / 2)
+    few = round(tight.task.source.answer_steps / 2)
     assert 3 < few < 16
     assert [kind.rows for kind in tight.kinds] == [few, None]
     state = tight.initial_state()

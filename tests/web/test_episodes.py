@@ -7,7 +7,7 @@ import pytest
 
 from ntm_jax import models, tasks
 from ntm_jax.tasks import losses
-from ntm_jax.web import episodes, labels, packing, sources
+from ntm_jax.web import episodes, packing, sources
 from tests.helpers.browser import save_walker
 from tests.helpers.configs import quick_compile, tiny
 
@@ -148,16 +148,16 @@ def test_recalls_items_are_marked(seed):
     task = tasks.make("associative_recall", min_items=4, max_items=4)
     episode = task.episode(jax.random.key(seed), jnp.ones(()))
     inputs, targets, mask = map(np.asarray, (episode.inputs, episode.targets, episode.mask))
-    marks = labels.spans(task, inputs, mask)
-    assert [m["label"] for m in marks] == ["1", "2", "3", "4", "query", "answer"]
+    marks = task.spans(inputs, mask)
+    assert [m.label for m in marks] == ["1", "2", "3", "4", "query", "answer"]
 
     def vectors(mark, source):
-        return source[mark["from"] : mark["to"] + 1, : task.bits]
+        return source[mark.start : mark.end + 1, : task.bits]
 
-    by_role = {m["role"]: m for m in marks[:4]}
+    by_role = {m.role: m for m in marks[:4]}
     np.testing.assert_array_equal(vectors(by_role["asked"], inputs), vectors(marks[4], inputs))
     np.testing.assert_array_equal(vectors(by_role["next"], inputs), vectors(marks[5], targets))
-    assert int(by_role["next"]["label"]) == int(by_role["asked"]["label"]) + 1
+    assert int(by_role["next"].label) == int(by_role["asked"].label) + 1
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
@@ -170,8 +170,8 @@ def test_every_channel_has_a_name(name):
     for variant in variants:
         task = tasks.make(name, **variant)
         sizes = (5, 3) if name == "acrostic" else (task.input_size, task.output_size)
-        channels = labels.input_channels(task), labels.output_channels(task)
-        for names, size in zip(channels, sizes, strict=True):
+        channels = task.channels()
+        for names, size in zip((channels.inputs, channels.outputs), sizes, strict=True):
             assert len(set(names)) == len(names) == size
 
 

@@ -97,10 +97,19 @@ def test_a_kept_table():
     assert ask(NGRAM, table="5").table == 5
 
 
-def test_a_task_that_nobody_listed_offers_its_whole_numbers():
-    @dataclasses.dataclass(frozen=True)
-    class Reverse(tasks.TASKS["copy"]):
-        name = "reverse"
+@dataclasses.dataclass(frozen=True)
+class Reverse(tasks.TASKS["copy"]):
+    name = "reverse"
 
-    question = ask(Reverse(1, 5), max_length="9")
+
+def test_a_task_that_says_nothing_offers_its_whole_numbers():
+    class Silent(Reverse):
+        viewer_fields = tasks.Task.viewer_fields
+
+    question = ask(Silent(1, 5), max_length="9")
     assert (question.task.min_length, question.task.max_length) == (1, 9)
+
+
+def test_a_task_derived_from_another_offers_the_same():
+    question = ask(Reverse(1, 5), length="9")
+    assert (question.task.min_length, question.task.max_length) == (9, 9)

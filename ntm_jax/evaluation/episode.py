@@ -1,0 +1,16 @@
+"""Holds one episode as pictures show it."""
+
+import jax
+from flax import struct
+
+
+@struct.dataclass
+class Episode:
+    """One episode of a model, in the channels of its task."""
+
+    inputs: jax.Array  # [T, in]
+    targets: jax.Array  # [T, out]
+    mask: jax.Array  # [T], 1 where the output is scored
+    probabilities: jax.Array  # [T, out]
+    read_weightings: jax.Array  # [T, R, N]
+    write_weightings: jax.Array  # [T, H, N]

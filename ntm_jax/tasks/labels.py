@@ -1,0 +1,62 @@
+"""Names what pages and figures show of a task: channels, stretches of an episode, and fields to choose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A name for each channel of an episode as a page shows it."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of an episode that a page marks."""
+
+    start: int  # step
+    end: int  # step, inclusive
+    label: str
+    role: str  # answer, item, asked or next: decides the colour
+
+
+@dataclass(frozen=True)
+class ViewerField:
+    """A number that a visitor of the viewer chooses."""
+
+    name: str  # in the page, its links and the server's addresses
+    sets: tuple[str, ...]  # the task's fields that get this number
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class MemoryPicture:
+    """Which picture shows best how a model uses its memory in a task; see `evaluation.memory_figures`."""
+
+    kind: str  # walk, by_context or by_priority
+    case: str  # the evaluation case that is drawn
+    episodes: int = 1
+    arguments: Mapping[str, int] = field(default_factory=dict)  # of the kind
+
+
+def bits(count: int) -> tuple[str, ...]:
+    """Returns a name for each of `count` channels of bits."""
+    return ("bit",) if count == 1 else tuple(f"bit {i}" for i in range(count))
+
+
+def answer_spans(mask: np.ndarray) -> list[Span]:
+    """Returns the stretch from the first scored step to the last; `mask` is `[T]`."""
+    scored = np.flatnonzero(mask > 0)
+    return [Span(int(scored[0]), int(scored[-1]), "answer", "answer")] if len(scored) else []
+
+
+def whole_number_fields(values: Mapping[str, Any]) -> tuple[ViewerField, ...]:
+    """Returns a field for each whole number among a task's fields."""
+    names = (name for name, value in values.items() if type(value) is int)
+    return tuple(ViewerField(name, (name,), 0, 1000) for name in names)

@@ -1,0 +1,47 @@
+"""What is not installed is one line that names the extra."""
+
+import sys
+
+import pytest
+
+from ntm_jax import main
+from ntm_jax.acrostic import message, readings
+from ntm_jax.errors import UserError, needs
+
+
+def without(monkeypatch, *names):
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_an_import_of_others_names_the_extra(monkeypatch):
+    without(monkeypatch, "opencc")
+    with (
+        pytest.raises(UserError, match=r"opencc is not installed; .*ntm_jax\[acrostic\]"),
+        needs("acrostic"),
+    ):
+        import opencc  # noqa: F401
+
+
+def test_an_import_of_ours_that_is_missing_is_a_fault():
+    with pytest.raises(ModuleNotFoundError), needs("web"):
+        import ntm_jax.nothing  # noqa: F401
+
+
+def test_acrostics(monkeypatch):
+    without(monkeypatch, "opencc", "ToJyutping")
+    message._converter.cache_clear()  # what was imported before this test
+    with pytest.raises(UserError, match=r"opencc .*\[acrostic\]"):
+        message.read("红", "紅", 8)
+    readings.reading.cache_clear()
+    with pytest.raises(UserError, match=r"ToJyutping .*\[acrostic\]"):
+        readings.reading("紅")
+
+
+def test_the_viewer(monkeypatch):
+    for name in [*sys.modules]:
+        if name.startswith("ntm_jax.web"):
+            monkeypatch.delitem(sys.modules, name)
+    without(monkeypatch, "starlette", "starlette.applications", "uvicorn")
+    with pytest.raises(UserError, match=r"not installed; .*ntm_jax\[web\]"):
+        main.run(["--mode", "serve"])
