@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     """What one update trains on. Every field is `[]` and follows from the config and the update's number."""
 
     update: jax.Array  # updates done before it
-    spec: jax.Array  # index of its batch's kind in `Stages.specs`
+    kind: jax.Array  # of its batch, an index in `Stages.specs`
     progress: jax.Array  # the share of the task's range of difficulties that is open, 0 to 1
     batch_key: jax.Array  # draws the batch
     model_key: jax.Array  # draws what is random in the model

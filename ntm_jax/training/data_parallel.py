@@ -55,7 +55,7 @@ class DataParallel:
             return values
         return values[jnp.minimum(self._places(len(values)), len(values) - 1)]
 
-    def counted(self, sequences: int) -> jax.Array | None:
+    def is_real(self, sequences: int) -> jax.Array | None:
         """Returns which entries of this device's shard are not padding, `[⌈B/K⌉]`, or None if none is."""
         return self._places(sequences) < sequences if sequences % self.count else None
 

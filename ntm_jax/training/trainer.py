@@ -2,15 +2,16 @@
 
 An update
 
-1. looks up what to train on (`Stages.at`): the kind of its batch, how difficult the episodes are, and two random
-   keys. All of it follows from the config and the update's number, so a resumed run draws what it would have drawn;
+1. looks up what to train on (`Stages.at`): the kind of its batch, how much of the task's range of difficulties is
+   open, and two random keys. All of it follows from the config and the update's number, so a resumed run draws what
+   it would have drawn;
 2. draws a batch of new episodes (`Trainer.draw`);
-3. takes the gradient of the loss (`loss_fn`), which is the mean over the batch of each sequence's cross-entropy
-   in nats, and penalties. Of several devices each draws and differentiates sequences of its own, and their
-   gradients are added up (`Trainer.mean_gradient`);
-4. applies it (`Trainer.apply`): the optimizer clips the gradient and makes a step of it, by the learning rate's
-   schedule, and the costs are added to the sums of which metrics.csv has means. If the cross-entropy or the
-   gradient is not finite, all of that stays as it was, and the update only counts as skipped.
+3. takes the gradient of the loss (`loss_fn`): the mean cross-entropy of a sequence in nats, plus penalties. Each of
+   several devices draws and differentiates its own sequences, and the parts are added up (`Trainer.total_gradient`);
+4. applies it (`Trainer.apply`): the optimizer clips the gradient and makes a step, with the learning rate of the
+   schedule, and the costs are added to the sums behind the next row of metrics.csv. If the cross-entropy or the
+   gradient is not finite, parameters, optimizer and sums stay as they were. The update's number still advances, and
+   `skipped` goes up by one.
 
 The loop (`Trainer.run`) repeats this on the device until enough updates are done or one was skipped.
 """
@@ -58,7 +59,7 @@ class Sums:
 class TrainState:
     """Everything carried from one update to the next."""
 
-    update: jax.Array  # [], updates done
+    update: jax.Array  # [], updates done, including skipped ones
     parameters: Parameters
     optimizer: optax.OptState
     sums: Sums
@@ -71,7 +72,7 @@ class Drawn:
     """A batch, and the keys of what is random in the model: all that an update draws."""
 
     batch: tasks.Batch  # [T, B, ...], this device's sequences
-    counted: jax.Array | None  # [B], which sequences count; None: all do
+    is_real: jax.Array | None  # [B], False for padding that makes shards equal; None: all are
     select: Callable[[jax.Array], jax.Array] | None  # picks the steps to predict; None: all are
     state_key: jax.Array  # [B], for a random initial state
     dropout_key: jax.Array
@@ -86,9 +87,8 @@ class LossOptions:
     batch_size: int  # sequences that a batch counts as
     blur_penalty: float  # nats for a head's step over many rows
     write_penalty: float  # nats for erasing, or adding 1s to, whole rows while answering
-    per_sequence_limit: (
-        float  # of each element of the loss's derivative by a sequence's state; 0: none
-    )
+    # Backpropagation clips each element of the loss's derivative by the state to ± this, at every step. 0: none.
+    state_gradient_limit: float
 
 
 def loss_fn(
@@ -103,8 +103,9 @@ def loss_fn(
         loss = mean_b nats_b + penalty_weight * (blur_penalty  * mean_b Σ_t blur_tb
                                                + write_penalty * mean_b Σ_{t scored} writing_tb)
 
-    Means are of `options.batch_size` sequences. A batch of short sequences has more, and counts for no more.
-    One device of several has its part of each mean.
+    `mean_b` is a sum over this device's sequences divided by `options.batch_size`, whatever the number of sequences
+    in this kind of batch: each sequence weighs the same in every kind, and the parts of all devices add up to the
+    whole. Blur counts at all steps, writing at scored ones.
     """
     batch = drawn.batch
     targets, mask = batch.targets, batch.mask
@@ -112,8 +113,8 @@ def loss_fn(
         targets, mask = drawn.select(targets), drawn.select(mask)
 
     def mean(costs: jax.Array) -> jax.Array:
-        if drawn.counted is not None:
-            costs = jnp.where(drawn.counted, costs, 0)
+        if drawn.is_real is not None:
+            costs = jnp.where(drawn.is_real, costs, 0)
         return jnp.sum(costs) / options.batch_size
 
     logits, usage = models.training_outputs(
@@ -123,7 +124,7 @@ def loss_fn(
         dropout=drawn.dropout_key,
         draw=drawn.bernoulli,
         select=drawn.select,
-        state_gradient_limit=options.per_sequence_limit,
+        state_gradient_limit=options.state_gradient_limit,
         writing=options.write_penalty > 0,
     )
     nats = mean(options.outputs.nats(logits, targets, mask))
@@ -141,6 +142,7 @@ def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array
     """Returns the weight of the penalties, `[]`: 0 up to 25% of training, 1 from 75% on, rising between.
 
     Penalties from the start would keep heads from looking around and from writing, and nothing would be learned.
+    A restart of the schedule restarts this ramp too.
 
     Args:
       update: `[]`.
@@ -156,7 +158,7 @@ def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array
 def dropout_key(model_key: jax.Array) -> jax.Array:
     """Returns the key of an update's dropout.
 
-    The second 0 was the number of the device once. The shipped acrostics were trained with it, so it stays.
+    It is the key that device 0 used in an earlier version. It stays, so that shipped models can be trained again.
     """
     return jax.random.fold_in(jax.random.fold_in(model_key, 0), 0)
 
@@ -195,11 +197,11 @@ class Trainer:
             batch_size=config.train.batch_size,
             blur_penalty=config.train.blur_penalty,
             write_penalty=config.train.write_penalty,
-            # The loss is a mean: in it, a sequence's derivatives are as many times smaller.
-            per_sequence_limit=config.optimizer.state_gradient_limit / config.train.batch_size,
+            # The config's limit is for a sequence's own loss. In the batch's, it weighs 1 / batch_size.
+            state_gradient_limit=config.optimizer.state_gradient_limit / config.train.batch_size,
         )
         self.run: Callable[[TrainState, Any], TrainState] = devices.jit(
-            self.updates, donate_argnums=0
+            self.run_updates, donate_argnums=0
         )
 
     def initial_state(self) -> TrainState:
@@ -218,9 +220,9 @@ class Trainer:
     def _split(self, config: ConfigDict) -> tuple[nnx.GraphDef[models.Model], Any]:
         return nnx.split(models.build(config, self.task.input_size, self.task.output_size))
 
-    def updates(self, state: TrainState, updates: jax.Array) -> TrainState:
-        """Does `updates` updates, or fewer if one of them was not finite: the last one then."""
-        end = state.update + updates
+    def run_updates(self, state: TrainState, count: jax.Array) -> TrainState:
+        """Does `count` updates, or fewer: one that is not finite is the last, and the caller decides what follows."""
+        end = state.update + count
 
         def should_continue(state: TrainState) -> jax.Array:
             return (state.update < end) & ~state.nonfinite
@@ -230,19 +232,22 @@ class Trainer:
 
     def update(self, state: TrainState) -> TrainState:
         """Does one update."""
-        gradient, costs = self.mean_gradient(state)
+        gradient, costs = self.total_gradient(state)
         return self.apply(state, gradient, costs)
 
-    def mean_gradient(self, state: TrainState) -> tuple[Parameters, Costs]:
-        """Draws the next update's batch and returns the loss's gradient and costs, summed over the devices."""
+    def total_gradient(self, state: TrainState) -> tuple[Parameters, Costs]:
+        """Draws the next update's batch and returns the loss's gradient and costs.
+
+        Every device's part is divided by the whole batch's size, so their sum is the mean over the batch.
+        """
         moment = self.stages.at(state.update)
         # Kinds of batches have different shapes, so each has a branch that draws its own.
-        branches = [partial(self.gradient, spec) for spec in self.stages.specs]
-        parts = jax.lax.switch(moment.spec, branches, state.parameters, moment)
+        branches = [partial(self.device_gradient, spec) for spec in self.stages.specs]
+        parts = jax.lax.switch(moment.kind, branches, state.parameters, moment)
         total: tuple[Parameters, Costs] = self.devices.sum_over_devices(parts)
         return total
 
-    def gradient(
+    def device_gradient(
         self, spec: BatchSpec, parameters: Parameters, moment: Moment
     ) -> tuple[Parameters, Costs]:
         """Draws a batch of one kind and returns this device's part of the loss's gradient and costs."""
@@ -264,7 +269,7 @@ class Trainer:
             select = partial(window, start=start, count=spec.answer_steps)
         return Drawn(
             batch=batch,
-            counted=self.devices.counted(sequences),
+            is_real=self.devices.is_real(sequences),
             select=select,
             state_key=shard(jax.random.split(moment.model_key, sequences)),
             dropout_key=dropout_key(moment.model_key),
@@ -306,5 +311,5 @@ class Trainer:
 
     def gradient_norms(self, state: TrainState) -> Any:
         """Returns the norm of each parameter's gradient at the next update, nested dicts of `[]`."""
-        gradient, _ = self.devices.jit(self.mean_gradient)(state)
+        gradient, _ = self.devices.jit(self.total_gradient)(state)
         return jax.tree.map(jnp.linalg.norm, gradient)

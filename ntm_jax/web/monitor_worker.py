@@ -143,7 +143,7 @@ def latest_episodes(config: ConfigDict) -> Callable[[int], tuple[Batch, jax.Arra
 
     def latest(update: int) -> tuple[Batch, jax.Array]:
         last = jnp.int32(max(update - 1, 0))
-        episode, key = draws[int(stages.at(last).spec)](last)
+        episode, key = draws[int(stages.at(last).kind)](last)
         end = int(np.flatnonzero(np.asarray(episode.mask))[-1]) + 1
         shown: Batch = jax.tree.map(lambda values: np.asarray(values)[:end], episode)
         return shown, key

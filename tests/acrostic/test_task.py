@@ -435,7 +435,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
             return jnp.sum(nats * batch.mask) / 8
 
         expected, gradient = jax.jit(jax.value_and_grad(loss))(state.parameters)
-        found, (nats, _) = jax.jit(trainer.mean_gradient)(state)
+        found, (nats, _) = jax.jit(trainer.total_gradient)(state)
         np.testing.assert_allclose(nats, expected, rtol=1e-5)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-3), found, gradient

@@ -67,7 +67,7 @@ def trains(drawn):
     """None if two updates give finite numbers, else what happened instead."""
     try:
         trainer = Trainer(load(drawn))
-        run = jax.jit(trainer.updates, compiler_options=QUICK)
+        run = jax.jit(trainer.run_updates, compiler_options=QUICK)
         assert_finite(run(trainer.initial_state(), jnp.int32(2)))
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -235,8 +235,8 @@ import jax, jax.numpy as jnp
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
 class Spoiling(Trainer):
-    def gradient(self, spec, parameters, moment):
-        gradient, costs = super().gradient(spec, parameters, moment)
+    def device_gradient(self, spec, parameters, moment):
+        gradient, costs = super().device_gradient(spec, parameters, moment)
         bad = (moment.update == 7) & (jax.lax.axis_index("data") == 1)
         return jax.tree.map(lambda leaf: jnp.where(bad, jnp.nan, leaf), gradient), costs
 train = loop.train

@@ -25,7 +25,7 @@ def quick(tmp_path_factory):
 def first_gradient(compute, model):
     trainer = Trainer(tiny(model=model, model__compute=compute, train__batch_size=8))
     state = trainer.initial_state()
-    gradient, (nats, _) = jax.jit(trainer.mean_gradient)(state)
+    gradient, (nats, _) = jax.jit(trainer.total_gradient)(state)
     return trainer, state, gradient, float(nats)
 
 
@@ -64,7 +64,7 @@ def test_it_is_in_the_layers_products_alone(model):
 
     def of(compute):
         trainer = Trainer(tiny(model=model, model__compute=compute))
-        jaxpr = jax.make_jaxpr(trainer.mean_gradient)(trainer.initial_state())
+        jaxpr = jax.make_jaxpr(trainer.total_gradient)(trainer.initial_state())
         return operations(jaxpr.jaxpr, set())
 
     found = of("bfloat16")

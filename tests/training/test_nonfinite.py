@@ -32,8 +32,8 @@ def spoiling(updates, *, value=np.nan, loss=False):
     """A trainer with `value` in one number of the gradient, or in the loss, at some updates, counted from 0."""
 
     class Spoiling(Trainer):
-        def gradient(self, spec, parameters, moment):
-            gradient, (nats, bit_errors) = super().gradient(spec, parameters, moment)
+        def device_gradient(self, spec, parameters, moment):
+            gradient, (nats, bit_errors) = super().device_gradient(spec, parameters, moment)
             bad = jnp.isin(moment.update, jnp.array(updates))
             if loss:
                 return gradient, (jnp.where(bad, value, nats), bit_errors)
@@ -143,7 +143,7 @@ def test_such_an_update_changes_counts_alone():
     """What it would have made of parameters, optimiser and sums is undone, also if all of it is NaN."""
     trainer = Trainer(config_with())
     before = trainer.run(trainer.initial_state(), jnp.int32(2))
-    gradient, (nats, errors) = jax.jit(trainer.mean_gradient)(before)
+    gradient, (nats, errors) = jax.jit(trainer.total_gradient)(before)
     spoiled = jax.tree.map(lambda leaf: leaf * jnp.nan, gradient)
     for slope, cost in ((spoiled, nats), (gradient, nats * jnp.inf)):
         after = jax.jit(trainer.apply)(before, slope, (cost, errors))

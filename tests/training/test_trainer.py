@@ -280,7 +280,7 @@ def test_a_stage_has_other_fields_of_the_task_from_its_start_on():
     found = curriculum.Stages(config_of(**stages))
     ranges = []
     for update in range(8):
-        task = found.specs[int(found.at(jnp.int32(update)).spec)].task
+        task = found.specs[int(found.at(jnp.int32(update)).kind)].task
         ranges.append((task.min_length, task.max_length))
     assert ranges == [(1, 3)] * 3 + [(1, 2)] * 2 + [(2, 2)] * 3
 
@@ -293,7 +293,7 @@ def test_what_is_never_drawn_or_drawn_before_is_no_other_kind_of_batch():
     )
     found = curriculum.Stages(config_of(**stages))
     assert [spec.task.max_length for spec in found.specs] == [3, 2]
-    assert [int(found.at(jnp.int32(update)).spec) for update in (1, 2, 3, 4)] == [0, 1, 1, 0]
+    assert [int(found.at(jnp.int32(update)).kind) for update in (1, 2, 3, 4)] == [0, 1, 1, 0]
 
 
 def test_schedules_restart_as_if_training_had_ended_there():
