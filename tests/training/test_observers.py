@@ -48,7 +48,7 @@ def test_an_observer_is_told_of_everything_in_order(tmp_path):
     config = config_of(train__updates=4, train__log_every=2, train__checkpoint_every=3)
     noting, folder = Noting(), tmp_path / "run"
     loop.train(config, folder, [noting])
-    files = ["checkpoints", "config.json", "lock", "metrics.csv"]
+    files = ["config.json", "lock", "metrics.csv"]
     assert noting.calls == [
         ("open", False),
         ("begin", 0, 0, files),
@@ -61,7 +61,7 @@ def test_an_observer_is_told_of_everything_in_order(tmp_path):
 
     again = Noting()
     loop.train(config, folder, [again])
-    assert again.calls == [("open", True), ("begin", 4, 0, files), ("close",)]
+    assert again.calls == [("open", True), ("begin", 4, 0, ["checkpoints", *files]), ("close",)]
 
 
 class Refusing(Noting):
