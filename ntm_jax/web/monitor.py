@@ -24,7 +24,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax.errors import UserError
+from ntm_jax.errors import UserError, needs
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.training.metrics import Row
@@ -63,9 +63,10 @@ class RunMonitor(Observer):
         """Starts the monitor's processes and says where they are found.
 
         Raises:
-          UserError: the port is in use, or this system cannot hand it on.
+          UserError: the port is in use, or this system cannot hand it on, or the extra `web` is not installed.
         """
-        from ntm_jax.web import server
+        with needs("web"):
+            from ntm_jax.web import server
 
         if sys.platform == "win32":
             raise UserError("monitor.port: the monitor needs Linux or macOS; leave it at -1")

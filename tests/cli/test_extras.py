@@ -7,6 +7,9 @@ import pytest
 from ntm_jax import main
 from ntm_jax.acrostic import message, readings
 from ntm_jax.errors import UserError, needs
+from ntm_jax.training import loop
+from ntm_jax.web.monitor import RunMonitor
+from tests.helpers.configs import tiny
 
 
 def without(monkeypatch, *names):
@@ -45,3 +48,14 @@ def test_the_viewer(monkeypatch):
     without(monkeypatch, "starlette", "starlette.applications", "uvicorn")
     with pytest.raises(UserError, match=r"not installed; .*ntm_jax\[web\]"):
         main.run(["--mode", "serve"])
+
+
+def test_the_monitor_before_anything_is_written(monkeypatch, tmp_path):
+    for name in [*sys.modules]:
+        if name.startswith("ntm_jax.web.server"):
+            monkeypatch.delitem(sys.modules, name)
+    without(monkeypatch, "uvicorn")
+    config = tiny(monitor__port=0)
+    with pytest.raises(UserError, match=r"uvicorn is not installed; .*ntm_jax\[web\]"):
+        loop.train(config, tmp_path / "run", [RunMonitor()])
+    assert not (tmp_path / "run").exists()
