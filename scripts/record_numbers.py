@@ -19,9 +19,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def view(run: str) -> dict[str, Any]:
             found[question] = {"scores": answer["scores"], "sha256": digest}
         if run == "acrostic-ntm-lstm":
             for question in POEMS:
-                quoted = urllib.request.quote(question, safe="=&")
+                quoted = urllib.parse.quote(question, safe="=&")
                 answer = json.loads(viewer.get(f"/api/poems?{quoted}"))
                 digest = hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
                 poems = [[*poem["lines"], poem["bits"]] for poem in answer["poems"]]
@@ -144,7 +146,9 @@ def _run(arguments: Sequence[str]) -> None:
         [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: status {done.returncode}\n{done.stderr[-3000:]}")
+        raise RuntimeError(
+            f"{' '.join(arguments)}: status {done.returncode}\n{done.stderr[-3000:]}"
+        )
 
 
 def everything() -> dict[str, Callable[[], Any]]:
@@ -153,13 +157,13 @@ def everything() -> dict[str, Callable[[], Any]]:
     for task in TASKS:
         for model in MODELS:
             config = f"configs/{task}.py:{model}"
-            found[f"train {task}:{model}"] = lambda config=config: train(config, ())
+            found[f"train {task}:{model}"] = partial(train, config, ())
     acrostic = "configs/acrostic.py:ntm-lstm"
-    found["train acrostic:ntm-lstm, stages"] = lambda: train(acrostic, STAGES)
+    found["train acrostic:ntm-lstm, stages"] = partial(train, acrostic, STAGES)
     for folder in sorted((ROOT / PRETRAINED).glob("*-ntm-*/")):
         run = folder.name
-        found[f"evaluate {run}"] = lambda run=run: evaluate(run)
-        found[f"view {run}"] = lambda run=run: view(run)
+        found[f"evaluate {run}"] = partial(evaluate, run)
+        found[f"view {run}"] = partial(view, run)
     return found
 
 

@@ -1,12 +1,13 @@
 """Controllers: the network between input and heads (paper, section 3.4).
 
 Both have one interface: `initial_carry(batch_shape)`, and a call `(carry, inputs) -> (carry, hidden)`
-that takes any leading batch axes. The call also takes functions to use in place of `linear_layers()`, by
-which a scan records their inputs.
+that takes any leading batch axes. A scan runs `step` instead, a function without parameters, with the layers
+of `linear_layers()` as functions.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from ntm_jax.models.linear import Apply, Linear
 ACTIVATIONS = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
 
 LSTMCarry = tuple[tuple[jax.Array, jax.Array], ...]  # per layer (hidden, cell), each [..., size]
+
+Step: TypeAlias = Callable[[Sequence[Apply], Any, jax.Array], tuple[Any, jax.Array]]
 
 
 class FeedForward(nnx.Module):
@@ -46,12 +49,21 @@ class FeedForward(nnx.Module):
         """Returns nothing, for nothing is carried."""
         return ()
 
-    def __call__(
-        self, carry: tuple[()], inputs: jax.Array, layers: Sequence[Apply] | None = None
-    ) -> tuple[tuple[()], jax.Array]:
+    @property
+    def step(self) -> Step:
+        """The step as a function of layers, carry and inputs."""
+        return partial(_feedforward_step, self.activation)
+
+    def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
         """Computes one step: `[..., input_size]` -> `[..., size]`."""
-        (linear,) = layers or [self.linear]
-        return carry, ACTIVATIONS[self.activation](linear(inputs))
+        return _feedforward_step(self.activation, self.linear_layers(), carry, inputs)
+
+
+def _feedforward_step(
+    activation: str, layers: Sequence[Apply], carry: tuple[()], inputs: jax.Array
+) -> tuple[tuple[()], jax.Array]:
+    (linear,) = layers
+    return carry, ACTIVATIONS[activation](linear(inputs))
 
 
 class StackedLSTM(nnx.Module):
@@ -89,17 +101,26 @@ class StackedLSTM(nnx.Module):
         zeros = jnp.zeros((*batch_shape, self.size), self.param_dtype)
         return tuple((zeros, zeros) for _ in self.layers)
 
-    def __call__(
-        self, carry: LSTMCarry, inputs: jax.Array, layers: Sequence[Apply] | None = None
-    ) -> tuple[LSTMCarry, jax.Array]:
+    @property
+    def step(self) -> Step:
+        """The step as a function of layers, carry and inputs."""
+        return _lstm_step
+
+    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
         """Computes one step: `[..., input_size]` -> `[..., size]`, the hidden state of the top layer."""
-        new_carry = []
-        for linear, (hidden, cell) in zip(layers or self.layers, carry, strict=True):
-            gates = linear(jnp.concatenate([inputs, hidden], axis=-1))
-            hidden, cell = lstm_gates(gates, cell)
-            new_carry.append((hidden, cell))
-            inputs = hidden
-        return tuple(new_carry), inputs
+        return _lstm_step(self.linear_layers(), carry, inputs)
+
+
+def _lstm_step(
+    layers: Sequence[Apply], carry: LSTMCarry, inputs: jax.Array
+) -> tuple[LSTMCarry, jax.Array]:
+    new_carry = []
+    for linear, (hidden, cell) in zip(layers, carry, strict=True):
+        gates = linear(jnp.concatenate([inputs, hidden], axis=-1))
+        hidden, cell = lstm_gates(gates, cell)
+        new_carry.append((hidden, cell))
+        inputs = hidden
+    return tuple(new_carry), inputs
 
 
 def lstm_gates(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -7,6 +7,7 @@ compare both with the cell and JAX's own derivatives of it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from flax import struct
 
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
+from ntm_jax.models.controllers import Step as ControllerStep
 from ntm_jax.models.heads import Controls, Heads
 from ntm_jax.models.linear import Apply, Linear
 from ntm_jax.models.memory_ops import (
@@ -65,14 +67,35 @@ def linear_layers(cell: NTMCell) -> list[Linear]:
     return [*cell.controller.linear_layers(), cell.to_heads]
 
 
+Form = tuple[Heads, bool, float]  # the heads, whether they read what was written, the cosine's ε
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A cell without its parameters, which a function that JAX traces by itself must not hold."""
+
+    controller: ControllerStep
+    form: Form
+
+    @classmethod
+    def of(cls, cell: NTMCell) -> "Structure":
+        """Returns the cell's."""
+        form = (cell.heads, cell.reads_from == "written", cell.cosine_epsilon)
+        return cls(cell.controller.step, form)
+
+
 def advance(
-    cell: NTMCell, layers: Sequence[Apply], state: FusedState, inputs: jax.Array, one: jax.Array
+    structure: Structure,
+    layers: Sequence[Apply],
+    state: FusedState,
+    inputs: jax.Array,
+    one: jax.Array,
 ) -> tuple[FusedState, Step]:
     """Computes one step without its output.
 
     Args:
-      cell: whose structure to use. Its parameters are not used.
-      layers: `linear_layers(cell)` as functions.
+      structure: of the cell.
+      layers: the cell's `linear_layers` as functions.
       state: before the step.
       inputs: `[B, input_size]`.
       one: from `opaque_one`.
@@ -82,14 +105,11 @@ def advance(
     seen = jnp.concatenate(
         [inputs.astype(state.memory.dtype), state.reads.reshape(batch, heads * width)], axis=-1
     )
-    carry, hidden = cell.controller(state.controller, seen, controller_layers)
-    form = (cell.heads, cell.reads_from == "written", cell.cosine_epsilon)
-    raw = to_heads(hidden)
-    controls, written, weightings, reads = access(form, raw, state.memory, state.weightings, one)
+    carry, hidden = structure.controller(controller_layers, state.controller, seen)
+    controls, written, weightings, reads = access(
+        structure.form, to_heads(hidden), state.memory, state.weightings, one
+    )
     return FusedState(written, weightings, reads, carry), Step(hidden, reads, weightings, controls)
-
-
-Form = tuple[Heads, bool, float]  # the heads, whether they read what was written, the cosine's ε
 
 
 @struct.dataclass

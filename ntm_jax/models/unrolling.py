@@ -225,46 +225,66 @@ class _Run:
             state, hidden = scan(model.advance, state, inputs)
             recorded = self.recorder.without_memory(hidden)
             return model.output(self._selected(hidden)), recorded, state
-        state, (hidden, reads, stacked) = self._scan_ntm(model, state, inputs)
+        state, (hidden, reads, stacked) = _scan_ntm(
+            self.recorder, self.state_gradient_limit, model, state, inputs
+        )
         recorded = self.recorder.result(model, reads, stacked)
         return model.output(self._selected(hidden), self._selected(reads)), recorded, state
 
     def _selected(self, values: jax.Array) -> jax.Array:
         return values if self.select is None else self.select(values)
 
-    def _scan_ntm(self, cell: NTMCell, state: Any, inputs: jax.Array) -> tuple[NTMState, Any]:
-        """Runs the fused step, or the cell's own: the last state, and what each step recorded."""
-        if not fused_step.computes_step_of(cell):
 
-            def own_step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
-                state, step = cell.advance(self._limited(state), x)
-                return state, self._record(state, step)
+def _scan_ntm(
+    recorder: _TraceRecorder | _UseRecorder,
+    state_gradient_limit: float,
+    cell: NTMCell,
+    state: Any,
+    inputs: jax.Array,
+) -> tuple[NTMState, tuple[jax.Array, jax.Array, Any]]:
+    """Scans the fused step, or the cell's own.
 
-            return scan(own_step, state, inputs)
+    Returns:
+      The state after the last step, and of every step hidden, reads and what the recorder keeps.
+    """
+    limited = partial(limit_gradient, state_gradient_limit) if state_gradient_limit else _same
 
-        def fused_scan(apply: Callable[[Any], Sequence[Apply]], *scanned: Any) -> Any:
-            recorders, state, inputs = scanned
-            one = fused_step.opaque_one(state.memory.dtype)
+    def record(state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:
+        return step.hidden, step.reads, recorder.step(state, step)
 
-            def step(state: FusedState, now: tuple[jax.Array, Any]) -> tuple[FusedState, Any]:
-                x, recorders = now
-                layers = apply(recorders)
-                state, step = fused_step.advance(cell, layers, self._limited(state), x, one)
-                return state, self._record(state.to_ntm_state(), step)
+    if not fused_step.computes_step_of(cell):
 
-            return scan(step, state, (inputs, recorders))
+        def own_step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
+            state, happened = cell.advance(limited(state), x)
+            return state, record(state, happened)
 
-        layers = fused_step.linear_layers(cell)
-        last, recorded = scan_layers(fused_scan, layers, FusedState.of(state), inputs)
-        return last.to_ntm_state(), recorded
+        return scan(own_step, state, inputs)
 
-    def _limited(self, state: Any) -> Any:
-        if not self.state_gradient_limit:
-            return state
-        return limit_gradient(self.state_gradient_limit, state)
+    structure = fused_step.Structure.of(cell)
 
-    def _record(self, state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:
-        return step.hidden, step.reads, self.recorder.step(state, step)
+    def fused_scan(
+        apply: Callable[[Any], Sequence[Apply]],
+        recorders: Any,
+        state: FusedState,
+        inputs: jax.Array,
+    ) -> tuple[FusedState, Any]:
+        one = fused_step.opaque_one(state.memory.dtype)
+
+        def step(state: FusedState, now: tuple[jax.Array, Any]) -> tuple[FusedState, Any]:
+            x, recorders = now
+            layers = apply(recorders)
+            state, happened = fused_step.advance(structure, layers, limited(state), x, one)
+            return state, record(state.to_ntm_state(), happened)
+
+        return scan(step, state, (inputs, recorders))
+
+    layers = fused_step.linear_layers(cell)
+    last, recorded = scan_layers(fused_scan, layers, FusedState.of(state), inputs)
+    return last.to_ntm_state(), recorded
+
+
+def _same(state: Any) -> Any:
+    return state
 
 
 def _check_inputs(model: Model, inputs: jax.Array) -> None:

@@ -18,7 +18,7 @@ HEAVY = (
 LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 SETTINGS = """
 import json, logging, os, signal, sys, threading, warnings
-import flax.nnx
+import flax.nnx, jax
 
 def settings():
     loggers = ["", "absl", "asyncio", "jax", "orbax", "matplotlib"]
@@ -30,7 +30,7 @@ def settings():
         "environment": dict(os.environ),
         "hooks": [repr(sys.excepthook), repr(threading.excepthook), repr(sys.unraisablehook)],
         "signals": [repr(signal.getsignal(number)) for number in signal.valid_signals()],
-        "jax": {name: repr(value) for name, value in flax.nnx.jax.config.values.items()},
+        "jax": {name: repr(value) for name, value in jax.config.values.items()},
     }
 
 before = settings()
