@@ -592,7 +592,7 @@ def test_a_form_that_no_poem_has_and_a_vocabulary_too_small():
 
 def test_no_corpus_is_said_before_anything_is_written(tmp_path):
     config = tiny("acrostic", "ntm-lstm", task__corpus=str(tmp_path / "none.npz"))
-    with pytest.raises(UserError, match="acrostic prepare"):
+    with pytest.raises(UserError, match=r"acrostic\.prepare"):
         loop.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
