@@ -149,7 +149,7 @@ def _check_version(source: Path, content: bytes | None) -> None:
     try:
         about = json.loads((content or b"").decode())
         found = str(about["name"])[:40], str(about["version"])[:40]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"--from: {source} has no package.json that says what it is; {NAME}@{VERSION} is needed"
         ) from None

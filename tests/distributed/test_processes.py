@@ -357,7 +357,7 @@ def test_one_that_was_asked_for_nothing_waits_for_nobody(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_NTASKS", "8")
     from ntm_jax.training import loop
 
-    monkeypatch.setattr(loop, "train", lambda config, workdir: None)
+    monkeypatch.setattr(loop, "train", lambda config, workdir, observers: None)
     assert main._train(tiny(), tmp_path, main._meeting(main.parser().parse_args([])))
 
 

@@ -214,7 +214,7 @@ def test_a_broken_config_is_refused(tmp_path, action, text):
         {"optimizer__clip": "hard"},
         {"optimizer__schedule": "step"},
         {"optimizer__arguments": "beta=1"},
-        {"model__add": "cube"},
+        {"model__add_activation": "cube"},
         {"model__initial_memory": "ones"},
         {"model__controller": "gru"},
         {"model__controller_layers": 2},
@@ -223,7 +223,7 @@ def test_a_broken_config_is_refused(tmp_path, action, text):
     ids=lambda changes: next(iter(changes)),
 )
 def test_nothing_is_made_for_a_config_that_is_refused(tmp_path, changes):
-    message = refused(tmp_path, loop.train, tiny(**changes), tmp_path / "run")
+    message = refused(tmp_path, lambda: loop.train(tiny(**changes), tmp_path / "run"))
     assert next(iter(changes)).replace("__", ".") in message
 
 
