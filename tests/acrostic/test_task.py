@@ -463,8 +463,8 @@ def test_a_restarted_schedule_is_that_of_a_finished_run_that_was_resumed(tmp_pat
     half, whole = (tiny("acrostic", "ntm-lstm", train__updates=n, **fields) for n in (4, 7))
     loop.train(half, tmp_path / "parts")
     expected = loop.train(whole, tmp_path / "parts")
-    few_rows = {"start": 0, "memory_rows_per_step": 0.55}  # as without the restart
-    restart = staged(few_rows, {"start": 4, "restart_schedule": True})
+    rows = {"memory_rows_per_step": 0.55}  # as without the restart
+    restart = staged({"start": 0, **rows}, {"start": 4, "restart_schedule": True, **rows})
     at_once = tiny("acrostic", "ntm-lstm", train__updates=7, **fields | restart)
     found = loop.train(at_once, tmp_path / "at once")
     jax.tree.map(np.testing.assert_array_equal, found.parameters, expected.parameters)
