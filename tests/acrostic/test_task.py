@@ -412,6 +412,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
     config = tiny("acrostic", "ntm-lstm", **fields)
     trainer = Trainer(config)
     state, seen = trainer.initial_state(), set()
+    total_gradient = jax.jit(trainer.total_gradient)
     for update in range(12):
         state = state.replace(update=jnp.int32(update))
         moment = trainer.stages.at(state.update)
@@ -435,7 +436,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
             return jnp.sum(nats * batch.mask) / 8
 
         expected, gradient = jax.jit(jax.value_and_grad(loss))(state.parameters)
-        found, (nats, _) = jax.jit(trainer.total_gradient)(state)
+        found, (nats, _) = total_gradient(state)
         np.testing.assert_allclose(nats, expected, rtol=1e-5)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-3), found, gradient
