@@ -55,12 +55,15 @@ def processor() -> str:
     """Returns this machine's processor and JAX's version: what rounding depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor()
+    except OSError:
+        lines = []
+    told = dict(line.split(":", 1) for line in lines if ":" in line)
+    known = {name.strip(): value.strip() for name, value in told.items()}
+    name = known.get("model name", platform.processor())
+    kind = " ".join(known.get(field, "?") for field in ("cpu family", "model", "stepping"))
     import jax
 
-    return f"{name}, jax {jax.__version__}"
+    return f"{name} ({kind}), jax {jax.__version__}"
 
 
 def train(config: str, overrides: Sequence[str]) -> list[dict[str, str]]:
