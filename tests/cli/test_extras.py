@@ -4,17 +4,26 @@ import sys
 
 import pytest
 
+import ntm_jax
 from ntm_jax import main
 from ntm_jax.acrostic import message, readings
 from ntm_jax.errors import UserError, needs
 from ntm_jax.training import loop
-from ntm_jax.web.monitor import RunMonitor
 from tests.helpers.configs import tiny
 
 
 def without(monkeypatch, *names):
     for name in names:
         monkeypatch.setitem(sys.modules, name, None)
+
+
+def forget_the_pages(monkeypatch):
+    """Let the next import of `ntm_jax.web` read its files again, whatever earlier tests imported."""
+    for name in [*sys.modules]:
+        if name.split(".")[:2] == ["ntm_jax", "web"]:
+            monkeypatch.delitem(sys.modules, name)
+    # An import sets this too; setting it here has it set back after the test.
+    monkeypatch.setattr(ntm_jax, "web", None, raising=False)
 
 
 def test_an_import_of_others_names_the_extra(monkeypatch):
@@ -42,19 +51,17 @@ def test_acrostics(monkeypatch):
 
 
 def test_the_viewer(monkeypatch):
-    for name in [*sys.modules]:
-        if name.startswith("ntm_jax.web"):
-            monkeypatch.delitem(sys.modules, name)
+    forget_the_pages(monkeypatch)
     without(monkeypatch, "starlette", "starlette.applications", "uvicorn")
     with pytest.raises(UserError, match=r"not installed; .*ntm_jax\[web\]"):
         main.run(["--mode", "serve"])
 
 
 def test_the_monitor_before_anything_is_written(monkeypatch, tmp_path):
-    for name in [*sys.modules]:
-        if name.startswith("ntm_jax.web.server"):
-            monkeypatch.delitem(sys.modules, name)
+    forget_the_pages(monkeypatch)
     without(monkeypatch, "uvicorn")
+    from ntm_jax.web.monitor import RunMonitor
+
     config = tiny(monitor__port=0)
     with pytest.raises(UserError, match=r"uvicorn is not installed; .*ntm_jax\[web\]"):
         loop.train(config, tmp_path / "run", [RunMonitor()])
