@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 
 from ntm_jax.errors import UserError, unknown_choice
+from ntm_jax.models import streams
 from ntm_jax.models.addressing import COSINE_EPSILON, address
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
 from ntm_jax.models.export import exportable
@@ -205,6 +206,10 @@ class NTMCell(nnx.Module):
                 for part in initial(jax.random.key(0))  # which has no part in it
             )
         return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
+
+    def reset(self, state: NTMState, done: jax.Array, key: jax.Array | None = None) -> NTMState:
+        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        return streams.reset(self, state, done, key)
 
     def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
         """One step without its output, `[..., input_size]`: controller, addressing, write, read."""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ntm_jax.models import streams
 from ntm_jax.models.controllers import LSTMCarry, StackedLSTM
 from ntm_jax.models.linear import Linear, set_compute
 
@@ -50,6 +51,10 @@ class LSTM(nnx.Module):
     ) -> LSTMCarry:
         """Zeros, with leading axes `batch_shape`."""
         return self.layers.initial_carry(batch_shape)
+
+    def reset(self, state: LSTMCarry, done: jax.Array, key: jax.Array | None = None) -> LSTMCarry:
+        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        return streams.reset(self, state, done, key)
 
     def advance(self, state: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
         """One step without its output: new state and hidden `[..., controller_size]`."""
