@@ -41,7 +41,7 @@ class Field:
 
     @property
     def type(self) -> type:
-        """The type of the values: bool, int, float, str or list."""
+        """Returns the type of the values, which is bool, int, float, str or list."""
         if self.items is not None:
             return list
         return self.default if isinstance(self.default, type) else type(self.default)

@@ -24,10 +24,10 @@ READS_FROM = ("written", "previous")
 class NTMState:
     """All that one step hands to the next; `...` stands for batch axes."""
 
-    memory: jax.Array  # [..., N, W] (M)
-    weightings: jax.Array  # [..., A, N] (w): read heads, then write heads
-    reads: jax.Array  # [..., R, W] (r)
-    controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
+    memory: jax.Array  #: `[..., N, W]` (M)
+    weightings: jax.Array  #: `[..., A, N]` (w), read heads, then write heads
+    reads: jax.Array  #: `[..., R, W]` (r)
+    controller: Any  #: the carry, () or `((hidden, cell), ...)` with `[..., size]`
 
 
 @exportable
@@ -35,9 +35,9 @@ class NTMState:
 class Step:
     """What happened in one step: enough for the output, and to draw the heads."""
 
-    hidden: jax.Array  # [..., size], of the controller
-    reads: jax.Array  # [..., R, W]
-    weightings: jax.Array  # [..., A, N]
+    hidden: jax.Array  #: `[..., size]`, of the controller
+    reads: jax.Array  #: `[..., R, W]`
+    weightings: jax.Array  #: `[..., A, N]`
     controls: Controls
 
 
@@ -57,8 +57,8 @@ class NTMCell(nnx.Module):
       activation: of the feed-forward controller, `tanh`, `sigmoid` or `relu`.
       memory_size: N, rows.
       word_size: W, the width of a row.
-      read_heads: R.
-      write_heads: H.
+      read_heads: R, the number of read heads.
+      write_heads: H, the number of write heads.
       shift_range: k, the furthest move of a `softmax` shift.
       key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.

@@ -18,24 +18,24 @@ from ntm_jax.models.export import exportable
 @exportable
 @struct.dataclass
 class Controls:
-    """What the heads are told at one step, for one example or with leading batch axes."""
+    """Holds what the heads are told at one step, for one example or with leading batch axes."""
 
-    key: jax.Array  # [..., A, W] (k, eq. 5)
-    strength: jax.Array  # [..., A] (β, eq. 5), positive
-    gate: jax.Array  # [..., A] (g, eq. 7), in (0, 1)
-    shift: jax.Array  # [..., A, S] (s, eq. 8), sums to 1
-    sharpening: jax.Array  # [..., A] (γ, eq. 9), at least 1
-    erase: jax.Array  # [..., H, W] (e, eq. 3), in (0, 1)
-    add: jax.Array  # [..., H, W] (a, eq. 4)
+    key: jax.Array  #: `[..., A, W]` (k, eq. 5)
+    strength: jax.Array  #: `[..., A]` (β, eq. 5), positive
+    gate: jax.Array  #: `[..., A]` (g, eq. 7), in (0, 1)
+    shift: jax.Array  #: `[..., A, S]` (s, eq. 8), sums to 1
+    sharpening: jax.Array  #: `[..., A]` (γ, eq. 9), at least 1
+    erase: jax.Array  #: `[..., H, W]` (e, eq. 3), in (0, 1)
+    add: jax.Array  #: `[..., H, W]` (a, eq. 4)
 
 
 def identity(raw: jax.Array) -> jax.Array:
-    """The raw value as it is."""
+    """Returns the raw value."""
     return raw
 
 
 def bounded_exp(raw: jax.Array) -> jax.Array:
-    """exp, held below e^13, where a softmax of cosines has long been one-hot.
+    """Returns exp, held below e^13, where a softmax of cosines has long been one-hot.
 
     Beyond 1e7 the strength times the cosine's rounding is above 1, and no longer the same number wherever
     XLA computes it: the softmax's largest exponential is then 0 or infinite.
@@ -44,7 +44,9 @@ def bounded_exp(raw: jax.Array) -> jax.Array:
 
 
 def interpolated_shift(raw: jax.Array) -> jax.Array:
-    """One real move z in (-1, 1) spread over the two rows it falls between: `[..., 1]` -> `[..., 3]`.
+    """Spreads one real move over the two rows it falls between.
+
+    The move is `z = 2 sigmoid(raw) - 1`, in (-1, 1). `[..., 1]` becomes `[..., 3]`.
 
     `fumin/ntm` reads row i + z, so a positive z moves a weighting to lower rows.
     """
@@ -66,7 +68,7 @@ ADDS: dict[str, Activation] = {
 
 @dataclass(frozen=True)
 class Heads:
-    """How many heads there are and how their controls are made.
+    """Defines how many heads there are and how their controls are made.
 
     There are `A` addressings: one for each read head, then one for each write head; with
     `shared_weighting` the n-th read head and the n-th write head use one between them.

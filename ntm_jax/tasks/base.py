@@ -19,9 +19,9 @@ from ntm_jax.tasks.labels import Channels, MemoryPicture, Span, ViewerField
 class Batch:
     """Episodes, time-major and padded to the task's longest; one episode alone has no `B` axis."""
 
-    inputs: jax.Array  # [T, B, in]; of symbols [T, B, 1], whole numbers
-    targets: jax.Array  # [T, B, out], 0 or 1; of symbols [T, B, 1], whole numbers
-    mask: jax.Array  # [T, B], 1 where the output is scored
+    inputs: jax.Array  #: `[T, B, in]`; of symbols `[T, B, 1]`, whole numbers
+    targets: jax.Array  #: `[T, B, out]`, 0 or 1; of symbols `[T, B, 1]`, whole numbers
+    mask: jax.Array  #: `[T, B]`, 1 where the output is scored
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Task(ABC):
 
     @property
     def source(self) -> "Source":
-        """Where batches come from: independent episodes of one shape, unless a task says otherwise."""
+        """Returns where batches come from, independent episodes of one shape by default."""
         return Source(self)
 
     def sample(
@@ -89,7 +89,7 @@ class Task(ABC):
 
         Args:
           key: decides everything.
-          batch_size: B.
+          batch_size: B, the number of episodes.
           progress: see `episode`.
           part: selects which of the episodes' keys `[B]` to draw.
         """
@@ -199,7 +199,7 @@ class Source:
           key: decides what is random.
           first: `[]`, the number of the batch's first episode.
           episodes: how many the evaluation has of this shape.
-          batch_size: B. Episodes of the last batch beyond `episodes` are ignored.
+          batch_size: B, the number of episodes. Those of the last batch beyond `episodes` are ignored.
         """
         return self.task.sample(key, batch_size)
 

@@ -1,4 +1,4 @@
-"""What sharing a batch gives: the model of docs/scaling.md by hand, and its table as the program prints it."""
+"""What sharing a batch gives: the model of docs/lab_book/sharing_a_batch.md by hand, and its table as the program prints it."""
 
 import pytest
 
