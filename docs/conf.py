@@ -39,6 +39,7 @@ extensions = [
 myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 3  # the anchors that repository pages give to headings
 
+highlight_language = "text"  # of fences without a language, which are commands and what they print
 default_role = "code"  # docstrings write shapes as `[T, B, R, N]`
 add_module_names = False
 maximum_signature_line_length = 72
