@@ -9,7 +9,7 @@ from ntm_jax.errors import UserError
 from tests.helpers import ROOT, programs, verse
 from tests.helpers.configs import FOLDER, tiny_overrides
 
-DOCUMENT = ROOT / "docs" / "distributed.md"
+DOCUMENT = ROOT / "docs" / "lab_book" / "sharing_a_batch.md"
 
 
 def test_efficiency_by_hand():

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntm_jax
 from ntm_jax import config as configs
 from ntm_jax.tasks.copy import Copy
 from tests.helpers import ROOT, fumin_oracle
@@ -91,6 +92,11 @@ def test_the_readme_is_short():
 )
 def test_the_code_of_a_page_runs(executed, path):
     executed(path)
+
+
+def test_the_api_has_every_public_name():
+    text = page("reference/api/package")
+    assert [name for name in ntm_jax.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_a_block_with_a_marker_is_left_out():
