@@ -12,7 +12,7 @@ KINDS |= {dict: "a mapping", list: "a list"}
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a config.
+    """Defines one field of a config.
 
     Attributes:
       default: the value in new configs, which also gives the type. A type alone means that there is
@@ -48,7 +48,7 @@ class Field:
 
     @property
     def allowed(self) -> str:
-        """The allowed values in words, such as `from 1 to 64`."""
+        """Returns the allowed values in words, such as `from 1 to 64`."""
         if self.items is not None:
             return f"a list of mappings with {', '.join(self.items)}"
         if self.choices:

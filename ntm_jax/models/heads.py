@@ -101,18 +101,21 @@ class Heads:
 
     @property
     def addressings(self) -> int:
-        """A, the number of weightings."""
+        """Returns A, the number of weightings."""
         return self.read_heads if self.shared_weighting else self.read_heads + self.write_heads
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Raw numbers for each field of `Controls`, in the order in which the raw vector holds them."""
+        """Returns the raw numbers of each field of `Controls`, in the raw vector's order."""
         a, h, w = self.addressings, self.write_heads, self.word_size
         moves = 2 * self.shift_range + 1 if self.shift_activation == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
 
     def first_bias(self, gate: float, stay: float, sharpening: float, dtype: Any) -> jax.Array:
-        """The raw vector's first bias `[sum(widths)]`: zero but for gates, shifts by 0 rows and sharpenings."""
+        """Returns the raw vector's first bias `[sum(widths)]`.
+
+        It is 0 except for gates, shifts by 0 rows and sharpenings.
+        """
         a, moves = self.addressings, self.widths[3] // self.addressings
         shift = jnp.zeros((a, moves), dtype)
         if self.shift_activation == "softmax":
@@ -123,7 +126,7 @@ class Heads:
         return jnp.concatenate(parts)
 
     def controls(self, raw: jax.Array) -> Controls:
-        """Splits and activates `[..., sum(widths)]`."""
+        """Splits the raw vector `[..., sum(widths)]` into controls, and activates them."""
         ends = [sum(self.widths[: i + 1]) for i in range(len(self.widths) - 1)]
         key, strength, gate, shift, sharpening, erase, add = jnp.split(raw, ends, axis=-1)
 
