@@ -5,7 +5,9 @@ import jax.numpy as jnp
 
 
 def read(memory: jax.Array, weightings: jax.Array) -> jax.Array:
-    """r_h = Σ_i w_h(i) M(i) (eq. 2).
+    """Returns what the heads read (eq. 2).
+
+    `r_h = Σ_i w_h(i) M(i)`
 
     Args:
       memory: `[N, W]`.
@@ -18,10 +20,11 @@ def read(memory: jax.Array, weightings: jax.Array) -> jax.Array:
 
 
 def write(memory: jax.Array, weightings: jax.Array, erase: jax.Array, add: jax.Array) -> jax.Array:
-    """M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ (eqs. 3 and 4).
+    """Erases, then adds (eqs. 3 and 4).
 
-    With several heads every erase comes before every add, so that their order does not matter (the paper:
-    "the order in which the adds are performed is irrelevant").
+    `M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ`
+
+    With several heads, every erase comes before every add. So the order of the heads does not matter.
 
     Args:
       memory: `[N, W]`.

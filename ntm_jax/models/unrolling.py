@@ -32,11 +32,11 @@ State: TypeAlias = NTMState | LSTMCarry
 class Trace:
     """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
 
-    read_weightings: jax.Array  # [T, B, R, N]
-    write_weightings: jax.Array  # [T, B, H, N]
-    reads: jax.Array  # [T, B, R, W]
-    controls: Controls | None  # every field with leading [T, B]
-    memory: jax.Array | None  # [T, B, N, W] after each step's write, if asked for
+    read_weightings: jax.Array  #: `[T, B, R, N]`
+    write_weightings: jax.Array  #: `[T, B, H, N]`
+    reads: jax.Array  #: `[T, B, R, W]`
+    controls: Controls | None  #: every field with leading `[T, B]`
+    memory: jax.Array | None  #: `[T, B, N, W]` after each step's write, if asked for
 
 
 @exportable
