@@ -43,7 +43,13 @@ def assert_close(actual, expected):
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("stacked_lstm", "lstm") else pytest.param(name, marks=pytest.mark.slow)
+        for name in MODELS
+    ],
+)
 def test_every_sequence_of_a_stream_is_that_sequence_alone(name):
     """With resets and padding at once, against sequences cut out by hand."""
     structure, parameters = split(name)
@@ -66,8 +72,17 @@ def test_every_sequence_of_a_stream_is_that_sequence_alone(name):
         assert_close(jax.tree.map(lambda leaf, i=example: leaf[i], state), last)
 
 
-@pytest.mark.parametrize("segment", [512, 3])
-@pytest.mark.parametrize("name", ["paper", "stacked_lstm", "lstm"])
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [
+        ("stacked_lstm", 3),
+        ("lstm", 512),
+        *(
+            pytest.param(*other, marks=pytest.mark.slow)
+            for other in [("paper", 512), ("paper", 3), ("stacked_lstm", 512), ("lstm", 3)]
+        ),
+    ],
+)
 def test_gradients_are_those_of_a_loop_over_steps(monkeypatch, name, segment):
     monkeypatch.setattr(scanning, "SEGMENT", segment)
     structure, parameters = split(name)
