@@ -57,7 +57,7 @@ class Installed:
         self._quick = QUICK | {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
         self._programs = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
         _call([sys.executable, "-m", "venv", "--without-pip", folder / "environment"], ROOT)
-        pip = [sys.executable, "-m", "pip", "--python", self._programs / "python", "install"]
+        pip = [sys.executable, "-m", "pip", "--python", str(self._programs / "python"), "install"]
         _call([*pip, "--quiet", "-c", ROOT / "constraints.txt", wheel], ROOT)
 
     def run(self, program: str, *arguments: str, status: int = 0) -> str:
