@@ -64,8 +64,11 @@ def end_from_a_thread(end: Callable[[Stopped], None]) -> Iterator[None]:
     """Calls `end` in a thread when SIGTERM or Ctrl-C comes. It must end the process.
 
     Python's handlers run in the main thread, once it is back from C++. In this context it may take minutes there,
-    without the interpreter's lock.
+    without the interpreter's lock. Outside the main thread, and on Windows, nothing changes.
     """
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
     receiving, sending = os.pipe()
     os.set_blocking(sending, False)
 
@@ -78,9 +81,7 @@ def end_from_a_thread(end: Callable[[Stopped], None]) -> Iterator[None]:
     waiting.start()
     try:
         with _handled(SIGNALS, lambda number, frame: None), _interrupting_others():
-            before = signal.set_wakeup_fd(
-                sending
-            )  # Python's C code writes numbers of signals to it
+            before = signal.set_wakeup_fd(sending)  # Python's C code writes to it
             try:
                 yield
             finally:
@@ -94,9 +95,6 @@ def end_from_a_thread(end: Callable[[Stopped], None]) -> Iterator[None]:
 @contextmanager
 def _interrupting_others() -> Iterator[None]:
     """Has signals interrupt other threads, for a thread that aborts sleeps in C (see `ntm_jax.distributed.aborts`)."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -105,7 +105,8 @@ def check(folder: Path) -> None:
     with _timed("the wheel is built"):
         wheel = build(folder)
     if found := differences(wheel):
-        raise Failed("\n".join([*found, "is the list of packages in pyproject.toml complete?"]))
+        hint = "Is the list of packages in pyproject.toml complete? Is build/ older than the tree?"
+        raise Failed("\n".join([*found, hint]))
     print(f"{wheel.name}: {wheel.stat().st_size / 1e3:.0f} kB")
     with _timed("it is installed"):
         installed = Installed(folder, wheel)
@@ -115,7 +116,7 @@ def check(folder: Path) -> None:
             raise Failed(f"the tree's package was imported: {where}")
     with _timed("the programs explain themselves"):
         for program in ("ntm-jax", "ntm-jax-sweep"):
-            if "associative_recall, copy" not in installed.run(program, "--help"):
+            if "associative_recall, copy" not in " ".join(installed.run(program, "--help").split()):
                 raise Failed(f"{program} --help does not name the built-in configs")
     with _timed("a built-in config trains"):
         installed.run("ntm-jax", "--config", "copy:ntm-lstm", *SHORT)
