@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,35 +100,31 @@ def work(config: ConfigDict) -> Work:
     return Work(name, models.parameter_count(built), steps, flops)
 
 
-def every_work() -> list[Work]:
-    """Of every task's and model's config; without the tasks whose data is not there, which standard error names."""
+def every_work() -> Iterator[Work]:
+    """Yields every task's and model's work, without the tasks whose data is missing, which standard error names."""
     paths = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "base")
-    works = []
     for path in paths:
         try:
-            works += [work(configs.load(f"{path}:{model}")) for model in MODELS]
+            for model in MODELS:
+                yield work(configs.load(f"{path}:{model}"))
         except UserError as error:
             print(f"ntm_jax: without {path.stem}: {error}", file=sys.stderr)
-    return works
 
 
-def table(batch: int, gflops: float) -> str:
-    """The table of docs/lab_book/sharing_a_batch.md."""
+def table(batch: int, gflops: float) -> Iterator[str]:
+    """Yields the lines of the table in docs/lab_book/sharing_a_batch.md, each when it is computed."""
     ends = [f"{link.name}, {k}" for link in LINKS for k in DEVICES]
-    lines = [
-        "| | parameters | kB summed | steps | MFLOP a sequence | " + " | ".join(ends) + " |",
-        "| --- |" + " ---: |" * (4 + len(ends)),
-    ]
+    yield "| | parameters | kB summed | steps | MFLOP a sequence | " + " | ".join(ends) + " |"
+    yield "| --- |" + " ---: |" * (4 + len(ends))
     for one in every_work():
         shares = [
             f"{one.efficiency(link, k, batch, gflops * 1e9):.1%}" for link in LINKS for k in DEVICES
         ]
-        lines.append(
+        yield (
             f"| {one.name} | {one.parameters:,} | {one.bytes / 1e3:,.0f} | {one.steps:.0f} | {one.flops / 1e6:,.1f} | "
             + " | ".join(shares)
             + " |"
         )
-    return "\n".join(lines)
 
 
 # ---- Measured
@@ -185,19 +181,20 @@ def run(arguments: Sequence[str]) -> None:
     if options.batch < 1 or not options.gflops > 0 or options.updates < 8:
         raise UserError("--batch: at least 1; --gflops: more than 0; --updates: at least 8")
     if options.measure is None:
-        print(table(options.batch, options.gflops))
+        for line in table(options.batch, options.gflops):
+            print(line, flush=True)
         return
     if options.config is None or options.measure < 2:
         raise UserError("--measure: at least 2, with a --config")
     configs.load(options.config, [*overrides, f"mesh.data={options.measure}"])
-    speeds = [
-        measure(options.config, overrides, count, options.updates, options.port)
-        for count in (1, options.measure)
-    ]
-    print(
-        f"1 process {speeds[0]:.1f} sequences/s, {options.measure} processes {speeds[1]:.1f}: "
-        f"{speeds[1] / speeds[0]:.2f} times"
-    )
+
+    def speed(count: int) -> float:
+        return measure(options.config, overrides, count, options.updates, options.port)
+
+    alone = speed(1)
+    print(f"1 process: {alone:.1f} sequences/s", flush=True)
+    together = speed(options.measure)
+    print(f"{options.measure} processes: {together:.1f}, {together / alone:.2f} times")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from configs import base
+from ntm_jax.config import base
 
 
 def get_config(model: str = "ntm-ff") -> ConfigDict:

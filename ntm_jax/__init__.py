@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from ntm_jax.storage import fumin as go_weights
     from ntm_jax.storage.restore import load
 
+__version__ = "0.2.0"  # pyproject.toml reads it here
+
 __all__ = [
     "LSTM",
     "NTMCell",
     "NTMState",
     "Trace",
     "UserError",
+    "__version__",
     "go_weights",
     "load",
     "tasks",

@@ -7,6 +7,7 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -70,8 +71,8 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
     except ProgramEnd as end:
         message, status = str(end), end.status
     except KeyboardInterrupt:
-        message = "stopped by Ctrl-C; the same command resumes from the last checkpoint"
-        status = 130
+        stopped = signals.Stopped(signal.SIGINT, signals.RESUMES)
+        message, status = str(stopped), stopped.status
     except Exception:
         if _is_distributed():
             message, status = traceback.format_exc(), 1

@@ -1,4 +1,4 @@
-"""Trains, evaluates and shows runs: `python -m ntm_jax.main --config configs/copy.py`."""
+"""Trains, evaluates and shows runs: `python -m ntm_jax.main --config copy`."""
 
 import argparse
 import os
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
 
-  python -m ntm_jax.main --config configs/copy.py
-  python -m ntm_jax.main --config configs/copy.py:ntm-lstm --config.train.updates=5000
+  python -m ntm_jax.main --config copy
+  python -m ntm_jax.main --config copy:ntm-lstm --config.train.updates=5000
   python -m ntm_jax.main --config configs/copy.py --config.monitor.port=8082
   python -m ntm_jax.main --mode evaluate --workdir runs/copy-ntm-ff --config.evaluate.memory_size=256
   python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/pretrained/copy-ntm-lstm
@@ -32,6 +32,8 @@ PORT = 9000
 
 def parser() -> Parser:
     """Builds the parser of the command line."""
+    from ntm_jax.config import built_in
+
     result = Parser(
         "python -m ntm_jax.main",
         DESCRIPTION,
@@ -40,9 +42,9 @@ def parser() -> Parser:
     add = result.add_argument
     add(
         "--config",
-        metavar="FILE[:MODEL]",
-        help="a file in configs/ and one of its models: ntm-ff (the default), ntm-lstm, lstm. Not needed to "
-        "evaluate a --workdir, which has its own config",
+        metavar="NAME|FILE[:MODEL]",
+        help=f"a built-in config ({', '.join(built_in.paths())}) or a Python file, and one of its models: "
+        "ntm-ff (the default), ntm-lstm, lstm. Not needed to evaluate a --workdir, which has its own config",
     )
     add(
         "--workdir",

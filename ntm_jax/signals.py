@@ -1,5 +1,6 @@
 """Handles SIGTERM and Ctrl-C, and decides how often training looks whether they came."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from types import FrameType
 from ntm_jax.errors import ProgramEnd
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RESUMES = "the same command resumes from the last checkpoint"
 # Between two looks at whether to stop. A look costs less than a millisecond.
 SECONDS = 2.0
 FIRST_UPDATES = 16
@@ -55,6 +57,49 @@ def raise_on_sigterm() -> Iterator[None]:
 
     with _handled((signal.SIGTERM,), stop):
         yield
+
+
+@contextmanager
+def end_from_a_thread(end: Callable[[Stopped], None]) -> Iterator[None]:
+    """Calls `end` in a thread when SIGTERM or Ctrl-C comes. It must end the process.
+
+    Python's handlers run in the main thread, once it is back from C++. In this context it may take minutes there,
+    without the interpreter's lock. Outside the main thread, and on Windows, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
+    receiving, sending = os.pipe()
+    os.set_blocking(sending, False)
+
+    def wait() -> None:
+        while came := os.read(receiving, 1):  # nothing once the other end is closed
+            if came[0] in SIGNALS:
+                end(Stopped(came[0], RESUMES))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        with _handled(SIGNALS, lambda number, frame: None), _interrupting_others():
+            before = signal.set_wakeup_fd(sending)  # Python's C code writes to it
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(before)
+    finally:
+        os.close(sending)
+        waiting.join()
+        os.close(receiving)
+
+
+@contextmanager
+def _interrupting_others() -> Iterator[None]:
+    """Has signals interrupt other threads, for a thread that aborts sleeps in C (see `ntm_jax.distributed.aborts`)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Trains one config with several seeds: `python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9`.
+"""Trains one config with several seeds: `python -m ntm_jax.sweep --config copy --seeds 0-9`.
 
 Each seed is an ordinary run of `ntm_jax.main` in its own process, on its own cores. An interrupted
 sweep resumes: finished seeds are kept, and the others resume from their checkpoints.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Trains and evaluates one config with several seeds, in parallel.
 
-  python -m ntm_jax.sweep --config configs/copy.py --seeds 0-9
+  python -m ntm_jax.sweep --config copy --seeds 0-9
   python -m ntm_jax.sweep --config configs/ngram.py:ntm-lstm --seeds 0,1,5 --jobs 2
 """
 
@@ -262,14 +262,19 @@ def _start(job: Job, config: str, overrides: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the program with these arguments."""
-    from ntm_jax.config import split_argument
+    from ntm_jax.config import built_in, split_argument
 
     parser = Parser(
         "python -m ntm_jax.sweep",
         DESCRIPTION,
         "--config.<field>=<value> sets any field, as in ntm_jax.main.",
     )
-    parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="NAME|FILE[:MODEL]",
+        help=f"a built-in config ({', '.join(built_in.paths())}) or a Python file",
+    )
     parser.add_argument("--seeds", required=True, help="such as 0-9 or 0,3,5")
     parser.add_argument(
         "--jobs", type=int, help="processes at a time (default: the number of cores)"
@@ -291,5 +296,10 @@ def run(arguments: Sequence[str]) -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs the program on the process's flags."""
     run_program(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> None:
     request = Request(**options)
     if not workdir.is_dir():
         raise UserError(
-            f"--model: there is no {workdir}; train one by python -m ntm_jax.main --config configs/acrostic.py:ntm-lstm"
+            f"--model: there is no {workdir}; train one by python -m ntm_jax.main --config acrostic:ntm-lstm"
         )
     writer = Writer.load(workdir)
     form, poems = answer(writer, request)

@@ -22,7 +22,7 @@ class Field:
       choices: the names that are allowed.
       may_change: whether two sessions of one run may have different values.
       before: the value of runs that began before the field existed; None if every run has the field.
-      models: the kinds of model for which configs/base.py has the field. Where this is empty, the
+      models: the kinds of model for which config/base.py has the field. Where this is empty, the
         configs that need the field add it.
       tasks: the tasks that have it, for a field of `task`.
       items: the fields of each mapping, for a field whose value is a list of mappings.

@@ -179,7 +179,7 @@ FIELDS: dict[str, Field] = {
 
 
 def defaults(model: str) -> dict[str, Any]:
-    """Returns the fields of configs/base.py with their defaults, nested by section.
+    """Returns the fields of config/base.py with their defaults, nested by section.
 
     Args:
       model: the kind of model, `ntm` or `lstm`.

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from ntm_jax.config import stages
+from ntm_jax.config import built_in, stages
 from ntm_jax.config.checks import check, current_name, field_of, flatten
 from ntm_jax.config.stored import read, upgrade_in_place
 from ntm_jax.errors import UserError
@@ -21,13 +21,15 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Returns the config in a file, for one of its models, with fields overridden.
 
     Args:
-      argument: `path/to/config.py` or `path/to/config.py:model`.
+      argument: a built-in config's name like `copy`, or the path of a file; either may end with `:model`.
       overrides: such as `train.updates=500`.
 
     Raises:
       UserError: no such file, model, field or value.
     """
-    config = override(_get_config(*split_argument(argument)), overrides)
+    path, model = split_argument(argument)
+    path = built_in.paths().get(str(path), path)
+    config = override(_get_config(path, model), overrides)
     check(config)
     return config
 
@@ -47,7 +49,7 @@ def load_run(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def split_argument(argument: str) -> tuple[Path, str]:
-    """Splits `path/to/config.py:model` into the path and the model, which is empty if not given.
+    """Splits `path/to/config.py:model` or `copy:model` into the path or name, and the model, empty if not given.
 
     Colons may occur in paths, such as those of Windows.
     """
@@ -121,16 +123,12 @@ def _parse(name: str, text: str, kind: type) -> Any:
 def _get_config(path: Path, model: str) -> ConfigDict:
     """Runs the file at `path` and returns what its `get_config` returns."""
     if not path.is_file():
-        others = sorted(
-            p.name for p in path.parent.glob("*.py") if p.stem not in ("base", "__init__")
-        )
-        hint = f"; there are {', '.join(others)}" if others else ""
-        raise UserError(f"--config: there is no file {path}{hint}")
+        raise _no_file(path)
     spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UserError(f"--config: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent.parent))  # for `from configs import base`
+    sys.path.insert(0, str(path.resolve().parent.parent))  # for `from configs import ...`
     try:
         spec.loader.exec_module(module)
         config = module.get_config(model) if model else module.get_config()
@@ -149,11 +147,20 @@ def _get_config(path: Path, model: str) -> ConfigDict:
     return config
 
 
+def _no_file(path: Path) -> UserError:
+    beside = built_in.in_folder(path.parent) if path.suffix == ".py" else {}
+    if beside:
+        hint = f"there are {', '.join(other.name for other in beside.values())}"
+    else:
+        hint = f"built-in configs are {', '.join(built_in.paths())}"
+    return UserError(f"--config: there is no file {path}; {hint}")
+
+
 def _load_error(path: Path, error: Exception) -> UserError:
-    if isinstance(error, ModuleNotFoundError) and error.name in ("configs", "configs.base"):
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("configs"):
         return UserError(
-            f"--config: {path} imports configs.base, which is not found; start the program in the "
-            "folder of the repository, or move the file into a folder named configs, beside a copy of base.py"
+            f"--config: {path} imports {error.name}, which is not found; in its place, "
+            "write `from ntm_jax.config import base`, or call ntm_jax.config.load with a built-in config's name"
         )
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return UserError(f"--config: {path} does not load ({reason})")

@@ -6,7 +6,8 @@ the handler of SIGABRT, for the aborting thread may not get the interpreter's lo
 - `faulthandler` writes to the watchdog's standard input, in C, and calls the handler that was there before it;
 - that is C's `sleep`, with SIGABRT's number as its seconds, which keeps the thread from going on;
 - the watchdog, a small process, prints the line and sends the signal whose number is the exit status;
-- the handler of that signal is C's `_exit`, whose argument is the signal's number.
+- the handler of that signal is C's `_exit`, whose argument is the signal's number. While processes join, it is
+  Python's, for the signal is that of Ctrl-C too. JAX joins without the interpreter's lock, so Python can tell them apart.
 
 If the watchdog is gone, the process ends by SIGABRT once `sleep` returns.
 """
@@ -14,6 +15,7 @@ If the watchdog is gone, the process ends by SIGABRT once `sleep` returns.
 import ctypes
 import faulthandler
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -43,7 +45,7 @@ class AbortReport:
 
         Args:
           message: the line, without its end.
-          status: `JOIN_STATUS` or `LOST_STATUS`. While it is the first, Ctrl-C ends the process at once.
+          status: `JOIN_STATUS` or `LOST_STATUS`. While it is the first, Ctrl-C has the same handler.
           beside_a_bar: whether the line begins below a progress bar's.
         """
         if os.name != "posix":
@@ -57,6 +59,13 @@ class AbortReport:
         start = "\0" if beside_a_bar else ""
         self._tell(f"report {status} {start}ntm_jax: {message} (JAX's own words: {self._log})")
 
+    def has_reported(self) -> bool:
+        """Returns whether the watchdog has reported an abort. True is returned once."""
+        if self._watchdog is None or self._watchdog.stdout is None:
+            return False
+        said = self._watchdog.stdout
+        return bool(select.select([said], [], [], 0)[0] and said.read(1))
+
     def silence(self) -> None:
         """Reports nothing from now on: the process says itself why it ends."""
         if self._watchdog is not None:
@@ -69,8 +78,7 @@ class AbortReport:
         self._restore_handlers()
         faulthandler.disable()
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
-        self._watchdog.stdin.close()
-        self._watchdog.wait()
+        self._watchdog.communicate()
         self._watchdog = None
         os.dup2(self._stderr, 2)
         if self._faulthandler:
@@ -86,7 +94,9 @@ class AbortReport:
     def _start(self) -> None:
         """Starts the watchdog and sets the handlers. C++ writes to a file from now on, Python to standard error."""
         command = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid())]
-        self._watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._watchdog = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         assert self._watchdog.stdin is not None
         self._faulthandler = faulthandler.is_enabled()
         faulthandler.disable()  # or it would not take over the handler that is set now

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import jax
 
+from ntm_jax import signals
 from ntm_jax.distributed import jax_compat
 from ntm_jax.distributed.aborts import JOIN_STATUS, LOST_STATUS, AbortReport
 from ntm_jax.distributed.collectives import all_gather, is_distributed, is_first, process_count
@@ -51,7 +52,7 @@ _abort = AbortReport()
 def join(spec: ClusterSpec) -> None:
     """Joins the other processes, before JAX's first computation. If nothing was given, only in a cluster.
 
-    If the others do not come, the process ends with one line and status 2.
+    If the others do not come, the process ends with one line and status 2. SIGTERM and Ctrl-C end it at once.
 
     Raises:
       UserError: what was given is not possible.
@@ -66,13 +67,14 @@ def join(spec: ClusterSpec) -> None:
         JOIN_STATUS,
     )
     try:
-        jax.distributed.initialize(
-            spec.coordinator,
-            spec.processes,
-            spec.process,
-            initialization_timeout=spec.seconds,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        )
+        with signals.end_from_a_thread(_end_joining):
+            jax.distributed.initialize(
+                spec.coordinator,
+                spec.processes,
+                spec.process,
+                initialization_timeout=spec.seconds,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
     except ValueError as error:  # nothing is recognised
         _abort.drop()
         if spec.asked:
@@ -121,6 +123,12 @@ def _check_port(spec: ClusterSpec) -> None:
                 ) from None
 
 
+def _end_joining(stopped: signals.Stopped) -> None:
+    if _abort.has_reported():  # the signal is the watchdog's
+        os._exit(JOIN_STATUS)
+    _end(f"ntm_jax: {stopped}", stopped.status)
+
+
 def leave() -> None:
     """Leaves the other processes, once all have come to this point. Each continues alone."""
     if is_distributed():
@@ -130,12 +138,15 @@ def leave() -> None:
 
 def end_at_once(message: str, status: int) -> None:
     """Ends this process with a message. JAX's own way would wait for the others; so, they notice."""
+    # The coordinator goes last, or others end before they have said what they would.
+    _end(message, status, later_by=1.0 if is_first() else 0.0)
+
+
+def _end(message: str, status: int, later_by: float = 0.0) -> None:
     _abort.silence()
     print(message, file=sys.stderr)
     sys.stdout.flush()
-    if is_first():
-        # The coordinator goes last, or others end before they have said what they would.
-        time.sleep(1)
+    time.sleep(later_by)
     _abort.remove_log()
     os._exit(status)
 

@@ -2,8 +2,9 @@
 
 It reads its standard input. A line `report STATUS TEXT` says what an abort is to be reported as; `silent` says that
 it is not. Lines of Python's `faulthandler` follow when the process has had a fatal signal. If that is an abort, the
-text goes to standard error, and the process is sent the signal whose number is the status: its handler ends it with
-that status. Other fatal errors are printed as they are. Standard input ends when the process has ended.
+text goes to standard error and a byte to standard output. Then the process is sent the signal whose number is the
+status: its handler ends it with that status. Other fatal errors are printed as they are. Standard input ends when the
+process has ended.
 """
 
 import os
@@ -29,6 +30,7 @@ def main(watched: int) -> None:
                 status, text = report
                 os.write(2, text.replace(b"\0", b"\n"))
                 if os.getppid() == watched:
+                    os.write(1, b"!")  # before the signal comes
                     os.kill(watched, status)
             return
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, struct
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.evaluation.episode import Episode
 from ntm_jax.tasks import losses
+from ntm_jax.training import progress
 
 OPTIONS = {"episodes", "memory_size", "seed"}  # of `evaluate` itself, not fields of a task
 
@@ -58,15 +59,17 @@ def evaluate_model(
         for case in task.cases()
         if case.task.source.evaluation_shapes(config.evaluate.episodes)
     ]
-    for case in tqdm(there, desc="evaluating", unit="case", dynamic_ncols=True):
-        key = case_key(config, case.name)
-        scores, episode = score(model, case.task, key, config.evaluate.episodes)
-        fields = {
-            **summary(scores),
-            **case.task.source.summarise(jax.device_get(scores.statistics)),
-        }
-        cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
-        draw(case.name, episode)
+    with closing(progress.bar("evaluating", len(there), "case")) as bar:
+        for done, case in enumerate(there, 1):
+            key = case_key(config, case.name)
+            scores, episode = score(model, case.task, key, config.evaluate.episodes)
+            fields = {
+                **summary(scores),
+                **case.task.source.summarise(jax.device_get(scores.statistics)),
+            }
+            cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
+            draw(case.name, episode)
+            bar.move_to(done)
     return {
         "task": config.task.name,
         "model": configs.model_name(config),

@@ -49,8 +49,9 @@ class TerminalBar:
     """A bar that is drawn over itself."""
 
     def __init__(self, title: str, total: int, unit: str, done: int, each: int):
+        scale = each if each > 1 else total >= 1000  # True writes 2.00/40.0k
         self._bar = tqdm(
-            desc=title, total=total, unit=unit, initial=done, unit_scale=each, dynamic_ncols=True
+            desc=title, total=total, unit=unit, initial=done, unit_scale=scale, dynamic_ncols=True
         )
 
     def move_to(self, done: int, note: str | None = None) -> None:

@@ -80,6 +80,32 @@ def test_what_cannot_be(flags, part):
     assert part in str(caught.value)
 
 
+def test_each_speed_is_printed_when_it_is_measured(monkeypatch, capsys):
+    printed = []
+
+    def measure(config, overrides, count, updates, port):
+        printed.append(capsys.readouterr().out)
+        return 10.0 * count
+
+    monkeypatch.setattr(data_parallel, "measure", measure)
+    flags = ["--config", str(FOLDER / "copy.py"), "--config.train.batch_size=2"]
+    data_parallel.run(["--measure", "2", *flags])
+    assert printed == ["", "1 process: 10.0 sequences/s\n"]
+    assert capsys.readouterr().out == "2 processes: 20.0, 2.00 times\n"
+
+
+def test_each_row_is_printed_when_it_is_computed(monkeypatch, capsys):
+    printed = []
+
+    def work(config):
+        printed.append(len(capsys.readouterr().out.splitlines()))
+        return data_parallel.Work("a model", parameters=998, steps=10, flops=1e6)
+
+    monkeypatch.setattr(data_parallel, "work", work)
+    data_parallel.run([])
+    assert printed == [2, *[1] * 17]  # the heading, and then the row before
+
+
 @pytest.mark.slow
 def test_two_processes_are_measured(capsys):
     path = str(FOLDER / "copy.py")
@@ -87,5 +113,5 @@ def test_two_processes_are_measured(capsys):
     tiny = [f"--config.{one}" for one in tiny_overrides()]
     data_parallel.run(["--measure", "2", "--config", path, "--updates", "8", "--port", port, *tiny])
     out = capsys.readouterr().out
-    assert out.startswith("1 process ")
+    assert out.startswith("1 process: ")
     assert out.endswith(" times\n")

@@ -13,6 +13,7 @@ import jax
 import pytest
 
 from ntm_jax import cli
+from ntm_jax.errors import UserError
 from tests.helpers import programs
 from tests.helpers.configs import COPY, FOLDER, tiny_overrides
 
@@ -83,6 +84,12 @@ def test_what_others_print_of_a_closed_loop_is_not_told(told):
             traceback = traceback.tb_next
         sys.excepthook(RuntimeError, error, traceback)
     assert told == [closed, of_program]
+
+
+def test_an_error_of_the_users_is_a_value_error_of_one_line():
+    """So that programs which import the package may catch it as Python's own functions' errors."""
+    with pytest.raises(ValueError, match=r"^copi\\nx: unknown$"):
+        raise UserError("copi\nx: unknown")
 
 
 # ---- The package in somebody else's process
@@ -217,6 +224,7 @@ PROGRAM = """
 import json, sys
 if sys.argv[2] == "with":
     from ntm_jax import cli
+from ntm_jax.errors import UserError
     cli.prepare_process()
 import jax, jax.numpy as jnp
 from ntm_jax import config

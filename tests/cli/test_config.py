@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.acrostic import corpus
-from ntm_jax.config import stages
+from ntm_jax.config import built_in, stages
 from ntm_jax.errors import UserError
 from ntm_jax.models import cell, controllers, heads, initial_state, linear
 from ntm_jax.models.build import KINDS
@@ -356,25 +356,83 @@ def test_a_file_that_is_not_there_is_named_with_its_colon():
     assert r"no file C:\ntm\copy.py" in refused(r"C:\ntm\copy.py")
 
 
-def test_a_copy_of_a_config_alone_says_what_it_needs(tmp_path):
-    """The package is on the path, and the folder configs is not."""
+def test_a_copy_of_a_config_alone_loads(tmp_path):
+    shutil.copy(COPY, tmp_path / "mine.py")
+    assert configs.difference(configs.load(f"{tmp_path}/mine.py"), configs.load(COPY)) is None
+
+
+OWN = """
+from configs import base, shared
+def get_config(model="ntm-ff"):
+    config = base.get_config(model)
+    config.task.update({"name": "copy", "max_length": shared.LENGTH})
+    return config
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Loads configs in another process, where the package is on the path and the folder configs is not."""
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "ntm_jax").symlink_to(ROOT / "ntm_jax")
-    shutil.copy(COPY, tmp_path / "mine.py")
-    code = "from ntm_jax import config; config.load('mine.py')"
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "packages")}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+
+    def load(path):
+        code = f"from ntm_jax import config; print(config.load({path!r}).task.max_length)"
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path / "packages")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return load
+
+
+def test_configs_that_import_from_their_folder(tmp_path, elsewhere):
+    """As all did before 0.2.0."""
+    (tmp_path / "mine.py").write_text(OWN)
+    last = elsewhere("mine.py").stderr.splitlines()[-1]
+    assert "mine.py imports configs, which is not found" in last
+    assert "`from ntm_jax.config import base`" in last
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    shutil.copy(FOLDER / "base.py", folder)
+    (folder / "shared.py").write_text("LENGTH = 7")
+    (tmp_path / "mine.py").rename(folder / "mine.py")
+    assert elsewhere("configs/mine.py").stdout == "7\n"
+
+
+@pytest.mark.parametrize("model", ["", *MODELS])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_built_in_config_by_its_name(tmp_path, monkeypatch, task, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{task}.py").write_text("a file of this name is another config")
+    end = f":{model}" if model else ""
+    assert configs.to_json(configs.load(f"{task}{end}")) == configs.to_json(
+        configs.load(f"{FOLDER / task}.py{end}")
     )
-    last = done.stderr.splitlines()[-1]
-    assert "mine.py imports configs.base, which is not found" in last
-    assert "beside a copy of base.py" in last
-    (tmp_path / "configs").mkdir()
-    shutil.copy(FOLDER / "base.py", tmp_path / "configs")
-    (tmp_path / "mine.py").rename(tmp_path / "configs" / "mine.py")
-    command[-1] = code.replace("mine", "configs/mine")
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+
+
+def test_built_in_configs_lie_in_the_package_of_a_wheel(tmp_path):
+    package = tmp_path / "ntm_jax"
+    for folder in (tmp_path / "configs", package / "configs"):
+        assert list(built_in.paths(package)) == []
+        folder.mkdir(parents=True)
+        for name in ("copy.py", "base.py", "__init__.py", "ngram.py"):
+            (folder / name).touch()
+        assert built_in.paths(package) == {n: folder / f"{n}.py" for n in ("copy", "ngram")}
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("given", ["copi", "copi:lstm", "configs/copi.py", "copi.py"])
+def test_what_is_neither_built_in_nor_a_file(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").touch()
+    names = "acrostic, associative_recall, copy, ngram, priority_sort, repeat_copy"
+    path = given.removesuffix(":lstm")
+    assert refused(given) == f"--config: there is no file {path}; built-in configs are {names}"
 
 
 def test_old_names_in_a_config_file_are_replaced(tmp_path):
@@ -402,7 +460,7 @@ def test_no_such_file_names_those_that_there_are(tmp_path):
     assert f"no file {FOLDER}/copi.py" in message
     assert all(f"{task}.py" in message for task in TASKS)
     assert "base.py" not in message
-    assert refused(f"{tmp_path}/copy.py").endswith("copy.py")
+    assert f"no file {tmp_path}/copy.py; built-in configs are" in refused(f"{tmp_path}/copy.py")
 
 
 def test_a_folder_is_no_file():

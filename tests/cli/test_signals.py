@@ -3,6 +3,9 @@
 import os
 import re
 import signal
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -127,3 +130,47 @@ def test_the_program_ends_within_seconds_however_seldom_it_logs(tmp_path, number
     assert found == status
     said = re.fullmatch(rf"ntm_jax: stopped by {name}; update ([\d,]+) is saved; .*", line)
     assert programs.checkpoints_in(tmp_path) == [int(said[1].replace(",", ""))]
+
+
+# ---- While C++ blocks the main thread
+
+BLOCKED = """
+import ctypes, os
+from ntm_jax import signals
+
+def end(stopped):
+    print(stopped, flush=True)
+    os._exit(stopped.status)
+
+with signals.end_from_a_thread(end):
+    print("ready", flush=True)
+    ctypes.CDLL(None).sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "name"),
+    [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")],
+)
+def test_a_thread_ends_a_process_that_waits_in_c(number, status, name):
+    command = [sys.executable, "-c", BLOCKED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=programs.ROOT) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        said = process.stdout.read()
+    assert process.returncode == status
+    assert said == f"stopped by {name}; the same command resumes from the last checkpoint\n"
+
+
+def test_afterwards_signals_are_handled_as_before():
+    def state():
+        wakeup = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(wakeup)
+        handlers = [signal.getsignal(number) for number in signals.SIGNALS]
+        return handlers, wakeup, threading.enumerate(), len(os.listdir("/proc/self/fd"))
+
+    before = state()
+    with signals.end_from_a_thread(pytest.fail):
+        assert all(now != then for now, then in zip(state(), before, strict=True))
+        signal.raise_signal(signal.SIGWINCH)  # others' signals end nothing
+    assert state() == before

@@ -137,6 +137,8 @@ def test_the_folder_of_a_sweep_is_named_after_config_and_model(monkeypatch):
     for config in ("configs/copy.py", "configs/copy.py:lstm", "C:/configs/copy.py"):
         sweep.run(["--config", config, "--seeds", "0"])
     assert asked == ["runs/sweep-copy-ntm-ff", "runs/sweep-copy-lstm", "runs/sweep-copy-ntm-ff"]
+    sweep.run(["--config", "copy:lstm", "--seeds", "0"])
+    assert asked[-1] == "runs/sweep-copy-lstm"
 
 
 @pytest.mark.slow

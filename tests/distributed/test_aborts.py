@@ -101,6 +101,25 @@ os.abort()"""
     assert_reported(found, status, "last")
 
 
+def test_a_process_that_handles_the_signal_itself_is_told_whose_it_is():
+    """While processes join, the signal may be Ctrl-C as well."""
+    code = (
+        BEGIN
+        + f"""
+assert not report.has_reported()
+report.prepare("nobody came", {JOIN_STATUS})
+assert not report.has_reported()
+came = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: came.set())
+os.write(2, b"a page of C++\\n")
+abort_in_another_thread(0.1)
+came.wait(5)
+assert report.has_reported()
+os._exit({JOIN_STATUS})"""
+    )
+    assert_reported(run(code), JOIN_STATUS, "nobody came")
+
+
 def test_what_the_process_says_itself_is_not_said_twice():
     """The aborting thread waits; the process ends as it wants to."""
     code = (

@@ -307,6 +307,30 @@ def test_others_that_do_not_come(tmp_path, process):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("process", "number", "status", "name"),
+    [("0", signal.SIGINT, 130, "Ctrl-C"), ("1", signal.SIGTERM, 143, "SIGTERM")],
+)
+def test_a_process_that_waits_for_others_is_asked_to_stop(tmp_path, process, number, status, name):
+    flags = ["--coordinator", f"127.0.0.1:{programs.free_port()}", "--processes", "2"]
+    first = f"""
+import threading, jax
+joins = jax.distributed.initialize
+def initialize(*arguments, **options):
+    threading.Timer(1, lambda: open({str(tmp_path / "waits")!r}, "w").close()).start()
+    joins(*arguments, **options)
+jax.distributed.initialize = initialize
+"""
+    alone = programs.start(
+        tmp_path.parent, tmp_path / "run", *flags, "--process", process, first=first, mesh__data=2
+    )
+    programs.wait_for((tmp_path / "waits").exists)
+    alone.send_signal(number)
+    line = f"ntm_jax: stopped by {name}; the same command resumes from the last checkpoint"
+    assert programs.end(alone, seconds=20) == (status, line)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["", "127.0.0.1"])
 def test_a_port_that_another_program_has(tmp_path, host):
     """Where that has it at one address, JAX, which wants all, would end by a violation of memory."""

@@ -266,6 +266,17 @@ def test_evaluating_again_gives_the_same_with_another_number_of_rows_noted(
     assert second["cases"] != first["cases"]
 
 
+def test_a_log_gets_whole_lines_of_its_progress(copy, tmp_path, capsys, monkeypatch):
+    """And few: one every 30 seconds, and the last."""
+    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    save(tmp_path, copy[1])
+    report.evaluate_run(copy[1], tmp_path)
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    (line,) = said.splitlines()
+    assert line.startswith("evaluating: 2 of 2 (100%), ")
+
+
 def test_the_table_names_every_case_and_the_gap(copy, ngram):
     for task, (_, config, result) in (("copy", copy), ("ngram", ngram)):
         lines = report.table(config, result).splitlines()

@@ -82,6 +82,17 @@ def test_a_bar_in_a_terminal(monkeypatch, tmp_path):
     assert "7.500 bits/sequence" in shown
 
 
+@pytest.mark.parametrize(("total", "shown"), [(5, "2/5 ["), (40_000, "2.00/40.0k [")])
+def test_small_numbers_in_a_terminal_are_whole(monkeypatch, total, shown):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = progress.bar("evaluating", total, "case")
+    bar.move_to(2)
+    bar.close()
+    assert shown in terminal.getvalue()
+
+
 def test_what_is_said_is_on_its_own_line(capsys):
     progress.say("something")
     progress.say("something else", file=sys.stderr)
