@@ -1,9 +1,9 @@
 """The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
 
-It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand: the
-backward pass is then a few products between heads and memory and four loops over the memory, from what the
-forward pass kept. Automatic differentiation makes a hundred small loops and runs the step again. The tests
-compare both with the cell and JAX's own derivatives of it.
+It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand. The
+backward pass is a few products between heads and memory, and four loops over the memory. It uses values saved by
+the forward pass. Automatic differentiation would make a hundred small loops and run the step again. The tests
+compare values and derivatives with those of the cell.
 """
 
 from collections.abc import Sequence
@@ -318,16 +318,15 @@ def _tiny(like: jax.Array) -> jax.Array:
 
 
 def opaque_one(dtype: Any) -> jax.Array:
-    """1, `[]`, but XLA cannot tell; to be made outside the scan, for `stored`."""
+    """Returns a 1, `[]`, that XLA cannot fold into a constant. Call it outside the scan, for `stored`."""
     one: jax.Array = jax.lax.optimization_barrier(jnp.ones((), dtype))  # type: ignore[no-untyped-call]
     return one
 
 
 def stored(values: jax.Array, one: jax.Array) -> jax.Array:
-    """The same values, made once and kept in memory.
+    """Returns the same values, which XLA then computes once and stores.
 
-    XLA computes again in every loop that needs them what it takes for cheap, and then some of those loops
-    have too many operands to run in SIMD registers. A division by a number that it does not know it does
-    not take for cheap.
+    XLA recomputes cheap expressions in every loop that uses them. Some of these loops then have too many
+    operands to be vectorised. XLA does not count a division by an unknown number as cheap.
     """
     return values / one

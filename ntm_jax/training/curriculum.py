@@ -47,11 +47,11 @@ class Stages:
 
     Attributes:
       specs: every kind of batch that training draws.
-      schedule_ends: the updates at which schedules end, ascending; the last is `train.updates`. Up to each of
-        them the learning rate and the penalties are as if training ended there.
+      schedule_ends: the updates at which schedules end, ascending. The last is `train.updates`. Up to each
+        of them, the learning rate and the penalties are what they would be if training ended there.
 
     Raises:
-      UserError: a stage that cannot be, or fewer rows for a model that cannot have them.
+      UserError: an invalid stage, or fewer memory rows for a model whose number of rows is fixed.
     """
 
     def __init__(self, config: ConfigDict):

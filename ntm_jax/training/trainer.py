@@ -143,8 +143,8 @@ def loss_fn(
 def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array:
     """Returns the weight of the penalties, `[]`: 0 up to 25% of training, 1 from 75% on, rising between.
 
-    Penalties from the start would keep heads from looking around and from writing, and nothing would be learned.
-    A restart of the schedule restarts this ramp too.
+    Penalties from the start would keep heads from searching and writing, and nothing would be learned.
+    Where the schedule restarts, this ramp is computed for the next end.
 
     Args:
       update: `[]`.
