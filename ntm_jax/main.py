@@ -176,7 +176,7 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
         if flag is not None or text is None:
             return flag
         if not text.isdecimal():
-            raise UserError(f"{name}: {text!r} is given, a whole number is needed")
+            raise UserError(f"{name}: {text!r} is not a whole number")
         return int(text)
 
     return cluster.ClusterSpec(

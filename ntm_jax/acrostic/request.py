@@ -37,14 +37,14 @@ class Request:
         for field, (least, most) in LIMITS.items():
             value = getattr(self, field)
             if not least <= value <= most:
-                raise UserError(f"{field}: {value} is given, {least} to {most} is allowed")
+                raise UserError(f"{field}: {value} is not allowed; it must be from {least} to {most}")
         if not (math.isfinite(self.temperature) and 0 < self.temperature <= MOST_TEMPERATURE):
             raise UserError(
-                f"temperature: {self.temperature} is given, above 0 to {MOST_TEMPERATURE:g} is allowed"
+                f"temperature: {self.temperature} is not allowed; it must be above 0 and at most {MOST_TEMPERATURE:g}"
             )
         if self.beam and self.n > self.beam:
             raise UserError(
-                f"n: {self.n} is given; a beam of {self.beam} finds {self.beam} at most"
+                f"n: {self.n} is not allowed; a beam of {self.beam} finds at most {self.beam}"
             )
 
 

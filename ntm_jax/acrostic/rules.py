@@ -31,14 +31,14 @@ class Form:
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
-            raise UserError(f"form: {self.width} is given; lines have 5 or 7 characters")
+            raise UserError(f"form: {self.width} is not allowed; lines have 5 or 7 characters")
         if not 1 <= abs(self.position) <= self.width:
             raise UserError(
-                f"position: {self.position} is given; 1 to {self.width}, or -1 to -{self.width} from the end"
+                f"position: {self.position} is not allowed; it must be from 1 to {self.width}, or from -1 to -{self.width} from the end"
             )
         if not 1 <= len(self.message) <= MOST_LINES:
             raise UserError(
-                f"a poem has 1 to {MOST_LINES} lines; {len(self.message)} are asked for"
+                f"a poem has 1 to {MOST_LINES} lines; {len(self.message)} are requested"
             )
 
     @property

@@ -35,7 +35,7 @@ class Selection:
         found = corpus.load(self.corpus)
         if len(found.characters) > self.vocabulary:
             raise UserError(
-                f"task.vocabulary: {self.vocabulary} is given, {self.corpus} has {len(found.characters)} "
+                f"task.vocabulary: {self.vocabulary} is too small; {self.corpus} has {len(found.characters)} "
                 "characters"
             )
         return found, _selected(found, self)

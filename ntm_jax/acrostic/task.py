@@ -73,26 +73,26 @@ class Acrostic(Task):
         width_and_lines(self.form)
         require(
             0 <= self.keywords <= MOST_SYMBOLS,
-            f"task.keywords: {self.keywords} is given, 0 to {MOST_SYMBOLS} is allowed",
+            f"task.keywords: {self.keywords} is not allowed; it must be from 0 to {MOST_SYMBOLS}",
         )
         for field in dataclasses.fields(self):
             if field.name.endswith("_percent"):
                 require_percent(field.name, getattr(self, field.name))
         require(
             1 <= self.irregular_weight <= 100,
-            f"task.irregular_weight: {self.irregular_weight} is given, 1 to 100 is allowed",
+            f"task.irregular_weight: {self.irregular_weight} is not allowed; it must be from 1 to 100",
         )
         require(
             abs(self.position) < MOST_SYMBOLS,
-            f"task.position: {self.position} is given, {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1} is allowed",
+            f"task.position: {self.position} is not allowed; it must be from {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1}",
         )
         require(
             1 <= self.shortest <= self.longest,
-            f"task.shortest: {self.shortest} is given, 1 to task.longest ({self.longest}) is allowed",
+            f"task.shortest: {self.shortest} is not allowed; it must be from 1 to task.longest ({self.longest})",
         )
         require(
             1 <= self.vocabulary < 2**16 - MARKS,
-            f"task.vocabulary: {self.vocabulary} is given, 1 to {2**16 - MARKS - 1} is allowed",
+            f"task.vocabulary: {self.vocabulary} is not allowed; it must be from 1 to {2**16 - MARKS - 1}",
         )
 
     @property

@@ -70,7 +70,7 @@ def check(config: ConfigDict) -> None:
         for name, value in config[section].items():
             if isinstance(value, ConfigDict):
                 raise UserError(
-                    f"{section}.{name}: has fields of its own, a name or a number is needed"
+                    f"{section}.{name}: has fields of its own; it must be a name or a number"
                 )
     for name, value in values.items():
         field = field_of(config, name)
@@ -79,7 +79,7 @@ def check(config: ConfigDict) -> None:
         if field is not None:
             field.check(name, value)
         elif name.startswith(("task.", "model.")) and not isinstance(value, str | int | None):
-            raise UserError(f"{name}: {value!r} is given, a name or a whole number is needed")
+            raise UserError(f"{name}: {value!r} is not a name or a whole number")
     _check_combinations(config)
 
 

@@ -56,14 +56,14 @@ def read(config: ConfigDict) -> tuple[Stage, ...]:
     for number, (before, after) in enumerate(pairwise(stages), 1):
         if after.start <= before.start:
             raise UserError(
-                f"{NAME}[{number}].start: {after.start} is given, "
-                f"more than {before.start} of the stage before is needed"
+                f"{NAME}[{number}].start: {after.start} is not allowed; "
+                f"it must be more than {before.start}, the start of the stage before"
             )
     for number, stage in enumerate(stages):
         for name, value in stage.task.items():
             if type(value) not in (int, str):
                 raise UserError(
-                    f"{NAME}[{number}].task.{name}: {value!r} is given, a name or a whole number is needed"
+                    f"{NAME}[{number}].task.{name}: {value!r} is not a name or a whole number"
                 )
     return stages
 
@@ -112,7 +112,7 @@ def _parse(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise UserError(f"{name}: {text!r} is given, JSON is needed") from None
+        raise UserError(f"{name}: {text!r} is not JSON") from None
 
 
 def upgrade_in_place(config: ConfigDict, current_name: Callable[[str], str]) -> None:

@@ -71,8 +71,8 @@ class Checkpoints:
         """Raises `UserError` if the newest checkpoint can only be evaluated, as in some shipped runs."""
         if self._newest is not None and not self._path(self._newest, "training").is_dir():
             raise UserError(
-                f"--workdir: {self._path(self._newest)} has no state of an optimiser, so that "
-                "training cannot go on from there; choose another folder"
+                f"--workdir: {self._path(self._newest)} has no optimizer state, so training cannot be "
+                "resumed from it; choose another folder"
             )
 
     def newest(self) -> int | None:
@@ -120,10 +120,12 @@ class Checkpoints:
             written.rename(self._path(update))
         except Exception as error:  # Orbax raises whatever its parts raise
             shutil.rmtree(partial, ignore_errors=True)  # the disk may be full
-            valid = f"update {self._newest}" if self._newest is not None else "none"
+            valid = "there is no valid one"
+            if self._newest is not None:
+                valid = f"the last valid one is of update {self._newest}"
             raise UserError(
                 f"--workdir: the checkpoint of update {update} cannot be written to {self._folder} "
-                f"({_reason(error)}); the last sound one is of {valid}"
+                f"({_reason(error)}); {valid}"
             ) from None
         self._newest = update
         for old in sorted(integrity.updates(self._folder))[: -self._keep]:

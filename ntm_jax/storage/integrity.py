@@ -103,7 +103,7 @@ def latest_valid(checkpoints: Path, *, set_aside: bool = False) -> int | None:
     if broken and found is None:
         folder, what = broken[0]
         raise UserError(
-            f"--workdir: no checkpoint in {checkpoints} is sound; in {folder.name}, {what}"
+            f"--workdir: no checkpoint in {checkpoints} is valid; in {folder.name}, {what}"
         )
     for folder, what in broken:
         print(f"ntm_jax: {folder} is damaged: {what}; {found} is used", file=sys.stderr)

@@ -45,7 +45,7 @@ def make(name: str, /, **difficulty: Any) -> Task:
     made = TASKS[name](**difficulty)
     if made.source.most_steps > MOST:
         raise UserError(
-            f"task {name}: an episode of {made.source.most_steps} steps; {MOST:,} are allowed"
+            f"task {name}: an episode of {made.source.most_steps} steps is too long; at most {MOST:,} are allowed"
         )
     return made
 
@@ -56,11 +56,11 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
         if not isinstance(value, str):
             if "choices" in field.metadata:
                 raise unknown_choice(f"task.{field.name}", value, field.metadata["choices"])
-            raise UserError(f"task.{field.name}: {value!r} is given, text is needed")
+            raise UserError(f"task.{field.name}: {value!r} is not text")
     elif type(value) is not int and not (value is None and field.type in OPTIONAL):
-        raise UserError(f"task.{field.name}: {value!r} is given, a whole number is needed")
+        raise UserError(f"task.{field.name}: {value!r} is not a whole number")
     elif value is not None and value > MOST:
-        raise UserError(f"task.{field.name}: {value} is given, at most {MOST:,} is allowed")
+        raise UserError(f"task.{field.name}: {value} is not allowed; it must be at most {MOST:,}")
 
 
 def difficulty(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class Copy(Task):
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
-        require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
-        require(self.flags in (1, 2), f"task.flags: {self.flags} is given, 1 or 2 is allowed")
+        require(self.bits >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
+        require(self.flags in (1, 2), f"task.flags: {self.flags} is not allowed; it must be 1 or 2")
         require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property

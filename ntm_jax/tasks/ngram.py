@@ -33,11 +33,11 @@ class NGram(Task):
     def __post_init__(self) -> None:
         require(
             1 <= self.context <= 16,
-            f"task.context: {self.context} is given, 1 to 16 is allowed",
+            f"task.context: {self.context} is not allowed; it must be from 1 to 16",
         )
         require(
             self.length > self.context,
-            f"task.length: {self.length} is given, more than task.context ({self.context}) is needed",
+            f"task.length: {self.length} is not allowed; it must be more than task.context ({self.context})",
         )
 
     @property

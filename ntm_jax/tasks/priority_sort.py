@@ -31,12 +31,12 @@ class PrioritySort(Task):
     bits: int = 8
 
     def __post_init__(self) -> None:
-        require(self.items >= 1, f"task.items: {self.items} is given, at least 1 is needed")
+        require(self.items >= 1, f"task.items: {self.items} is not allowed; it must be at least 1")
         require(
             1 <= self.kept <= self.items,
-            f"task.kept: {self.kept} is given, 1 to task.items ({self.items}) is allowed",
+            f"task.kept: {self.kept} is not allowed; it must be from 1 to task.items ({self.items})",
         )
-        require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(self.bits >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
 
     @property
     def input_size(self) -> int:

@@ -72,7 +72,7 @@ class RepeatCopy(Task):
         require_range("repeats", self.min_repeats, self.max_repeats)
         if self.count not in COUNTS:
             raise unknown_choice("task.count", self.count, COUNTS)
-        require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(self.width >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
         require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property

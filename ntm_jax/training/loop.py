@@ -66,12 +66,12 @@ def train(
         except OSError as error:
             raise UserError(
                 f"--workdir: {workdir} cannot be written to ({error.strerror}); "
-                "the same command goes on from the last checkpoint"
+                "the same command resumes from the last checkpoint"
             ) from None
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             raise cluster.explained(error) from None
         request.what_is_left = (
-            f"update {int(state.update):,} is saved; the same command goes on from there"
+            f"update {int(state.update):,} is saved; the same command resumes from there"
         )
     return state
 

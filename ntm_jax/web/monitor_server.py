@@ -119,7 +119,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     async def progress(request: Request) -> Response:
         given = request.query_params.get("after", "-1")
         if not given.removeprefix("-").isdecimal() or len(given) > 12:
-            raise UserError("after: a whole number is needed, the last update that is known")
+            raise UserError("after: must be a whole number, the last update that the page has")
         watched.look()
         return Response(watched.progress(int(given)), media_type="application/json")
 

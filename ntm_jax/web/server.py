@@ -40,7 +40,7 @@ def listen(host: str, port: int, field: str) -> socket.socket:
       UserError: the port is in use or not allowed, or the host is not this machine's.
     """
     if not 0 <= port <= 65_535:
-        raise UserError(f"{field}: {port} is given, 0 to 65535 is allowed")
+        raise UserError(f"{field}: {port} is not allowed; it must be from 0 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

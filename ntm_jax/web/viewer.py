@@ -93,7 +93,7 @@ class Viewer:
         run = parameters.pop("run", "0")
         if run not in map(str, range(len(self._sources))):
             most = len(self._sources) - 1
-            raise UserError(f"run: {run[:20]!r} is given, 0 to {most} is allowed")
+            raise UserError(f"run: {run[:20]!r} is not allowed; it must be from 0 to {most}")
         return self._sources[int(run)], parameters
 
     def _episode(self, source: Source, parameters: Mapping[str, str]) -> bytes:

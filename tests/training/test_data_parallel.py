@@ -103,7 +103,7 @@ def test_old_keys_are_no_keys_of_two_examples():
     [
         (["mesh.data=3", "train.batch_size=4"], ["mesh.data: 3", "train.batch_size=4"]),
         (["mesh.data=8", "train.batch_size=4"], ["mesh.data: 8", "train.batch_size=4"]),
-        (["mesh.data=0"], ["mesh.data: 0", "allowed is from 1"]),
+        (["mesh.data=0"], ["mesh.data: 0", "must be from 1"]),
         (["mesh.data=two"], ["mesh.data: 'two'", "whole number"]),
     ],
 )
