@@ -84,7 +84,7 @@ def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
 
 
 def growth(points: Sequence[dict[str, Any]]) -> Figure:
-    """Time and memory of a gradient against each size that `ntm_jax.growth` measured, beside the plain path."""
+    """Draws time and memory of a gradient against each size in `benchmarks.gradient_scaling`, beside the plain path."""
     axes_of = list(dict.fromkeys(point["axis"] for point in points))
     figure = _figure((11, 5))
     grid = figure.subplots(2, len(axes_of), squeeze=False)

@@ -60,7 +60,7 @@ class InitialState(nnx.Module):
         if memory in ("constant", "learned_row") and weighting == "uniform":
             raise UserError(
                 f"model.initial_weighting: 'uniform' with model.initial_memory {memory!r} keeps all rows "
-                "alike for ever, so nothing can be learned; choose 'first_row' or 'learned'"
+                "identical at every step, so nothing can be learned; choose 'first_row' or 'learned'"
             )
         self.memory, self.weighting, self.reads = memory, weighting, reads
         self.memory_size, self.word_size = memory_size, word_size

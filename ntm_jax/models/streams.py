@@ -1,4 +1,4 @@
-"""Resets and padding: which steps of a batch begin a new sequence, and which are not taken."""
+"""Handles resets at the first step of a new sequence, and padding steps that leave the state unchanged."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -74,7 +74,7 @@ def select(mask: jax.Array, chosen: Tree, otherwise: Tree) -> Tree:
 
 
 def reset(model: Any, state: Tree, done: jax.Array, key: jax.Array | None = None) -> Tree:
-    """Returns the state with the elements of a batch that are done back at the model's initial state.
+    """Returns the state with those batch elements reset to the initial state that are done.
 
     Args:
       model: `NTMCell` or `LSTM`, whose state it is.

@@ -84,7 +84,8 @@ class Metrics:
 
     Args:
       workdir: the run's folder.
-      update: that the run resumes from. Later rows, of a session that did not save them, are dropped.
+      update: the update from which the run resumes. Rows of later updates, from a session that stopped before its
+        next checkpoint, are dropped.
     """
 
     def __init__(self, workdir: Path, update: int):

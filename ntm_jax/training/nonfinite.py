@@ -29,11 +29,11 @@ def error(update: int, what: str, norms: Any, newest: int | None, skipped: int) 
     """Returns the error with which training stops.
 
     Args:
-      update: that is not finite, counted from 1.
-      what: is not finite.
-      norms: by parameter, nested dicts.
-      newest: valid checkpoint's update.
-      skipped: updates before.
+      update: number of the update that is not finite, counted from 1.
+      what: the values that are not finite, in words, with a verb.
+      norms: gradient norms by parameter, nested dicts.
+      newest: update of the newest valid checkpoint, or None.
+      skipped: number of updates skipped before.
     """
     leaves, _ = jax.tree.flatten_with_path(norms)
     named = ", ".join(

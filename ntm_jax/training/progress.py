@@ -1,4 +1,4 @@
-"""How training's progress is shown: a bar in a terminal, a plain line now and then elsewhere."""
+"""Shows training's progress: a bar in a terminal, or a plain line every 30 seconds elsewhere."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ LINE_SECONDS = 30.0  # between two plain lines
 
 
 class Bar(Protocol):
-    """How far something has come."""
+    """Shows the progress of a task."""
 
     def move_to(self, done: int, note: str | None = None) -> None:
         """Shows how much is done, with another note beside it if one is given."""
