@@ -45,7 +45,7 @@ def fetched() -> Iterator[Path]:
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            f"acrostic: npm is not there to get {NAME}; install it, or give --from a tarball or folder"
+            f"acrostic: npm is not installed, so {NAME} cannot be downloaded; install it, or pass --from a tarball or folder"
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", f"{NAME}@{VERSION}", "--ignore-scripts", "--pack-destination"]
@@ -60,8 +60,8 @@ def fetched() -> Iterator[Path]:
             code = re.search(rb"code (E\w+)", done.stderr) if done else None
             reason = code[1].decode() if code else "it fails, or takes too long"
             raise UserError(
-                f"acrostic: npm cannot get {NAME}@{VERSION} ({reason}); "
-                "see to the network, or give --from a tarball or folder"
+                f"acrostic: npm cannot download {NAME}@{VERSION} ({reason}); "
+                "check the network, or pass --from a tarball or folder"
             )
         yield found[0]
 

@@ -20,7 +20,7 @@ class Field:
       help: what the field means, with its unit.
       least, most: the smallest and the largest number that are allowed.
       choices: the names that are allowed.
-      may_change: whether two sessions of one run may have different values.
+      may_change: whether a run may be resumed with another value.
       before: the value of runs that began before the field existed; None if every run has the field.
       models: the kinds of model for which configs/base.py has the field. Where this is empty, the
         configs that need the field add it.
@@ -76,7 +76,7 @@ class Field:
 
 
 def _short(number: float) -> str:
-    """Returns a number in the shorter of the forms that are exact."""
+    """Returns a number in `g` format if that is exact, else in full."""
     return f"{number:g}" if float(f"{number:g}") == number else str(number)
 
 

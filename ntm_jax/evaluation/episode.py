@@ -1,4 +1,4 @@
-"""Holds one episode as pictures show it."""
+"""Holds one episode as figures show it."""
 
 import jax
 from flax import struct

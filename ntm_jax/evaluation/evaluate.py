@@ -44,8 +44,8 @@ def evaluate_model(
 
     Args:
       config: with `task`, `model` and `evaluate`.
-      model: with the rows to evaluate with.
-      update: that its parameters are of.
+      model: with the number of memory rows to evaluate with.
+      update: the update of its checkpoint.
       draw: called with every case's name and first episode.
 
     Returns:

@@ -65,7 +65,7 @@ def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Fig
 
 
 def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
-    """Cost per sequence by case, median and range over seeds, of each model's sweep summary by name."""
+    """Draws the cost per sequence by case, median and range over seeds, from each model's sweep summary."""
     figure = _figure((6.4, 3.6))
     axes = figure.subplots()
     for (name, summary), colour in zip(seeds.items(), (INK, RED, "#3c896d"), strict=False):
@@ -159,14 +159,14 @@ def memory_walk(
     read_weightings: np.ndarray,
     rows: np.ndarray,
 ) -> Figure:
-    """An episode as the paper's figure 6 has it: what goes in and is written, what is read and comes out.
+    """Draws one episode like the paper's figure 6: inputs and writes, reads and outputs.
 
     Args:
       title: above it all.
       inputs: `[T, in]`.
       adds: `[T, W]`, the vectors that are added to memory.
       write_weightings: `[T, n]`, of the rows that are shown.
-      outputs: `[T, out]`, NaN where they do not count.
+      outputs: `[T, out]`, NaN where not scored.
       reads: `[T, W]`, the vectors that are read.
       read_weightings: `[T, n]`.
       rows: `[n]`, their numbers.
@@ -198,7 +198,7 @@ def memory_walk(
 def memory_by_context(
     title: str, panels: Mapping[str, Mapping[str, np.ndarray]], bits: int
 ) -> Figure:
-    """Which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
+    """Draws which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
 
     Args:
       title: above it all.
@@ -230,14 +230,14 @@ def memory_by_priority(
     read_steps: np.ndarray,
     answer_steps: np.ndarray,
 ) -> Figure:
-    """Where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
+    """Draws where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
 
     Args:
       title: above it all.
       priorities: `[items]`.
       rows: `[items]`, where each is written.
       read_steps: `[items]`, steps after the delimiter at which that row is read, NaN for never.
-      answer_steps: `[items]`, those at which it is to be answered.
+      answer_steps: `[items]`, the step at which each is part of the answer.
     """
     figure = _figure((10, 4))
     where, when = figure.subplots(1, 2)

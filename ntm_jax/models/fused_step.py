@@ -1,4 +1,4 @@
-"""The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
+"""Computes the cell's step for `unroll`: a whole batch at once, memory `[B, W, N]` with its rows last.
 
 It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand. The
 backward pass is a few products between heads and memory, and four loops over the memory. It uses values saved by
@@ -53,7 +53,7 @@ class FusedState:
 
 
 def computes_step_of(cell: NTMCell) -> bool:
-    """Returns whether `advance` computes this cell's step: no part of it is a user's own."""
+    """Returns whether `advance` computes this cell's step, because no part of it is overridden."""
     methods = ("advance", "_access")
     return (
         all(getattr(type(cell), name) is getattr(NTMCell, name) for name in methods)
@@ -72,7 +72,7 @@ Form = tuple[Heads, bool, float]  # the heads, whether they read what was writte
 
 @dataclass(frozen=True)
 class Structure:
-    """A cell without its parameters, which a function that JAX traces by itself must not hold."""
+    """Holds a cell without its parameters, which a separately traced function must not close over."""
 
     controller: ControllerStep
     form: Form
@@ -114,7 +114,7 @@ def advance(
 
 @struct.dataclass
 class Kept:
-    """What the backward pass of `access` needs of the forward pass."""
+    """Holds the values of the forward pass of `access` that its backward pass needs."""
 
     raw: jax.Array  # [B, sum(heads.widths)]
     memory: jax.Array  # [B, W, N], before the write

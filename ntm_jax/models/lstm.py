@@ -19,9 +19,9 @@ class LSTM(nnx.Module):
       output_size: width of the output (logits).
       controller_size: units in each layer.
       controller_layers: layers.
-      compute: what the layers' products are computed in, `float32` or `bfloat16`, see `NTMCell`.
+      compute: precision of the layers' products, `float32` or `bfloat16`, see `NTMCell`.
       param_dtype: of parameters and state.
-      rngs: where the parameters' first values come from.
+      rngs: random streams for the initial parameters.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Products and sums between heads and memory, rows last, in the forms that XLA compiles well on a CPU.
+"""Computes products and sums between heads and memory, rows last, in forms that XLA compiles well on a CPU.
 
 With heads' words `[B, A, W]`, heads' rows `[B, A, N]` and a memory `[B, W, N]`:
 

@@ -24,7 +24,7 @@ class Embedded(nnx.Module):
       core: with inputs and outputs of `embedding_size`, E.
       symbols: V.
       dropout: the share of the core's inputs and outputs set to 0, if `embed` and `logits` get a key.
-      rngs: where the table's first values come from.
+      rngs: random streams for the initial table.
     """
 
     def __init__(

@@ -34,8 +34,8 @@ def make(name: str, /, **difficulty: Any) -> Task:
     """
     if not isinstance(name, str) or name not in TASKS:
         raise UserError(
-            f"{unknown_choice('task', name, TASKS)}. A task of your own is known once the config file that "
-            "adds it to TASKS is given by --config"
+            f"{unknown_choice('task', name, TASKS)}. To use your own task, pass the config file that "
+            "adds it to TASKS as --config"
         )
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field, value in difficulty.items():
@@ -64,5 +64,5 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
 
 
 def difficulty(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a config's `task` has beside the name: the arguments for `make`."""
+    """Returns the fields of a config's `task` except the name, as arguments for `make`."""
     return {field: value for field, value in config.items() if field != "name"}

@@ -91,7 +91,7 @@ class Task(ABC):
           key: decides everything.
           batch_size: B, the number of episodes.
           progress: see `episode`.
-          part: selects which of the episodes' keys `[B]` to draw.
+          part: selects the keys `[B]` of the episodes to draw.
         """
         keys = part(jax.random.split(key, batch_size))
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
@@ -177,7 +177,7 @@ class Source:
         return jnp.ones(1)
 
     def run_files(self) -> dict[str, str]:
-        """Returns texts that belong into a run's folder, by file name."""
+        """Returns texts to write into a run's folder, by file name."""
         return {}
 
     # Evaluation

@@ -6,7 +6,7 @@ input  vector (8)         a   b   c   .   .   .   .
 output vector (8)         .   .   .   .   a   b   c
 scored                    .   .   .   .   1   1   1
 
-With two flags, as in `fumin/ntm`, a start comes before the sequence, in a channel ahead of the delimiter's.
+With two flags, as in `fumin/ntm`, a start flag precedes the sequence. Its channel precedes the delimiter's.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,9 @@ from ntm_jax.tasks.drawing import (
 class Copy(Task):
     """Random vectors of `bits` bits, `min_length` to `max_length` of them.
 
-    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` of the
-    vectors have only zero bits, which is easily taken for the end of the input; one in 256 has anyway.
+    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` is the percentage
+    of vectors set to zero, which models easily mistake for the end of the input. One random vector of 8 bits in 256
+    is zero anyway.
     """
 
     name: ClassVar[str] = "copy"

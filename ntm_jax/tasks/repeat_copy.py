@@ -1,4 +1,4 @@
-"""Repeat copy (paper, section 4.2): repeat a sequence as often as told, then say that it is over.
+"""Repeat copy (paper, section 4.2): repeat a sequence a given number of times, then output an end marker.
 
     length 2, repeats 2, count `scalar`
                        step   0   1   2   3   4   5   6   7
@@ -54,8 +54,8 @@ class RepeatCopy(Task):
     """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
 
     `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
-    `zero_vector_percent` of the vectors have only zero bits, which a scalar count near 0 is hard to tell from;
-    one in 256 has anyway.
+    `zero_vector_percent` is the percentage of vectors set to zero. A scalar count near 0 is hard to distinguish from
+    them. One random vector of 8 bits in 256 is zero anyway.
     """
 
     name: ClassVar[str] = "repeat_copy"
@@ -77,7 +77,7 @@ class RepeatCopy(Task):
 
     @property
     def width(self) -> int:
-        """Bits in a vector."""
+        """Returns the number of bits in a vector."""
         if self.bits is None:
             return 8 if self.count == "scalar" else 6
         return self.bits

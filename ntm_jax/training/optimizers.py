@@ -77,7 +77,7 @@ def schedule(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.Schedule
 
     Args:
       config: a whole config.
-      schedule_ends: ascending; before each of them the rate is as if training ended there.
+      schedule_ends: ascending. Up to each of them, the rate is what it would be if training ended there.
     """
     *restarts, end = schedule_ends
     found = _schedule(config, end)
@@ -124,7 +124,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 
 def _rehearse(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
-    """One update of a little parameter: an argument of the wrong kind shows only here."""
+    """Runs one update of a small parameter, which fails if an argument has the wrong type."""
     parameters = {"w": values}
     return optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
 
@@ -134,6 +134,6 @@ def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:
     if not callable(found) or "learning_rate" not in inspect.signature(found).parameters:
         raise UserError(
             f"optimizer.name: {name!r} is unknown; choose one of {', '.join(sorted(OURS))}, "
-            "or an optimiser of optax that takes a learning_rate, such as adam"
+            "or an optax optimizer that takes a learning_rate, such as adam"
         )
     return found

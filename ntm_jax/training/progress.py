@@ -46,7 +46,7 @@ def say(text: str, file: TextIO | None = None) -> None:
 
 
 class TerminalBar:
-    """A bar that is drawn over itself."""
+    """Draws a progress bar in a terminal."""
 
     def __init__(self, title: str, total: int, unit: str, done: int, each: int):
         self._bar = tqdm(
@@ -65,7 +65,7 @@ class TerminalBar:
 
 
 class PlainLines:
-    """A line every `LINE_SECONDS`, and one at the end: what can be read in a log."""
+    """Prints a line every `LINE_SECONDS` and one at the end, for logs."""
 
     def __init__(
         self,

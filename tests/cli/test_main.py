@@ -185,12 +185,12 @@ def test_a_memory_that_cannot_grow_is_refused_before_it_is_trained(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        ([], "--config: is needed to train"),
+        ([], "--config: required for training"),
         (["--config"], "--config: expected one argument; see python -m ntm_jax.main --help"),
         (["--config", COPY, "--mode", "dream"], "invalid choice: 'dream'"),
-        (["--mode", "evaluate"], "--workdir: is needed"),
+        (["--mode", "evaluate"], "--workdir: required"),
         (["--mode", "evaluate", "--workdir", "gone"], "gone holds no run"),
-        (["--mode", "serve", "--config.seed=1"], "--config.seed=1: --config is not given"),
+        (["--mode", "serve", "--config.seed=1"], "--config.seed=1: needs --config"),
         (["--config", "nowhere.py"], "nowhere.py"),
         (["--config", COPY + ":gru"], "'gru'"),
         (["--config", r"C:\ntm\configs\copy.py"], r"there is no file C:\ntm\configs\copy.py"),

@@ -144,7 +144,7 @@ def test_a_number_of_older_configs_is_refused_with_what_to_write(name):
         configs.load(ACROSTIC, [f"{name}=50"])
     message = str(caught.value)
     assert message.startswith(
-        f"{name}: stages have taken its place; write --config.curriculum.stages."
+        f"{name}: was replaced by stages; write --config.curriculum.stages."
     )
     assert "\n" not in message
 

@@ -218,7 +218,7 @@ def test_a_place_to_listen_that_is_none(arguments, part):
         (["--mode", "serve", "--workdir", "none"], "none"),
         (["--mode", "serve", "--weights", "none"], "cannot be read"),
         (["--mode", "train", "--weights", "none", "--config", "x"], "--weights"),
-        (["--mode", "serve", "--config.seed=3"], "--config is not given"),
+        (["--mode", "serve", "--config.seed=3"], "--config.seed=3: needs --config"),
         (["--mode", "report", "--beside", "none"], "none"),
     ],
     ids=str,
