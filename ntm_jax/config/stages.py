@@ -38,7 +38,7 @@ FROM_LAST = {"unusual": 1, "moved": 0, "varied": 0}
 
 @dataclass(frozen=True)
 class Stage:
-    """Updates that train on the same batches, up to the start of the next stage; the fields are in `STAGE`."""
+    """Describes updates with the same kinds of batches, up to the next stage. `STAGE` defines the fields."""
 
     start: int = 0
     task: Mapping[str, Any] = field(default_factory=dict)

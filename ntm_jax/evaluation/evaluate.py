@@ -24,7 +24,7 @@ OPTIONS = {"episodes", "memory_size", "seed"}  # of `evaluate` itself, not field
 
 @struct.dataclass
 class Scores:
-    """The costs of E episodes."""
+    """Holds the costs of E episodes."""
 
     nats: jax.Array  # [E]
     bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable

@@ -50,7 +50,7 @@ def learning_curve(rows: Rows) -> Figure:
 
 
 def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Figure:
-    """Draws the cost per sequence of several runs, a line each, from the rows of their metrics by name."""
+    """Draws the cost per sequence of several runs, one line each, from their metrics."""
     runs = f"{len(of_runs)} run{'s' * (len(of_runs) != 1)}"
     figure, axes = _curve_axes(f"{title}, {runs}")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(of_runs)))
@@ -278,7 +278,7 @@ def _figure(inches: tuple[float, float]) -> Figure:
 
 
 def _row_ticks(rows: np.ndarray) -> tuple[list[int], list[str]]:
-    """At most eight places along an axis of `rows`, and the rows' numbers there."""
+    """Returns at most eight tick positions along an axis of `rows`, and their row numbers."""
     places = range(0, len(rows), -(-len(rows) // 8))
     return list(places), [str(rows[place]) for place in places]
 

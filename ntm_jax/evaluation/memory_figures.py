@@ -170,7 +170,7 @@ def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
 
 
 def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarray]:
-    """Finds where and when a sorting model keeps and reads each item of the first episode (paper, figure 17).
+    """Finds where a sorting model stores each item of the first episode, and when it reads it (paper, figure 17).
 
     Args:
       episodes: of priority sort, the priority in the channel after the vector's `bits`.

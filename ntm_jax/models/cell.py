@@ -1,4 +1,4 @@
-"""The Neural Turing Machine's cell: state in, state out, one step (paper, section 3 and figure 1)."""
+"""Defines the Neural Turing Machine's cell, which computes one step (paper, section 3 and figure 1)."""
 
 from typing import Any
 
@@ -254,7 +254,7 @@ class NTMCell(nnx.Module):
     # What flax.nnx.RNN asks of a cell.
 
     def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
-        """One step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
+        """Computes one step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
         carry, step = self.advance(carry, inputs)
         return carry, self.output(step.hidden, step.reads)
 
@@ -275,12 +275,12 @@ class NTMCell(nnx.Module):
 
 
 def _joined(reads: jax.Array) -> jax.Array:
-    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`; a -1 would not do for empty arrays."""
+    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`. A size of -1 would fail for empty arrays."""
     return reads.reshape(*reads.shape[:-2], reads.shape[-2] * reads.shape[-1])
 
 
 def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:
-    """Whether these are keys, one of each example; an old-style key is an array itself."""
+    """Returns whether `key` holds one key per example. An old-style key is itself an array."""
     return (
         bool(batch_shape)
         and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)

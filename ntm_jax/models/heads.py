@@ -1,4 +1,4 @@
-"""From the controller's raw numbers to named, activated head controls (paper, sections 3.2 and 3.3).
+"""Converts the controller's raw outputs to named, activated head controls (paper, sections 3.2 and 3.3).
 
 The only place where those activations are applied. Every choice is a name in one of the tables below.
 """

@@ -1,4 +1,4 @@
-"""The layers inside a scan, and their weights' gradients as one product over all steps.
+"""Applies layers inside a scan, and computes their weight gradients as one product over all steps.
 
 Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, an
 [in, out] outer product each time. `scan_layers` instead records each layer's input and its output's cotangent
@@ -32,7 +32,7 @@ class Linear(nnx.Linear):
     compute = "float32"
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
-        """`[..., in]` -> `[..., out]`."""
+        """Applies the layer: `[..., in]` -> `[..., out]`."""
         if COMPUTE[self.compute] is None:
             return super().__call__(inputs, out_sharding)
         assert self.bias is not None
@@ -68,7 +68,7 @@ def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class Weights:
-    """A layer's numbers inside a scan, none of which the scan differentiates."""
+    """Holds a layer's weights inside a scan, which does not differentiate them."""
 
     kernel: jax.Array  # [in, out], rounded
     # [out, in]. A product with the transpose of a row-major matrix is several times slower, and a backward

@@ -1,4 +1,4 @@
-"""`lax.scan` for sequences of any length, and a limit to the derivatives that pass a step."""
+"""Scans sequences of any length, and limits the gradients that pass a step."""
 
 import math
 from collections.abc import Callable

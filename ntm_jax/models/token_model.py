@@ -64,7 +64,7 @@ class Embedded(nnx.Module):
         key: jax.Array | None = None,
         draw: Draw = jax.random.bernoulli,
     ) -> jax.Array:
-        """The core's outputs `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
+        """Converts the core's outputs to logits: `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
         bias = self.bias[...]
         scores = self._dropped(outputs, key, draw) @ self.table[...].T
         return scores + jnp.broadcast_to(bias, scores.shape)

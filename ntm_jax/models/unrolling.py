@@ -30,7 +30,7 @@ State: TypeAlias = NTMState | LSTMCarry
 @exportable
 @struct.dataclass
 class Trace:
-    """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
+    """Holds what the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
 
     read_weightings: jax.Array  #: `[T, B, R, N]`
     write_weightings: jax.Array  #: `[T, B, H, N]`
@@ -42,7 +42,7 @@ class Trace:
 @exportable
 @struct.dataclass
 class MemoryUse:
-    """What training can penalise, `[T, B]`. A model without memory uses none."""
+    """Holds the memory use that training can penalise, `[T, B]`. It is 0 for a model without memory."""
 
     blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
     # Mean of e + |a| over the words, 0 to 2, summed over the write heads; only if asked for.
@@ -167,7 +167,7 @@ def training_outputs(
 
 @dataclass(frozen=True)
 class _TraceRecorder:
-    """What `unroll` records: all that the heads did."""
+    """Records everything the heads did, for `unroll`."""
 
     memory: bool
 
@@ -195,7 +195,7 @@ class _TraceRecorder:
 
 @dataclass(frozen=True)
 class _UseRecorder:
-    """What training records: how the memory was used."""
+    """Records how the memory was used, for training."""
 
     writing: bool
 

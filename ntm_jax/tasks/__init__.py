@@ -1,4 +1,4 @@
-"""The tasks, by name. A task's module is imported when the task is first used."""
+"""Registers the tasks by name. A task's module is imported when the task is first used."""
 
 import dataclasses
 from collections.abc import Mapping

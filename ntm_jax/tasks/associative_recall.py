@@ -31,7 +31,7 @@ from ntm_jax.tasks.drawing import (
 
 @dataclass(frozen=True)
 class AssociativeRecall(Task):
-    """`min_items` to `max_items` items of `item_length` vectors of `bits` bits."""
+    """Draws `min_items` to `max_items` items of `item_length` vectors of `bits` bits."""
 
     name: ClassVar[str] = "associative_recall"
     min_items: int = 2

@@ -30,7 +30,7 @@ from ntm_jax.tasks.drawing import (
 
 @dataclass(frozen=True)
 class Copy(Task):
-    """Random vectors of `bits` bits, `min_length` to `max_length` of them.
+    """Draws `min_length` to `max_length` random vectors of `bits` bits.
 
     `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` is the percentage
     of vectors set to zero, which models easily mistake for the end of the input. One random vector of 8 bits in 256

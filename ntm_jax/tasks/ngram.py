@@ -23,7 +23,7 @@ from ntm_jax.tasks.drawing import opened, random_bits, require
 
 @dataclass(frozen=True)
 class NGram(Task):
-    """Sequences of `length` bits; all but the first `context` are predicted."""
+    """Draws sequences of `length` bits. All but the first `context` are predicted."""
 
     name: ClassVar[str] = "ngram"
     keeps_table: ClassVar[bool] = True

@@ -51,7 +51,7 @@ SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 
 
 @dataclass(frozen=True)
 class RepeatCopy(Task):
-    """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
+    """Draws sequences of `min_length` to `max_length` vectors, to be repeated `min_repeats` to `max_repeats` times.
 
     `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
     `zero_vector_percent` is the percentage of vectors set to zero. A scalar count near 0 is hard to distinguish from
@@ -123,7 +123,7 @@ class RepeatCopy(Task):
     def _count(
         self, step: jax.Array, start: jax.Array, repeats: jax.Array
     ) -> tuple[list[jax.Array], jax.Array]:
-        """The channels `[T, 1]` that tell the count from step `start` on, and the first step of the answer."""
+        """Returns the channels `[T, 1]` that show the count from step `start` on, and the first step of the answer."""
         if self.count == "scalar":
             value = (repeats.astype(jnp.float32) - SCALAR_MEAN) / SCALAR_DEVIATION
             return [flag(step == start) * value], start + 1

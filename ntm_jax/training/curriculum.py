@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """A stage that training comes to."""
+    """Describes a stage that training reaches."""
 
     start: int
     source: tasks.Source

@@ -1,4 +1,4 @@
-"""Data parallelism: a batch's sequences shared among devices, each of which has all parameters.
+"""Shares a batch's sequences among devices, each of which has all parameters.
 
     shard k of K draws sequences k ⌈B/K⌉ to (k+1) ⌈B/K⌉ of the update's batch of B
     and computes its part of the loss's gradient, a sum over its sequences;

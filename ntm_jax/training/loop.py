@@ -98,7 +98,7 @@ def _opened(
 
 @dataclass
 class _Session:
-    """One process's part of a session of training, from the newest checkpoint to the end or a stop."""
+    """Runs one process's part of a session, from the newest checkpoint to the end or a stop."""
 
     trainer: Trainer
     workdir: Path

@@ -1,4 +1,4 @@
-"""Updates whose loss or gradient is not finite: training stops at the first, or skips a few.
+"""Handles updates whose loss or gradient is not finite: training stops at the first, or skips some.
 
 `train.on_nonfinite` says which, `train.max_skipped_updates` how many. `Trainer.apply` undoes such an update.
 """
@@ -13,7 +13,7 @@ from ntm_jax.errors import UserError
 
 
 def limit(config: ConfigDict) -> int:
-    """Returns how many updates of a run may be skipped; none where an older config does not say."""
+    """Returns how many updates of a run may be skipped. It is 0 for configs older than the field."""
     if config.train.get("on_nonfinite", "stop") == "stop":
         return 0
     return int(config.train.max_skipped_updates)

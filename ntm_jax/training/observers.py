@@ -11,7 +11,7 @@ from ntm_jax.training.metrics import Row
 
 @dataclass(frozen=True)
 class Begun:
-    """A session of training as it begins."""
+    """Describes a session of training when it begins."""
 
     config: ConfigDict
     workdir: Path  # of the run, this process's alone

@@ -1,4 +1,4 @@
-"""Optimisers, clipping and learning-rate schedules, each chosen by name."""
+"""Builds optimizers, clipping and learning-rate schedules, each chosen by name."""
 
 import ast
 import inspect
@@ -17,14 +17,14 @@ from ntm_jax.errors import UserError, unknown_choice
 def graves_rmsprop(
     learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
 ) -> optax.GradientTransformation:
-    """RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
+    """Builds RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
     return optax.rmsprop(learning_rate, decay=0.95, eps=1e-4, centered=True, momentum=momentum)
 
 
 def sgd(
     learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum."""
+    """Builds gradient descent with momentum."""
     return optax.sgd(learning_rate, momentum=momentum)
 
 
@@ -109,7 +109,7 @@ def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
+    """Parses `"b1=0.9, nesterov=True"` to `{"b1": 0.9, "nesterov": True}`. Values are Python literals."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:

@@ -26,7 +26,7 @@ class Bar(Protocol):
 
 
 def bar(title: str, total: int, unit: str, *, done: int = 0, each: int = 1) -> Bar:
-    """Returns a bar on standard error if that is a terminal, or else something that writes lines to it.
+    """Returns a bar on standard error if that is a terminal, else a writer of plain lines to it.
 
     Args:
       title: what is done.

@@ -1,4 +1,4 @@
-"""One update of training, and the loop of updates: pure functions from a state to the next.
+"""Defines one update of training and the loop of updates, as pure functions from a state to the next.
 
 An update
 
@@ -42,7 +42,7 @@ Costs: TypeAlias = tuple[jax.Array, jax.Array]  # [], nats and wrong outputs, me
 
 @struct.dataclass
 class Sums:
-    """Sums over the updates since the last row of metrics.csv, without those that were skipped."""
+    """Holds sums over the updates since the last row of metrics.csv, without skipped ones."""
 
     updates: jax.Array  #: `[]`
     nats: jax.Array  #: `[]`, mean cross-entropy per sequence of each update
@@ -57,7 +57,7 @@ class Sums:
 
 @struct.dataclass
 class TrainState:
-    """Everything carried from one update to the next."""
+    """Holds everything carried from one update to the next."""
 
     update: jax.Array  #: `[]`, updates done, including skipped ones
     parameters: Parameters
@@ -141,7 +141,7 @@ def loss_fn(
 
 
 def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array:
-    """Returns the weight of the penalties, `[]`: 0 up to 25% of training, 1 from 75% on, rising between.
+    """Returns the weight of the penalties, `[]`. It rises linearly from 0 at 25% of training to 1 at 75%.
 
     Penalties from the start would keep heads from searching and writing, and nothing would be learned.
     Where the schedule restarts, this ramp is computed for the next end.
@@ -233,7 +233,7 @@ class Trainer:
         return jax.lax.while_loop(should_continue, self.update, state)
 
     def update(self, state: TrainState) -> TrainState:
-        """Does one update."""
+        """Runs one update."""
         gradient, costs = self.total_gradient(state)
         return self.apply(state, gradient, costs)
 
