@@ -17,7 +17,7 @@ Writes poems in the form of the Tang whose lines carry the characters of a messa
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Returns the parser of the command line."""
     line = Parser("python -m ntm_jax.acrostic", DESCRIPTION)
     add = line.add_argument
     add("message", help="Chinese characters, simplified or traditional; each gets a line")

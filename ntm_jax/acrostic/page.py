@@ -34,7 +34,7 @@ YES_OR_NO = ("rhyme", "tones", "repeats")
 
 
 class AcrosticPage:
-    """The page that asks runs of acrostics for poems; see `viewer.Page`."""
+    """Defines the page that writes poems with acrostics runs; see `viewer.Page`."""
 
     field = "writes"
 

@@ -1,4 +1,4 @@
-"""The corpus, made ready: `python -m ntm_jax.acrostic.prepare`."""
+"""Prepares the corpus: `python -m ntm_jax.acrostic.prepare`."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What can be asked of a writer, from the command line and from the viewer's page alike."""
+"""Defines requests for poems, from the command line and from the viewer's page."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MOST_TEMPERATURE = 100.0
 
 @dataclass(frozen=True)
 class Request:
-    """Poems that are asked for; the fields are the flags of `python -m ntm_jax.acrostic`.
+    """Describes the requested poems; the fields are the flags of `python -m ntm_jax.acrostic`.
 
     Raises:
       UserError: a value that is not allowed.
@@ -49,7 +49,7 @@ class Request:
 
 
 def answer(writer: Writer, request: Request) -> tuple[Form, list[Poem]]:
-    """The form that is asked for, and poems in it.
+    """Returns the requested form, and poems in it.
 
     Raises:
       UserError: a message or a form that cannot be.

@@ -14,7 +14,7 @@ USUAL_WIDTHS = (5, 7)  # characters of every line
 
 @dataclass(frozen=True)
 class Selection:
-    """Which poems: of a part, a form and a range of lengths; see `Acrostic`, whose fields these are."""
+    """Selects poems by part, form and length; the fields are those of `Acrostic`."""
 
     corpus: str
     vocabulary: int

@@ -101,7 +101,7 @@ class Acrostic(Task):
 
     @property
     def output_size(self) -> int:
-        """V: marks and characters, whether or not the corpus has all of them."""
+        """Returns V, the number of marks and characters, even if the corpus has fewer."""
         return MARKS + self.vocabulary
 
     @property
@@ -110,7 +110,7 @@ class Acrostic(Task):
 
     @property
     def symbols(self) -> int:
-        """The most symbols that an episode asks for."""
+        """Returns the most symbols in an episode's answer."""
         found, poems = self.selection.open()
         if self.concatenated_percent == 100:
             return min(self.longest, MOST_SYMBOLS)
@@ -118,7 +118,7 @@ class Acrostic(Task):
 
     @property
     def selection(self) -> Selection:
-        """The poems that episodes are made of."""
+        """Returns the selection of poems for episodes."""
         names = (field.name for field in dataclasses.fields(Selection))
         return Selection(**{name: getattr(self, name) for name in names})
 
@@ -204,7 +204,7 @@ class Acrostic(Task):
 
 
 def as_episode(symbols: jax.Array, shown: jax.Array, length: jax.Array) -> Batch:
-    """An episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.
+    """Returns an episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.
 
     Args:
       symbols: `[S]`, the poem, then anything.

@@ -25,7 +25,7 @@ GO_ON = "start all of them again to resume from the last checkpoint"
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """Says where the processes of a run meet. None is what JAX recognises of a launcher, such as Slurm."""
+    """Describes how the processes of a run connect. JAX detects fields that are None from a launcher such as Slurm."""
 
     coordinator: str | None = None  # host:port of process 0
     processes: int | None = None
@@ -34,7 +34,7 @@ class ClusterSpec:
 
     @property
     def asked(self) -> bool:
-        """Whether anything was given, by flags or in the environment."""
+        """Returns whether any field was set, by flags or in the environment."""
         return (self.coordinator, self.processes, self.process) != (None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""Tells whether a checkpoint is what was written: by its layout's number, and a checksum of each of its files.
+"""Checks whether a checkpoint is intact, by its layout number and a checksum of each file.
 
 <update>/
   run/metadata      JSON: the number of the layout, the config, seconds and updates skipped
@@ -125,7 +125,7 @@ def updates(checkpoints: Path) -> list[int]:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """Returns checksums by file; none for layout 1. Those of a folder are verified before its layout is believed."""
+    """Returns checksums by file, none for layout 1. Verifies the file with the layout number before using it."""
     path = folder / CHECKSUMS
     if not path.exists() and read_run(folder).get("layout", 1) == 1:
         return {}

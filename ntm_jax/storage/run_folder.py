@@ -20,7 +20,7 @@ CLAIMING = (files.LOCK, "config.partial")
 def open_run_folder(workdir: Path, config: ConfigDict) -> Iterator[Checkpoints]:
     """Opens the folder of `config`'s run for this process alone, and gives its checkpoints.
 
-    The folder is made if it is not there. Nothing is written if it is refused.
+    Creates the folder if it does not exist. On an error, writes nothing.
 
     Raises:
       UserError: it holds another run, or something else, or a model without the state of its training, or

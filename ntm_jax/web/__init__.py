@@ -1,4 +1,4 @@
-"""What a browser shows: the live monitor beside training, the viewer of trained runs, and its report.
+"""Serves the web pages: the live monitor beside training, the viewer of trained runs, and its report.
 
 monitor, monitor_server, monitor_worker      training -> files -> pages; training waits for neither
 sources -> episodes -> packing               a run or weight file, one episode of it, as JSON

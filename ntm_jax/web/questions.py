@@ -15,7 +15,7 @@ MOST_NUMBERS = 16_000_000  # in the memory's history, steps x rows x word size
 
 @dataclass(frozen=True)
 class Question:
-    """Which episode a visitor asks for."""
+    """Describes the episode that a visitor requests."""
 
     task: Task  # at one difficulty
     difficulty: tuple[tuple[str, int], ...]
