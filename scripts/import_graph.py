@@ -74,9 +74,7 @@ def text(graph: Graph) -> str:
     lines += ["| layer | module | imports |", "| --- | --- | --- |"]
     for number in reversed(range(len(rows))):
         for name in rows[number]:
-            targets = (
-                ", ".join(f"`{target}`" for target in sorted(graph[name])) or "none"
-            )
+            targets = ", ".join(f"`{target}`" for target in sorted(graph[name])) or "none"
             lines.append(f"| {number} | `{name}` | {targets} |")
     return "\n".join(lines)
 

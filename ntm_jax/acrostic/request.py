@@ -37,7 +37,9 @@ class Request:
         for field, (least, most) in LIMITS.items():
             value = getattr(self, field)
             if not least <= value <= most:
-                raise UserError(f"{field}: {value} is not allowed; it must be from {least} to {most}")
+                raise UserError(
+                    f"{field}: {value} is not allowed; it must be from {least} to {most}"
+                )
         if not (math.isfinite(self.temperature) and 0 < self.temperature <= MOST_TEMPERATURE):
             raise UserError(
                 f"temperature: {self.temperature} is not allowed; it must be above 0 and at most {MOST_TEMPERATURE:g}"

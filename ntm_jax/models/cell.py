@@ -124,7 +124,9 @@ class NTMCell(nnx.Module):
             if size < 1:
                 raise UserError(f"model.{field}: {size} is not allowed; it must be at least 1")
         if shift_range < 0:
-            raise UserError(f"model.shift_range: {shift_range} is not allowed; it must be at least 0")
+            raise UserError(
+                f"model.shift_range: {shift_range} is not allowed; it must be at least 0"
+            )
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
         self.cosine_epsilon = cosine_epsilon

@@ -116,5 +116,7 @@ def _mask(lengths: Any, length: int, batch: int) -> jax.Array:
     if not isinstance(array, jax.core.Tracer) and batch:  # inside jit, nobody knows them yet
         for wrong in (int(array.min()), int(array.max())):
             if not 0 <= wrong <= length:
-                raise UserError(f"lengths: {wrong} is not allowed; it must be from 0 to T = {length}")
+                raise UserError(
+                    f"lengths: {wrong} is not allowed; it must be from 0 to T = {length}"
+                )
     return jnp.arange(length)[:, None] < array[None, :]

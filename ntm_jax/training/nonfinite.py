@@ -39,9 +39,7 @@ def error(update: int, what: str, norms: Any, newest: int | None, skipped: int) 
     named = ", ".join(
         f"{'/'.join(str(key.key) for key in path)} {float(norm):.3g}" for path, norm in leaves
     )
-    saved = (
-        "no checkpoint was saved" if newest is None else f"update {newest:,} is saved and valid"
-    )
+    saved = "no checkpoint was saved" if newest is None else f"update {newest:,} is saved and valid"
     before = f", after {skipped} that were skipped" if skipped else ""
     return UserError(
         f"update {update:,}: {what} not finite{before} ({named}); {saved}; try a lower "

@@ -143,9 +143,7 @@ def test_a_number_of_older_configs_is_refused_with_what_to_write(name):
     with pytest.raises(UserError) as caught:
         configs.load(ACROSTIC, [f"{name}=50"])
     message = str(caught.value)
-    assert message.startswith(
-        f"{name}: was replaced by stages; write --config.curriculum.stages."
-    )
+    assert message.startswith(f"{name}: was replaced by stages; write --config.curriculum.stages.")
     assert "\n" not in message
 
 
@@ -157,8 +155,14 @@ def test_a_number_of_older_configs_is_refused_with_what_to_write(name):
         ("curriculum.stages=[3]", "curriculum.stages[0]: 3 is not a mapping"),
         ('curriculum.stages=[{"stop": 3}]', "curriculum.stages[0], field: 'stop' is unknown"),
         ('curriculum.stages=[{"start": -1}]', "curriculum.stages[0].start: -1 is not allowed"),
-        ('curriculum.stages=[{"start": 1.5}]', "curriculum.stages[0].start: 1.5 is not a whole number"),
-        ('curriculum.stages=[{"start": true}]', "curriculum.stages[0].start: True is not a whole number"),
+        (
+            'curriculum.stages=[{"start": 1.5}]',
+            "curriculum.stages[0].start: 1.5 is not a whole number",
+        ),
+        (
+            'curriculum.stages=[{"start": true}]',
+            "curriculum.stages[0].start: True is not a whole number",
+        ),
         (
             'curriculum.stages=[{"start": 3}, {"start": 3}]',
             "curriculum.stages[1].start: 3 is not allowed; it must be more than 3, the start of the stage before",

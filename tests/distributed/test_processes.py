@@ -287,7 +287,10 @@ def test_devices_that_do_not_fit_the_processes(tmp_path, count):
         tmp_path.parent, tmp_path / "run", 2, **(RUN | {"mesh__data": 1 if count == "2" else 4})
     )
     ends = programs.end_together(both)
-    part = {"2": "write --config.mesh.data=2", "3": "4 devices are requested, but only 2 are available"}[count]
+    part = {
+        "2": "write --config.mesh.data=2",
+        "3": "4 devices are requested, but only 2 are available",
+    }[count]
     for status, line in ends:
         assert status == 2
         assert part in line

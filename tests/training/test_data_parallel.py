@@ -114,7 +114,9 @@ def test_numbers_that_cannot_be(overrides, parts):
 
 
 def test_more_devices_than_there_are(tmp_path):
-    with pytest.raises(UserError, match=r"2 devices are requested, but only 1 is available; start more proc"):
+    with pytest.raises(
+        UserError, match=r"2 devices are requested, but only 1 is available; start more proc"
+    ):
         loop.train(tiny(mesh__data=2), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
