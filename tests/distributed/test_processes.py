@@ -124,7 +124,7 @@ def assert_as_good_as(workdir, straight):
 
 @pytest.mark.slow
 def test_two_then_one_then_four_are_as_one(tmp_path, straight):
-    """And the run of each goes on from what another number of processes has saved."""
+    """Each run is resumed from a checkpoint of another number of processes."""
     workdir, base = tmp_path / "run", tmp_path.parent
     train_together(base, workdir, 2, train__updates=10)
     train_alone(base, workdir, train__updates=16)

@@ -1,4 +1,4 @@
-"""Damage to checkpoints is found and named before anything is read from them, and the newest sound one is used."""
+"""Damage to checkpoints is found and named before anything is read from them, and the newest valid one is used."""
 
 import csv
 import errno

@@ -150,7 +150,7 @@ except errors.UserError as error:
 
 @pytest.mark.slow
 def test_the_compiled_loop_has_one_all_reduce_and_simulated_devices_are_refused(tmp_path):
-    """Compiled, not run: such devices may wait for each other for ever."""
+    """Compiled, not run: such devices may deadlock."""
     done = subprocess.run(
         [sys.executable, "-c", COMPILED],
         cwd=programs.ROOT,
