@@ -169,7 +169,7 @@ def run(arguments: Sequence[str]) -> None:
     options, others = parser.parse_known_args(arguments)
     overrides = config_overrides(others)
     if options.rounds < 1 or options.seconds <= 0:
-        raise UserError("--rounds and --seconds: more than 0 is needed")
+        raise UserError("--rounds and --seconds: must be more than 0")
 
     with (
         closing(progress.bar("rounds", options.rounds, "round")) as bar,

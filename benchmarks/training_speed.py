@@ -235,7 +235,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--only", choices=sorted(SETTINGS), nargs="*", help="some of the settings")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or not options.seconds > 0:
-        raise UserError("--rounds and --seconds: more than 0 is needed")
+        raise UserError("--rounds and --seconds: must be more than 0")
     benchmark(options.rounds, options.seconds, options.only or list(SETTINGS), options.out)
 
 

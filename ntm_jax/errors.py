@@ -7,7 +7,7 @@ from contextlib import contextmanager
 class UserError(ValueError):
     """Says in one line what was given and what is allowed.
 
-    What cannot be printed, in a name that was given, is escaped: a line's end would make two lines of it.
+    Unprintable characters, such as a newline in a file name, are escaped. The message stays one line.
     """
 
     def __init__(self, message: str):
@@ -17,7 +17,7 @@ class UserError(ValueError):
 class ProgramEnd(BaseException):
     """Ends a program with a line and an exit status.
 
-    It is no `Exception`, as `KeyboardInterrupt` is none: nobody is to catch it as a failure.
+    Like `KeyboardInterrupt`, it is not an `Exception`, so `except Exception` does not catch it.
     """
 
     def __init__(self, message: str, status: int):

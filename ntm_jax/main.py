@@ -119,11 +119,11 @@ def _check_together(options: argparse.Namespace, overrides: Sequence[str]) -> No
     """Raises `UserError` for flags that are needed, or cannot be used together."""
     if options.config is None:
         if options.mode == "train":
-            raise UserError("--config: is needed to train; see --help")
+            raise UserError("--config: required for training; see --help")
         if options.mode == "evaluate" and options.workdir is None and options.weights is None:
-            raise UserError("--workdir: is needed to evaluate, or --config; see --help")
+            raise UserError("--workdir: required for evaluation, or --config; see --help")
         if options.mode != "evaluate" and overrides:
-            raise UserError(f"--config.{overrides[0]}: --config is not given")
+            raise UserError(f"--config.{overrides[0]}: needs --config")
     if options.weights is not None and (options.mode == "train" or options.config):
         other = "--config" if options.config else "--mode train"
         raise UserError(f"--weights: the file has its own config; it cannot be used with {other}")
@@ -178,7 +178,7 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
         if flag is not None or text is None:
             return flag
         if not text.isdecimal():
-            raise UserError(f"{name}: {text!r} is given, a whole number is needed")
+            raise UserError(f"{name}: {text!r} is not a whole number")
         return int(text)
 
     return cluster.ClusterSpec(

@@ -286,7 +286,7 @@ def run(arguments: Sequence[str]) -> None:
     overrides = config_overrides(others)
     jobs = options.jobs if options.jobs is not None else os.cpu_count() or 1
     if jobs < 1:
-        raise UserError(f"--jobs: {jobs} is given, at least 1 is needed")
+        raise UserError(f"--jobs: {jobs} is not allowed; it must be at least 1")
     path, model = split_argument(options.config)
     workdir = options.workdir or Path("runs") / f"sweep-{path.stem}-{model or 'ntm-ff'}"
     result = sweep(options.config, overrides, parse_seeds(options.seeds), jobs, workdir)

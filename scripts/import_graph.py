@@ -1,8 +1,8 @@
 """Draws which part of the project imports which: `python scripts/import_graph.py`.
 
-A room is a module or a folder directly below `ntm_jax/`, or a folder beside it. The floor of a room is the
-longest chain of imports below it, so imports only go down. The result stands in docs/project/architecture.md
-between two marks; `--write` puts it there.
+A room is a module or a folder directly below `ntm_jax/`, or a folder beside it. The page calls it a module, and its
+floor a layer. The floor of a room is the longest chain of imports below it, so imports only go down. `--write`
+puts the result into docs/project/architecture.md, between two marks.
 """
 
 import argparse
@@ -49,14 +49,14 @@ def floors(graph: Graph) -> list[list[str]]:
     """Returns the rooms floor by floor, the lowest first.
 
     Raises:
-      ValueError: imports go round in a circle.
+      ValueError: the imports have a cycle.
     """
     floor: dict[str, int] = {}
     try:
         for name in TopologicalSorter(graph).static_order():
             floor[name] = 1 + max((floor[target] for target in graph.get(name, ())), default=-1)
     except CycleError as error:
-        raise ValueError(f"imports go round in a circle: {' -> '.join(error.args[1])}") from None
+        raise ValueError(f"the imports have a cycle: {' -> '.join(error.args[1])}") from None
     result: list[list[str]] = [[] for _ in range(max(floor.values()) + 1)]
     for name in sorted(floor):
         result[floor[name]].append(name)
@@ -68,15 +68,13 @@ def text(graph: Graph) -> str:
     rows = floors(graph)
     arrows = sum(len(targets) for targets in graph.values())
     lines = [
-        f"{len(graph)} rooms on {len(rows)} floors, {arrows} arrows, none upward, no circle.",
+        f"{len(graph)} modules in {len(rows)} layers, {arrows} imports, no cycle.",
         "",
     ]
-    lines += ["| floor | room | imports |", "| --- | --- | --- |"]
+    lines += ["| layer | module | imports |", "| --- | --- | --- |"]
     for number in reversed(range(len(rows))):
         for name in rows[number]:
-            targets = (
-                ", ".join(f"`{target}`" for target in sorted(graph[name])) or "nothing of ours"
-            )
+            targets = ", ".join(f"`{target}`" for target in sorted(graph[name])) or "none"
             lines.append(f"| {number} | `{name}` | {targets} |")
     return "\n".join(lines)
 

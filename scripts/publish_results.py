@@ -199,7 +199,7 @@ def verse_table(pretrained: Path) -> str:
         return ""
     shown = {model: VERSE[:2] if model == "lstm" else VERSE for model in told}
     columns = [f"`{model}`: " + " | ".join(title for title, _, _ in shown[model]) for model in told]
-    columns += ["bigram", "told keywords and linefeeds"]
+    columns += ["bigram", "bigram given keywords and linefeeds"]
     rows = ["| held-out poems | " + " | ".join(columns) + " |"]
     rows.append("| --- " * (rows[0].count("|") - 1) + "|")
     for name, first in next(iter(told.values())).items():

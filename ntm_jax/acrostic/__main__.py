@@ -17,7 +17,7 @@ Writes poems in the form of the Tang whose lines carry the characters of a messa
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Returns the parser of the command line."""
     line = Parser("python -m ntm_jax.acrostic", DESCRIPTION)
     add = line.add_argument
     add("message", help="Chinese characters, simplified or traditional; each gets a line")
@@ -35,23 +35,23 @@ def parser() -> Parser:
         type=float,
         default=0.7,
         metavar="T",
-        help="above 0; less is more usual (0.7)",
+        help="sampling temperature, above 0; lower gives more common characters (0.7)",
     )
     add(
         "--beam",
         type=int,
         default=0,
         metavar="K",
-        help="the most probable poems by a beam of this width, not drawn",
+        help="width of a beam search for the most probable poems, instead of sampling",
     )
     add(
         "--rhyme",
         action="store_true",
-        help="even lines end alike, in a level tone, as Cantonese has them",
+        help="even lines rhyme, in a level tone, by Cantonese readings",
     )
-    add("--tones", action="store_true", help="the tones of regulated verse, as Cantonese has them")
-    add("--repeats", action="store_true", help="a character may stand in a poem twice")
-    add("--seed", type=int, default=0, metavar="S", help="another gives other poems (0)")
+    add("--tones", action="store_true", help="the tones of regulated verse, by Cantonese readings")
+    add("--repeats", action="store_true", help="allow a character to occur twice in a poem")
+    add("--seed", type=int, default=0, metavar="S", help="random seed (0)")
     add("--model", type=Path, default=MODEL, metavar="DIR", help=f"a run's folder ({MODEL})")
     return line
 

@@ -1,4 +1,4 @@
-"""What a bigram and a unigram pay for verse: anchors beside a model's costs.
+"""Computes the costs of a bigram and a unigram model, for comparison.
 
 Interpolated Kneser-Ney (Kneser and Ney 1995; Chen and Goodman 1998, section 3): from n(v, w), how often w came
 after v in the training part,
@@ -31,7 +31,7 @@ class Bigram:
     discount: float
 
     def probability(self, before: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        """P(w | v) for arrays of one shape; after a symbol never seen, the continuation's alone."""
+        """Returns P(w | v) for arrays of one shape. After an unseen symbol, it is the continuation probability."""
         size = len(self.totals)
         pairs = before.astype(np.int64) * size + symbols
         places = np.minimum(np.searchsorted(self.pairs, pairs), len(self.pairs) - 1)
@@ -45,7 +45,7 @@ class Bigram:
 
 
 def fit(sequences: list[np.ndarray], size: int) -> Bigram:
-    """From sequences of numbers below `size`; before each of them is `END`."""
+    """Fits sequences of numbers below `size`, each preceded by `END`."""
     symbols = np.concatenate(sequences).astype(np.int64)
     before = np.concatenate([np.concatenate([[END], one[:-1]]) for one in sequences])
     pairs, counts = np.unique(before.astype(np.int64) * size + symbols, return_counts=True)
@@ -73,6 +73,6 @@ def _with_unseen(counts: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def of_corpus(corpus: Corpus, size: int) -> Bigram:
-    """Of a corpus's training part."""
+    """Fits the training part of a corpus."""
     parts = [corpus.text[corpus.starts[i] : corpus.starts[i + 1]] for i in corpus.part("train")]
     return fit(parts, size)

@@ -1,4 +1,4 @@
-"""The corpus: poems as whole numbers, made once from the package and kept in one file.
+"""Builds and loads the corpus: poems as whole numbers, stored in one file.
 
 Numbers 0 to 3 are marks, characters follow, the most frequent first. A poem is its lines, each ended by a linefeed.
 """
@@ -45,7 +45,7 @@ NO_CHARACTER = re.compile(r"[^\u3400-\u9fff\uf900-\ufaff\ue000-\uf8ff\U00020000-
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """P poems, in the package's order."""
+    """Holds P poems, in the package's order."""
 
     characters: str  # of the numbers from `MARKS` on
     text: np.ndarray  # [symbols], uint16
@@ -54,7 +54,7 @@ class Corpus:
     provenance: dict[str, Any]
 
     def part(self, name: str) -> np.ndarray:
-        """The poems of a part, `[p]`."""
+        """Returns the poems of a part, `[p]`."""
         first, end = PARTS[name]
         return np.flatnonzero((self.folds >= first) & (self.folds < end))
 
@@ -74,11 +74,11 @@ class Corpus:
         return count, np.where(least == most, most, 0)
 
     def on_device(self) -> tuple[jax.Array, jax.Array]:
-        """Text and starts, int32, whether or not something is being traced."""
+        """Returns text and starts as int32 device arrays, also during tracing."""
         return _on_device(self)
 
     def poem(self, number: int) -> list[str]:
-        """The lines of one poem; `□` stands for an unknown character."""
+        """Returns the lines of one poem; `□` stands for an unknown character."""
         marks = {UNKNOWN: "□", LINEFEED: "\n"}
         symbols = self.text[self.starts[number] : self.starts[number + 1]].tolist()
         text = "".join(marks.get(s) or self.characters[s - MARKS] for s in symbols)
@@ -92,7 +92,7 @@ def _on_device(found: Corpus) -> tuple[jax.Array, jax.Array]:
 
 
 def clean(paragraphs: Iterable[str]) -> list[str]:
-    """The lines of a poem: notes in brackets gone, split at punctuation, nothing but characters."""
+    """Returns the lines of a poem, split at punctuation, without notes in brackets and with characters only."""
     text, before = "\n".join(paragraphs), None
     while before != text:  # brackets in brackets
         before, text = text, NOTE.sub("", text)
@@ -101,12 +101,12 @@ def clean(paragraphs: Iterable[str]) -> list[str]:
 
 
 def fold(poem_id: str) -> int:
-    """Which of the `FOLDS` parts a poem is in."""
+    """Returns which of the `FOLDS` parts a poem is in."""
     return int(hashlib.sha1(poem_id.encode(), usedforsecurity=False).hexdigest(), 16) % FOLDS
 
 
 def build(raw: Sequence[RawPoem], characters: int = CHARACTERS) -> Corpus:
-    """The corpus of the package's poems; without those that are empty or have been there before.
+    """Builds the corpus from the package's poems, without empty poems and duplicates.
 
     Args:
       raw: in the package's order.
@@ -161,7 +161,7 @@ def _coded(lines: list[str], number: dict[str, int]) -> np.ndarray:
 
 
 def save(corpus: Corpus, path: Path) -> None:
-    """Writes the corpus's file, which is there whole or not at all.
+    """Writes the corpus's file atomically.
 
     Raises:
       UserError: it cannot be written.
@@ -178,7 +178,7 @@ def save(corpus: Corpus, path: Path) -> None:
 
 
 def load(path: str | Path) -> Corpus:
-    """The corpus in a file, checked.
+    """Loads and checks the corpus in a file.
 
     Raises:
       UserError: not there, damaged, or of another version.

@@ -1,4 +1,4 @@
-"""The Complete Tang Poems, read out of the npm package `chinese-poetry`: a tarball or a folder in, raw poems out.
+"""Reads the Complete Tang Poems from the npm package `chinese-poetry`, a tarball or a folder.
 
 Nothing of a tarball is written to disk, and what is read of it has limits.
 """
@@ -29,7 +29,7 @@ NPM_SECONDS = 600
 
 @dataclass(frozen=True)
 class RawPoem:
-    """As the package has it."""
+    """Holds a poem as in the package."""
 
     id: str
     paragraphs: tuple[str, ...]
@@ -37,7 +37,7 @@ class RawPoem:
 
 @contextmanager
 def fetched() -> Iterator[Path]:
-    """The package's tarball, as npm gets it from the registry that it is set up for; gone afterwards.
+    """Downloads the package's tarball with npm, from its configured registry. Deletes it afterwards.
 
     Raises:
       UserError: no npm, or it fails.
@@ -45,7 +45,7 @@ def fetched() -> Iterator[Path]:
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            f"acrostic: npm is not there to get {NAME}; install it, or give --from a tarball or folder"
+            f"acrostic: npm is not installed, so {NAME} cannot be downloaded; install it, or pass --from a tarball or folder"
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", f"{NAME}@{VERSION}", "--ignore-scripts", "--pack-destination"]
@@ -60,14 +60,14 @@ def fetched() -> Iterator[Path]:
             code = re.search(rb"code (E\w+)", done.stderr) if done else None
             reason = code[1].decode() if code else "it fails, or takes too long"
             raise UserError(
-                f"acrostic: npm cannot get {NAME}@{VERSION} ({reason}); "
-                "see to the network, or give --from a tarball or folder"
+                f"acrostic: npm cannot download {NAME}@{VERSION} ({reason}); "
+                "check the network, or pass --from a tarball or folder"
             )
         yield found[0]
 
 
 def read(source: Path) -> list[RawPoem]:
-    """All poems of the Tang in a tarball or a folder of the package, in the order of its files' names.
+    """Returns all Tang poems in a tarball or folder of the package, sorted by file name.
 
     Raises:
       UserError: nothing there, damaged, another package or version, or not of the expected form.
@@ -128,7 +128,7 @@ def _tarball(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class _Limited(io.RawIOBase):
-    """A file's content up to `MOST_BYTES`."""
+    """Reads a file's content up to `MOST_BYTES`."""
 
     def __init__(self, file: Any, source: Path):
         self._file, self._source, self._left = file, source, MOST_BYTES

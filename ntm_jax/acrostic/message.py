@@ -1,4 +1,4 @@
-"""A message, as characters that the writer has: simplified ones converted, others named with the nearest choice."""
+"""Converts a message to characters of the vocabulary, or names an unknown one with its nearest choice."""
 
 import unicodedata
 from functools import lru_cache
@@ -12,7 +12,7 @@ IDEOGRAPHS = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
 
 
 def read(message: str, vocabulary: str, most: int) -> str:
-    """The characters that the lines are to carry, all of them in the vocabulary.
+    """Returns the characters that the lines must contain, all in the vocabulary.
 
     Spaces and punctuation are left out. What is not in the vocabulary is converted from simplified to traditional
     characters; what is stays as it is, for 后 and 里 are characters of their own in old texts.
@@ -49,7 +49,7 @@ def read(message: str, vocabulary: str, most: int) -> str:
 
 
 def nearest(character: str, vocabulary: str) -> str | None:
-    """What could stand for a character that is not there: another form of it, or the most frequent that sounds alike."""
+    """Returns a substitute for an unknown character: another form of it, or the most frequent homophone."""
     simple = _converted("t2s", character)
     for other in vocabulary:
         if _converted("t2s", other) == simple:
@@ -80,7 +80,7 @@ def _is_between(character: str) -> bool:
 
 
 def _traditional(text: str) -> str:
-    """Word by word, for 发 is 發 or 髮 by what is beside it; where that changes the length, one by one."""
+    """Converts word by word, because 发 is 發 or 髮 depending on context, or by character if the length would change."""
     converted = _converted("s2t", text)
     if len(converted) != len(text):
         converted = "".join(_converted("s2t", character)[0] for character in text)
@@ -88,7 +88,7 @@ def _traditional(text: str) -> str:
 
 
 def _converted(kind: str, text: str) -> str:
-    """By OpenCC, `s2t` from simplified to traditional characters, `t2s` back."""
+    """Converts with OpenCC: `s2t` from simplified to traditional characters, `t2s` back."""
     return str(_converter(kind).convert(text))
 
 

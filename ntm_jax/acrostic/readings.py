@@ -1,4 +1,4 @@
-"""How characters sound, for tones and rhymes: their commonest reading in Cantonese.
+"""Gives tones and rhymes of characters, from their most common Cantonese reading.
 
 Of the languages that have a kept-up dictionary, Cantonese is nearest to what the Tang poets heard: it has kept the
 endings -p, -t, -k and with them the oblique 'entering' tone, which Mandarin has lost. Romanised in Jyutping, ceon1.
@@ -25,12 +25,12 @@ def reading(character: str) -> str | None:
 
 
 def is_level(sound: str) -> bool:
-    """Whether a reading has a level tone (平), not an oblique one (仄)."""
+    """Returns whether a reading has a level tone (平), not an oblique one (仄)."""
     return sound[-1] in LEVEL_TONES and sound[-2] not in STOPS
 
 
 def rhyme(sound: str) -> str:
-    """The vowel and what follows it: eon of ceon1."""
+    """Returns the vowel and what follows it: eon of ceon1."""
     syllable = sound[:-1]
     if syllable in ("m", "ng"):
         return syllable
@@ -41,7 +41,7 @@ def rhyme(sound: str) -> str:
 
 
 class Readings:
-    """Of every character of a vocabulary, V.
+    """Holds the readings of a vocabulary of V characters.
 
     Attributes:
       level, oblique: `[V]`, whether it has such a tone; neither where it has no reading.

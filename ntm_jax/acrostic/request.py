@@ -1,4 +1,4 @@
-"""What can be asked of a writer, from the command line and from the viewer's page alike."""
+"""Defines requests for poems, from the command line and from the viewer's page."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MOST_TEMPERATURE = 100.0
 
 @dataclass(frozen=True)
 class Request:
-    """Poems that are asked for; the fields are the flags of `python -m ntm_jax.acrostic`.
+    """Describes the requested poems; the fields are the flags of `python -m ntm_jax.acrostic`.
 
     Raises:
       UserError: a value that is not allowed.
@@ -37,19 +37,21 @@ class Request:
         for field, (least, most) in LIMITS.items():
             value = getattr(self, field)
             if not least <= value <= most:
-                raise UserError(f"{field}: {value} is given, {least} to {most} is allowed")
+                raise UserError(
+                    f"{field}: {value} is not allowed; it must be from {least} to {most}"
+                )
         if not (math.isfinite(self.temperature) and 0 < self.temperature <= MOST_TEMPERATURE):
             raise UserError(
-                f"temperature: {self.temperature} is given, above 0 to {MOST_TEMPERATURE:g} is allowed"
+                f"temperature: {self.temperature} is not allowed; it must be above 0 and at most {MOST_TEMPERATURE:g}"
             )
         if self.beam and self.n > self.beam:
             raise UserError(
-                f"n: {self.n} is given; a beam of {self.beam} finds {self.beam} at most"
+                f"n: {self.n} is not allowed; a beam of {self.beam} finds at most {self.beam}"
             )
 
 
 def answer(writer: Writer, request: Request) -> tuple[Form, list[Poem]]:
-    """The form that is asked for, and poems in it.
+    """Returns the requested form, and poems in it.
 
     Raises:
       UserError: a message or a form that cannot be.

@@ -1,4 +1,4 @@
-"""The form of a poem, and what may stand in each of its places."""
+"""Defines the form of a poem, and the characters allowed at each place."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ FREE = -1
 
 @dataclass(frozen=True)
 class Form:
-    """A line of `width` characters for each of the message's, which stands at `position` in it.
+    """Defines one line of `width` characters per message character, which stands at `position`.
 
     Args:
       message: symbols, see `tasks.acrostic.corpus`.
@@ -31,24 +31,24 @@ class Form:
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
-            raise UserError(f"form: {self.width} is given; lines have 5 or 7 characters")
+            raise UserError(f"form: {self.width} is not allowed; lines have 5 or 7 characters")
         if not 1 <= abs(self.position) <= self.width:
             raise UserError(
-                f"position: {self.position} is given; 1 to {self.width}, or -1 to -{self.width} from the end"
+                f"position: {self.position} is not allowed; it must be from 1 to {self.width}, or from -1 to -{self.width} from the end"
             )
         if not 1 <= len(self.message) <= MOST_LINES:
             raise UserError(
-                f"a poem has 1 to {MOST_LINES} lines; {len(self.message)} are asked for"
+                f"a poem has 1 to {MOST_LINES} lines; {len(self.message)} are requested"
             )
 
     @property
     def column(self) -> int:
-        """Of the message, from 0."""
+        """Returns the message's column, from 0."""
         return self.position - 1 if self.position > 0 else self.width + self.position
 
     @property
     def fixed(self) -> np.ndarray:
-        """`[S]`, the message and the linefeeds in their places, `FREE` elsewhere."""
+        """Returns `[S]`, the message and the linefeeds in their places, `FREE` elsewhere."""
         lines = np.full((len(self.message), self.width + 1), FREE)
         lines[:, self.column] = self.message
         lines[:, -1] = LINEFEED
@@ -56,12 +56,12 @@ class Form:
 
     @property
     def asked(self) -> np.ndarray:
-        """`[S]`, what the model is shown."""
+        """Returns `[S]`, the model's input."""
         return np.where(self.fixed == FREE, BLANK, self.fixed)
 
 
 class Rules:
-    """Which symbols may come next.
+    """Restricts which symbols may come next.
 
     Args:
       form: of the poem.
@@ -94,7 +94,7 @@ class Rules:
         self._tones = self._regulated() if tones else np.zeros(len(form.fixed), int)
 
     def allowed(self, written: np.ndarray) -> np.ndarray:
-        """`[V]`, for the symbol after those that are written, `[s]`."""
+        """Returns `[V]`, whether each symbol may follow those written so far, `[s]`."""
         place = len(written)
         fixed = self.form.fixed
         if fixed[place] != FREE:
@@ -133,7 +133,7 @@ class Rules:
         return self._level & np.isin(self._rhymes, roomy)
 
     def _regulated(self) -> np.ndarray:
-        """`[S]`, 1 for a level tone, -1 for an oblique one, 0 for either.
+        """Returns `[S]`, 1 for a level tone, -1 for an oblique one, 0 for either.
 
         Within a line the tones of even places alternate; the two lines of a couplet are opposed in them, and a
         couplet begins as the one before it ended. Of the two patterns that start with either tone, the one that

@@ -14,7 +14,7 @@ USUAL_WIDTHS = (5, 7)  # characters of every line
 
 @dataclass(frozen=True)
 class Selection:
-    """Which poems: of a part, a form and a range of lengths; see `Acrostic`, whose fields these are."""
+    """Selects poems by part, form and length; the fields are those of `Acrostic`."""
 
     corpus: str
     vocabulary: int
@@ -35,7 +35,7 @@ class Selection:
         found = corpus.load(self.corpus)
         if len(found.characters) > self.vocabulary:
             raise UserError(
-                f"task.vocabulary: {self.vocabulary} is given, {self.corpus} has {len(found.characters)} "
+                f"task.vocabulary: {self.vocabulary} is too small; {self.corpus} has {len(found.characters)} "
                 "characters"
             )
         return found, _selected(found, self)

@@ -21,7 +21,7 @@ PLAIN = {"irregular_weight": 1, "shifted_linefeeds_percent": 0, "message_like_pe
 
 @dataclass(frozen=True)
 class PoemSource(Source):
-    """Poems in batches of about one length; an evaluation has every poem of a part once, or some evenly spread."""
+    """Draws batches of poems of similar length. An evaluation has every poem of a part once, or an even sample."""
 
     task: "Acrostic"
     episodes_at_once: ClassVar[int] = 32
@@ -41,7 +41,7 @@ class PoemSource(Source):
 
     @property
     def shapes(self) -> tuple["Acrostic", ...]:
-        """A task for each bucket of lengths, and one for concatenated poems."""
+        """Returns a task for each bucket of lengths, and one for concatenated poems."""
         task = self.task
         shapes = tuple(
             task.at(concatenated_percent=0, shortest=shortest, longest=longest)

@@ -73,26 +73,26 @@ class Acrostic(Task):
         width_and_lines(self.form)
         require(
             0 <= self.keywords <= MOST_SYMBOLS,
-            f"task.keywords: {self.keywords} is given, 0 to {MOST_SYMBOLS} is allowed",
+            f"task.keywords: {self.keywords} is not allowed; it must be from 0 to {MOST_SYMBOLS}",
         )
         for field in dataclasses.fields(self):
             if field.name.endswith("_percent"):
                 require_percent(field.name, getattr(self, field.name))
         require(
             1 <= self.irregular_weight <= 100,
-            f"task.irregular_weight: {self.irregular_weight} is given, 1 to 100 is allowed",
+            f"task.irregular_weight: {self.irregular_weight} is not allowed; it must be from 1 to 100",
         )
         require(
             abs(self.position) < MOST_SYMBOLS,
-            f"task.position: {self.position} is given, {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1} is allowed",
+            f"task.position: {self.position} is not allowed; it must be from {1 - MOST_SYMBOLS} to {MOST_SYMBOLS - 1}",
         )
         require(
             1 <= self.shortest <= self.longest,
-            f"task.shortest: {self.shortest} is given, 1 to task.longest ({self.longest}) is allowed",
+            f"task.shortest: {self.shortest} is not allowed; it must be from 1 to task.longest ({self.longest})",
         )
         require(
             1 <= self.vocabulary < 2**16 - MARKS,
-            f"task.vocabulary: {self.vocabulary} is given, 1 to {2**16 - MARKS - 1} is allowed",
+            f"task.vocabulary: {self.vocabulary} is not allowed; it must be from 1 to {2**16 - MARKS - 1}",
         )
 
     @property
@@ -101,7 +101,7 @@ class Acrostic(Task):
 
     @property
     def output_size(self) -> int:
-        """V: marks and characters, whether or not the corpus has all of them."""
+        """Returns V, the number of marks and characters, even if the corpus has fewer."""
         return MARKS + self.vocabulary
 
     @property
@@ -110,7 +110,7 @@ class Acrostic(Task):
 
     @property
     def symbols(self) -> int:
-        """The most symbols that an episode asks for."""
+        """Returns the most symbols in an episode's answer."""
         found, poems = self.selection.open()
         if self.concatenated_percent == 100:
             return min(self.longest, MOST_SYMBOLS)
@@ -118,7 +118,7 @@ class Acrostic(Task):
 
     @property
     def selection(self) -> Selection:
-        """The poems that episodes are made of."""
+        """Returns the selection of poems for episodes."""
         names = (field.name for field in dataclasses.fields(Selection))
         return Selection(**{name: getattr(self, name) for name in names})
 
@@ -204,7 +204,7 @@ class Acrostic(Task):
 
 
 def as_episode(symbols: jax.Array, shown: jax.Array, length: jax.Array) -> Batch:
-    """An episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.
+    """Returns an episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.
 
     Args:
       symbols: `[S]`, the poem, then anything.

@@ -1,4 +1,4 @@
-"""A trained model that writes: sampling, beam search, and what its heads did meanwhile."""
+"""Writes poems with a trained model, by sampling or beam search, and traces its heads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ntm_jax.tasks import losses
 
 @dataclass(frozen=True)
 class Poem:
-    """A poem, and what the model says of it when it is made to write just this."""
+    """Holds a poem, and the model's probabilities and weightings when it is forced to write it."""
 
     symbols: np.ndarray  # [S], whole numbers
     lines: tuple[str, ...]
@@ -34,7 +34,7 @@ class Poem:
 
 
 class Writer:
-    """A model of acrostics, and its characters.
+    """Writes poems with an acrostics model and its vocabulary.
 
     Args:
       model: from `load`.
@@ -47,7 +47,7 @@ class Writer:
 
     @classmethod
     def load(cls, workdir: Path) -> "Writer":
-        """The newest checkpoint of a run.
+        """Loads the newest checkpoint of a run.
 
         Raises:
           UserError: there is none, or the run is of another task.
@@ -69,17 +69,17 @@ class Writer:
 
     @property
     def size(self) -> int:
-        """How many symbols there are, marks counted; a model may have room for more."""
+        """Returns the number of symbols, including marks. A model's vocabulary may be larger."""
         return MARKS + len(self.vocabulary)
 
     def symbols(self, text: str) -> tuple[int, ...]:
-        """The numbers of characters that are all in the vocabulary."""
+        """Returns the indices of characters, which must all be in the vocabulary."""
         return tuple(MARKS + self.vocabulary.index(character) for character in text)
 
     def sample(
         self, form: Form, rules: Rules, count: int, temperature: float, seed: int
     ) -> list[Poem]:
-        """So many poems, each symbol drawn from what the model and the rules leave.
+        """Samples `count` poems, each symbol from those the model and the rules allow.
 
         Args:
           form: of all of them.
@@ -104,13 +104,13 @@ class Writer:
         return self.follow(form, written)
 
     def search(self, form: Form, rules: Rules, count: int, width: int) -> list[Poem]:
-        """The most probable poems that beam search finds, the best first.
+        """Returns the most probable poems that beam search finds, best first.
 
         Args:
           form: of all of them.
           rules: for that form.
           count: of poems, at most `width`.
-          width: beginnings that are gone on with at every place.
+          width: beginnings that are continued at every place.
         """
         written, total = np.zeros((1, 0), int), np.zeros(1)
         state, scores = self._listen(form, 1)
@@ -129,7 +129,7 @@ class Writer:
         return self.follow(form, written[:count])
 
     def follow(self, form: Form, poems: np.ndarray) -> list[Poem]:
-        """What the model says of poems `[B, S]` when it is made to write them."""
+        """Returns the model's probabilities and weightings when it is forced to write poems `[B, S]`."""
         fixed = form.fixed
         seen: list[Any] = []
         state, scores = self._listen(form, len(poems), seen)
@@ -162,7 +162,7 @@ class Writer:
     def _listen(
         self, form: Form, count: int, seen: list[Any] | None = None
     ) -> tuple[Any, np.ndarray]:
-        """The state of each of `count` poems after the form is shown, and the scores of their first symbols."""
+        """Returns the states of `count` poems after the form was shown, and the logits of their first symbols."""
         state, scores = self._model.initial_state((count,)), np.zeros(0)
         for symbol in [*form.asked, END]:
             state, scores = self._step(state, np.full(count, symbol))
@@ -192,6 +192,6 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
 def _draw(
     scores: np.ndarray, allowed: np.ndarray, temperature: float, draw: np.random.Generator
 ) -> int:
-    """One of the allowed symbols, by the Gumbel trick; the draws are as many whatever is allowed."""
+    """Draws one of the allowed symbols, by the Gumbel trick. The number of draws is always the same."""
     noise = draw.gumbel(size=scores.size)
     return int(np.argmax(np.where(allowed, scores / temperature + noise, -np.inf)))

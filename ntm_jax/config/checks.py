@@ -64,13 +64,13 @@ def check(config: ConfigDict) -> None:
     for name in NEEDED:
         if name not in values:
             raise UserError(
-                f"{name}: the config does not have it; begin with base.get_config(model)"
+                f"{name}: the config lacks this field; begin with base.get_config(model)"
             )
     for section in OPEN_SECTIONS:
         for name, value in config[section].items():
             if isinstance(value, ConfigDict):
                 raise UserError(
-                    f"{section}.{name}: has fields of its own, a name or a number is needed"
+                    f"{section}.{name}: has fields of its own; it must be a name or a number"
                 )
     for name, value in values.items():
         field = field_of(config, name)
@@ -79,7 +79,7 @@ def check(config: ConfigDict) -> None:
         if field is not None:
             field.check(name, value)
         elif name.startswith(("task.", "model.")) and not isinstance(value, str | int | None):
-            raise UserError(f"{name}: {value!r} is given, a name or a whole number is needed")
+            raise UserError(f"{name}: {value!r} is not a name or a whole number")
     _check_combinations(config)
 
 
@@ -92,6 +92,6 @@ def _check_combinations(config: ConfigDict) -> None:
         )
     if "shift_range" in config.model and 2 * config.model.shift_range >= config.model.memory_size:
         raise UserError(
-            f"model.shift_range: {config.model.shift_range} reaches around "
-            f"model.memory_size={config.model.memory_size} rows; make it smaller"
+            f"model.shift_range: {config.model.shift_range} is too large for "
+            f"model.memory_size={config.model.memory_size}; 2 * shift_range has to be smaller"
         )

@@ -17,7 +17,7 @@ def model_name(config: ConfigDict) -> str:
 
 
 def easier_updates(config: ConfigDict) -> int:
-    """Returns the number of updates that a curriculum makes easier than the task."""
+    """Returns the number of updates at which a curriculum is easier than the task."""
     return 0 if config.curriculum.name == "none" else int(config.curriculum.updates)
 
 

@@ -20,7 +20,7 @@ class Field:
       help: what the field means, with its unit.
       least, most: the smallest and the largest number that are allowed.
       choices: the names that are allowed.
-      may_change: whether two sessions of one run may have different values.
+      may_change: whether a run may be resumed with another value.
       before: the value of runs that began before the field existed; None if every run has the field.
       models: the kinds of model for which config/base.py has the field. Where this is empty, the
         configs that need the field add it.
@@ -66,9 +66,9 @@ class Field:
         elif self.choices and not (isinstance(value, str) and value in self.choices):
             raise unknown_choice(name, value, self.choices)
         elif not _is_a(self.type, value):
-            raise UserError(f"{name}: {value!r} is given, {KINDS[self.type]} is needed")
+            raise UserError(f"{name}: {value!r} is not {KINDS[self.type]}")
         elif self.type in (int, float) and not self._within_bounds(value):
-            raise UserError(f"{name}: {value} is given, allowed is {self.allowed}")
+            raise UserError(f"{name}: {value} is not allowed; it must be {self.allowed}")
 
     def _within_bounds(self, value: float) -> bool:
         enough = self.least is None or value >= self.least
@@ -76,7 +76,7 @@ class Field:
 
 
 def _short(number: float) -> str:
-    """Returns a number in the shorter of the forms that are exact."""
+    """Returns a number in `g` format if that is exact, else in full."""
     return f"{number:g}" if float(f"{number:g}") == number else str(number)
 
 
@@ -88,11 +88,11 @@ def _is_a(kind: type, value: Any) -> bool:
 
 def _check_items(name: str, value: Any, fields: Mapping[str, Field]) -> None:
     if not isinstance(value, list | tuple):
-        raise UserError(f"{name}: {value!r} is given, a list of mappings is needed")
+        raise UserError(f"{name}: {value!r} is not a list of mappings")
     for number, item in enumerate(value):
         where = f"{name}[{number}]"
         if not hasattr(item, "items"):
-            raise UserError(f"{where}: {item!r} is given, a mapping is needed")
+            raise UserError(f"{where}: {item!r} is not a mapping")
         for key, of_item in item.items():
             if key not in fields:
                 raise unknown_choice(f"{where}, field", key, fields)

@@ -97,26 +97,26 @@ def _parse(name: str, text: str, kind: type) -> Any:
     """Returns `text` as a value of type `kind`."""
     if kind is bool:
         if text.lower() not in ("true", "false"):
-            raise UserError(f"{name}: {text!r} is given, true or false is needed")
+            raise UserError(f"{name}: {text!r} is not true or false")
         return text.lower() == "true"
     if kind is int:
         try:
             return int(text)
         except ValueError:
-            raise UserError(f"{name}: {text!r} is given, a whole number is needed") from None
+            raise UserError(f"{name}: {text!r} is not a whole number") from None
     if kind is float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise UserError(f"{name}: {text!r} is given, a finite number is needed")
+            raise UserError(f"{name}: {text!r} is not a finite number")
         return value
     if kind in (list, tuple):
         try:
             return json.loads(text)
         except (RecursionError, ValueError):
-            raise UserError(f"{name}: {text!r} is given, a list in JSON is needed") from None
+            raise UserError(f"{name}: {text!r} is not a list in JSON") from None
     return text
 
 

@@ -1,4 +1,4 @@
-"""The stages of a curriculum as a config lists them, and what older configs have in their place.
+"""Reads the stages of a curriculum from a config, and upgrades the fields of older configs to stages.
 
 `config.curriculum.stages` is a list of mappings, each with some of the fields of `Stage`:
 
@@ -38,7 +38,7 @@ FROM_LAST = {"unusual": 1, "moved": 0, "varied": 0}
 
 @dataclass(frozen=True)
 class Stage:
-    """Updates that train on the same batches, up to the start of the next stage; the fields are in `STAGE`."""
+    """Describes updates with the same kinds of batches, up to the next stage. `STAGE` defines the fields."""
 
     start: int = 0
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -50,26 +50,26 @@ def read(config: ConfigDict) -> tuple[Stage, ...]:
     """Returns a config's stages in order.
 
     Raises:
-      UserError: a stage that starts no later than the one before, or a field of its task that is no field.
+      UserError: a stage that starts no later than the one before, or has an unknown field of the task.
     """
     stages = tuple(Stage(**values) for values in config.curriculum.stages)
     for number, (before, after) in enumerate(pairwise(stages), 1):
         if after.start <= before.start:
             raise UserError(
-                f"{NAME}[{number}].start: {after.start} is given, "
-                f"more than {before.start} of the stage before is needed"
+                f"{NAME}[{number}].start: {after.start} is not allowed; "
+                f"it must be more than {before.start}, the start of the stage before"
             )
     for number, stage in enumerate(stages):
         for name, value in stage.task.items():
             if type(value) not in (int, str):
                 raise UserError(
-                    f"{NAME}[{number}].task.{name}: {value!r} is given, a name or a whole number is needed"
+                    f"{NAME}[{number}].task.{name}: {value!r} is not a name or a whole number"
                 )
     return stages
 
 
 def override(config: ConfigDict, name: str, text: str) -> bool:
-    """Sets one field of a stage, as a command line has it.
+    """Sets one field of a stage from the command line.
 
     Args:
       config: changed in place.
@@ -80,11 +80,11 @@ def override(config: ConfigDict, name: str, text: str) -> bool:
       Whether the name is of a stage's field. `curriculum.stages` itself is not.
 
     Raises:
-      UserError: a value that cannot be read, a stage that is not there, or a number of older configs.
+      UserError: an invalid value, a missing stage, or a field of older configs.
     """
     if name in REPLACED:
         raise UserError(
-            f"{name}: stages have taken its place; write --config.{NAME}.0.start={text}, or all of them like "
+            f"{name}: was replaced by stages; write --config.{NAME}.0.start={text}, or all of them like "
             f"""--config.{NAME}='[{{"start": 0, "memory_rows_per_step": 0.5}}, {{"start": 100}}]'"""
         )
     if not name.startswith(f"{NAME}."):
@@ -112,14 +112,14 @@ def _parse(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise UserError(f"{name}: {text!r} is given, JSON is needed") from None
+        raise UserError(f"{name}: {text!r} is not JSON") from None
 
 
 def upgrade_in_place(config: ConfigDict, current_name: Callable[[str], str]) -> None:
-    """Gives a config stages in place of the four numbers that older ones have.
+    """Replaces the four curriculum fields of an older config by stages.
 
-    `curriculum.late` and `last` were updates from which on a task had all of its fields, `curriculum.rows` the rows
-    a step before `late`, and `train.first_updates` the update at which schedules began again.
+    At `curriculum.late` and `last`, more of the task's fields took effect. `curriculum.rows` was the number of rows per
+    step before `late`, and `train.first_updates` the update at which schedules restarted.
 
     Args:
       config: unlocked, its task with the current names of fields; changed in place.

@@ -1,4 +1,4 @@
-"""Configs as JSON: in run folders, in weight files, and from older versions."""
+"""Reads and writes configs as JSON, in run folders and weight files, and upgrades older ones."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Several processes that train one run."""
+"""Trains one run in several processes."""

@@ -1,4 +1,4 @@
-"""Makes one line and an exit status of an abort by JAX's C++, which ends a process when another is gone.
+"""Turns an abort by JAX's C++ code after the loss of a process into a one-line error and an exit status.
 
 JAX writes a page of text then and calls `abort`. The page goes to a file, which the line names. No Python runs in
 the handler of SIGABRT, for the aborting thread may not get the interpreter's lock, or may have it:
@@ -31,7 +31,7 @@ SIGNALS = {JOIN_STATUS: signal.Signals(JOIN_STATUS), LOST_STATUS: signal.Signals
 
 
 class AbortReport:
-    """What is to be reported if this process is aborted. Does nothing on Windows."""
+    """Sets what is reported if this process is aborted. Does nothing on Windows."""
 
     def __init__(self) -> None:
         self._log: Path | None = None
@@ -92,7 +92,7 @@ class AbortReport:
             self._log = None
 
     def _start(self) -> None:
-        """Starts the watchdog and sets the handlers. C++ writes to a file from now on, Python to standard error."""
+        """Starts the watchdog and sets the handlers. From then on, C++ writes to a file and Python to standard error."""
         command = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid())]
         self._watchdog = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True

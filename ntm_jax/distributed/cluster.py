@@ -21,12 +21,12 @@ from ntm_jax.errors import ProgramEnd, UserError
 
 HEARTBEAT_SECONDS = 30  # without a sign of life, after which a process counts as gone
 LOST = "another process of this run has ended, or cannot be reached"
-GO_ON = "start all of them again to go on from the last checkpoint"
+GO_ON = "start all of them again to resume from the last checkpoint"
 
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """Says where the processes of a run meet. None is what JAX recognises of a launcher, such as Slurm."""
+    """Describes how the processes of a run connect. JAX detects fields that are None from a launcher such as Slurm."""
 
     coordinator: str | None = None  # host:port of process 0
     processes: int | None = None
@@ -35,7 +35,7 @@ class ClusterSpec:
 
     @property
     def asked(self) -> bool:
-        """Whether anything was given, by flags or in the environment."""
+        """Returns whether any field was set, by flags or in the environment."""
         return (self.coordinator, self.processes, self.process) != (None, None, None)
 
 
@@ -95,16 +95,16 @@ def _check(spec: ClusterSpec) -> None:
         host, _, port = spec.coordinator.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise UserError(
-                f"--coordinator: {spec.coordinator!r} is given, HOST:PORT of process 0 is needed"
+                f"--coordinator: {spec.coordinator!r} is not allowed; it must be HOST:PORT of process 0"
             )
     if spec.processes is not None and spec.processes < 1:
-        raise UserError(f"--processes: {spec.processes} is given, at least 1 is needed")
+        raise UserError(f"--processes: {spec.processes} is not allowed; it must be at least 1")
     if spec.process is not None and not 0 <= spec.process < (spec.processes or 2**31):
         raise UserError(
-            f"--process: {spec.process} is given; of {spec.processes} processes, the first is 0"
+            f"--process: {spec.process} is not allowed; the P processes are numbered from 0 to P - 1"
         )
     if spec.seconds < 1:
-        raise UserError(f"--join-seconds: {spec.seconds} is given, at least 1 is needed")
+        raise UserError(f"--join-seconds: {spec.seconds} is not allowed; it must be at least 1")
 
 
 def _check_port(spec: ClusterSpec) -> None:

@@ -1,4 +1,4 @@
-"""All that several processes need of JAX that is experimental, undocumented or only told by an error's text.
+"""Wraps experimental or undocumented features of JAX that distributed training needs, including error texts.
 
 Each function has a test of its own, which fails first when a new version of JAX differs.
 """

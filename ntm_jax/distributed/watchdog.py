@@ -1,4 +1,4 @@
-"""Reports that the process that started this one was aborted. A program of its own, which imports no package.
+"""Reports that the parent process was aborted. It is a separate program and imports no package.
 
 It reads its standard input. A line `report STATUS TEXT` says what an abort is to be reported as; `silent` says that
 it is not. Lines of Python's `faulthandler` follow when the process has had a fatal signal. If that is an abort, the

@@ -1,1 +1,1 @@
-"""Evaluation: costs on named cases, tables and figures."""
+"""Evaluates models on named cases, and makes tables and figures."""

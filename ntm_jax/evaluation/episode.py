@@ -1,4 +1,4 @@
-"""Holds one episode as pictures show it."""
+"""Holds one episode as figures show it."""
 
 import jax
 from flax import struct
@@ -6,7 +6,7 @@ from flax import struct
 
 @struct.dataclass
 class Episode:
-    """One episode of a model, in the channels of its task."""
+    """Holds one episode of a model, in the channels of its task."""
 
     inputs: jax.Array  # [T, in]
     targets: jax.Array  # [T, out]

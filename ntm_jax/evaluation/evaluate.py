@@ -25,7 +25,7 @@ OPTIONS = {"episodes", "memory_size", "seed"}  # of `evaluate` itself, not field
 
 @struct.dataclass
 class Scores:
-    """The costs of E episodes."""
+    """Holds the costs of E episodes."""
 
     nats: jax.Array  # [E]
     bit_errors: jax.Array  # [E]; of symbols, those that are not the most probable
@@ -45,8 +45,8 @@ def evaluate_model(
 
     Args:
       config: with `task`, `model` and `evaluate`.
-      model: with the rows to evaluate with.
-      update: that its parameters are of.
+      model: with the number of memory rows to evaluate with.
+      update: the update of its checkpoint.
       draw: called with every case's name and first episode.
 
     Returns:

@@ -50,7 +50,7 @@ def learning_curve(rows: Rows) -> Figure:
 
 
 def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Figure:
-    """Draws the cost per sequence of several runs, a line each, from the rows of their metrics by name."""
+    """Draws the cost per sequence of several runs, one line each, from their metrics."""
     runs = f"{len(of_runs)} run{'s' * (len(of_runs) != 1)}"
     figure, axes = _curve_axes(f"{title}, {runs}")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(of_runs)))
@@ -65,7 +65,7 @@ def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Fig
 
 
 def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
-    """Cost per sequence by case, median and range over seeds, of each model's sweep summary by name."""
+    """Draws the cost per sequence by case, median and range over seeds, from each model's sweep summary."""
     figure = _figure((6.4, 3.6))
     axes = figure.subplots()
     for (name, summary), colour in zip(seeds.items(), (INK, RED, "#3c896d"), strict=False):
@@ -84,7 +84,7 @@ def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
 
 
 def growth(points: Sequence[dict[str, Any]]) -> Figure:
-    """Time and memory of a gradient against each size that `ntm_jax.growth` measured, beside the plain path."""
+    """Draws time and memory of a gradient against each size in `benchmarks.gradient_scaling`, beside the plain path."""
     axes_of = list(dict.fromkeys(point["axis"] for point in points))
     figure = _figure((11, 5))
     grid = figure.subplots(2, len(axes_of), squeeze=False)
@@ -159,14 +159,14 @@ def memory_walk(
     read_weightings: np.ndarray,
     rows: np.ndarray,
 ) -> Figure:
-    """An episode as the paper's figure 6 has it: what goes in and is written, what is read and comes out.
+    """Draws one episode like the paper's figure 6: inputs and writes, reads and outputs.
 
     Args:
       title: above it all.
       inputs: `[T, in]`.
       adds: `[T, W]`, the vectors that are added to memory.
       write_weightings: `[T, n]`, of the rows that are shown.
-      outputs: `[T, out]`, NaN where they do not count.
+      outputs: `[T, out]`, NaN where not scored.
       reads: `[T, W]`, the vectors that are read.
       read_weightings: `[T, n]`.
       rows: `[n]`, their numbers.
@@ -198,7 +198,7 @@ def memory_walk(
 def memory_by_context(
     title: str, panels: Mapping[str, Mapping[str, np.ndarray]], bits: int
 ) -> Figure:
-    """Which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
+    """Draws which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
 
     Args:
       title: above it all.
@@ -230,14 +230,14 @@ def memory_by_priority(
     read_steps: np.ndarray,
     answer_steps: np.ndarray,
 ) -> Figure:
-    """Where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
+    """Draws where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
 
     Args:
       title: above it all.
       priorities: `[items]`.
       rows: `[items]`, where each is written.
       read_steps: `[items]`, steps after the delimiter at which that row is read, NaN for never.
-      answer_steps: `[items]`, those at which it is to be answered.
+      answer_steps: `[items]`, the step at which each is part of the answer.
     """
     figure = _figure((10, 4))
     where, when = figure.subplots(1, 2)
@@ -278,7 +278,7 @@ def _figure(inches: tuple[float, float]) -> Figure:
 
 
 def _row_ticks(rows: np.ndarray) -> tuple[list[int], list[str]]:
-    """At most eight places along an axis of `rows`, and the rows' numbers there."""
+    """Returns at most eight tick positions along an axis of `rows`, and their row numbers."""
     places = range(0, len(rows), -(-len(rows) // 8))
     return list(places), [str(rows[place]) for place in places]
 

@@ -1,7 +1,7 @@
 """Draws how a model uses its memory: the paper's figures 6, 9, 12, 15 and 17.
 
-Episodes are the evaluation's own kind, from its seed. Where there are several heads, what the picture shows
-of a row is the greatest of their weights.
+Episodes are drawn as in evaluation, from its seed. With several heads, pictures show the largest of their weights
+on each row.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ USED = 0.05  # the weight from which a row counts as used
 
 @struct.dataclass
 class Episodes:
-    """What came in and out of a model and its memory; NumPy arrays."""
+    """Holds inputs and outputs of a model and of its memory, as NumPy arrays."""
 
     inputs: np.ndarray  # [T, B, in]
     mask: np.ndarray  # [T, B], 1 where the output is scored
@@ -38,7 +38,7 @@ class Episodes:
 
 
 def picture(folder: Path, title: str) -> "Figure | None":
-    """Draws how a run's newest checkpoint uses its memory, in the way that suits its task.
+    """Draws how a run's newest checkpoint uses its memory, with the picture that its task defines.
 
     Args:
       folder: of the run.
@@ -133,8 +133,8 @@ def used_rows(weights: np.ndarray) -> np.ndarray:
 def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
     """Returns mean weightings of an n-gram model after each context (paper, figure 15).
 
-    Reads are those of the step that completes the context. Writes are those of the step after it, which is
-    the first that can know what followed; so the last step's context is left out.
+    Reads are those of the step that completes the context. Writes are those of the next step, the first at which the
+    following bit is known. The last step's context is therefore left out.
 
     Args:
       episodes: of one input channel.
@@ -142,7 +142,7 @@ def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
 
     Returns:
       `contexts` `[C]`, those that occur, the oldest bit counting most; `reads` and `writes` `[C, n]`; and
-      `rows` `[n]`. Contexts are in the order of the rows that they read more than others do.
+      `rows` `[n]`. Contexts are sorted by the row that they read more than other contexts do.
     """
     stream = episodes.inputs[:, :, 0].astype(np.int64)
     values = 2 ** np.arange(bits - 1, -1, -1)
@@ -170,7 +170,7 @@ def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
 
 
 def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarray]:
-    """Finds where and when a sorting model keeps and reads each item of the first episode (paper, figure 17).
+    """Finds where a sorting model stores each item of the first episode, and when it reads it (paper, figure 17).
 
     Args:
       episodes: of priority sort, the priority in the channel after the vector's `bits`.

@@ -35,8 +35,8 @@ COLUMNS = {
 def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
-    TensorBoard gets the same numbers and figures, if it is installed. A folder that cannot be written is reported
-    in a line on standard error.
+    Writes the same to TensorBoard, if it is installed. If the folder cannot be written, prints a line on standard
+    error instead.
 
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
@@ -46,7 +46,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       What `evaluation.json` holds.
 
     Raises:
-      UserError: another run's folder, nothing to restore, or a memory that cannot change its size.
+      UserError: another run's folder, no checkpoint, or a model whose number of rows is fixed.
     """
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)

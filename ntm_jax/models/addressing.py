@@ -1,4 +1,4 @@
-"""Addressing: how a head chooses its weighting over the rows of memory (paper, section 3.3).
+"""Computes the weighting of a head over the rows of memory (paper, section 3.3).
 
 Every function works on one head of one example. The weighting of the step before enters at the gate,
 and the four stages follow the paper's figure 2::

@@ -1,4 +1,4 @@
-"""The Neural Turing Machine's cell: state in, state out, one step (paper, section 3 and figure 1)."""
+"""Defines the Neural Turing Machine's cell, which computes one step (paper, section 3 and figure 1)."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ READS_FROM = ("written", "previous")
 @exportable
 @struct.dataclass
 class NTMState:
-    """Holds what one step hands to the next; `...` stands for batch axes."""
+    """Holds the state between two steps; `...` stands for batch axes."""
 
     memory: jax.Array  #: `[..., N, W]` (M)
     weightings: jax.Array  #: `[..., A, N]` (w), read heads, then write heads
@@ -34,7 +34,7 @@ class NTMState:
 @exportable
 @struct.dataclass
 class Step:
-    """Holds what happened in one step: enough for the output, and to draw the heads."""
+    """Holds the results of one step, for the output and for drawing the heads."""
 
     hidden: jax.Array  #: `[..., size]`, of the controller
     reads: jax.Array  #: `[..., R, W]`
@@ -60,20 +60,20 @@ class NTMCell(nnx.Module):
       word_size: W, the width of a row.
       read_heads: R, the number of read heads.
       write_heads: H, the number of write heads.
-      shift_range: k, the furthest move of a `softmax` shift.
+      shift_range: k, the most rows that a `softmax` shift moves.
       key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
-      reads_from: `written` reads the memory after this step's write, `previous` the one before it.
-      output_reads: whether the output sees this step's reads beside the controller.
+      reads_from: `written` reads the memory after this step's write, `previous` the memory before it.
+      output_reads: whether the output layer sees this step's reads as well as the controller's output.
       initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
-      gate_bias: what the gates' biases start at; below 0, heads begin by location rather than content.
-      no_shift_bias: what the biases of a `softmax` shift by 0 rows start at; above 0, heads begin by staying.
-      sharpening_bias: what the sharpenings' biases start at; above 0, weightings begin sharper.
-      cosine_epsilon: inside the root of the cosine's denominator.
-      compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
-        `bfloat16`; addressing and memory never are.
+      gate_bias: initial bias of the gates. Below 0, heads begin by location rather than content.
+      no_shift_bias: initial bias of a `softmax` shift by 0 rows. Above 0, heads begin by staying.
+      sharpening_bias: initial bias of the sharpening. Above 0, weightings begin sharper.
+      cosine_epsilon: added inside the root of the cosine's denominator.
+      compute: precision of the layers' products, `float32` or `bfloat16`. `float32` stands for the parameters' own
+        dtype. Addressing and memory never use `bfloat16`.
       param_dtype: of parameters and of the state.
-      rngs: where the parameters' first values come from.
+      rngs: random streams for the initial parameters.
 
     Raises:
       UserError: an unknown name, or choices that exclude each other.
@@ -122,9 +122,11 @@ class NTMCell(nnx.Module):
             ("write_heads", write_heads),
         ):
             if size < 1:
-                raise UserError(f"model.{field}: {size} is given, at least 1 is needed")
+                raise UserError(f"model.{field}: {size} is not allowed; it must be at least 1")
         if shift_range < 0:
-            raise UserError(f"model.shift_range: {shift_range} is given, at least 0 is needed")
+            raise UserError(
+                f"model.shift_range: {shift_range} is not allowed; it must be at least 0"
+            )
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
         self.cosine_epsilon = cosine_epsilon
@@ -254,7 +256,7 @@ class NTMCell(nnx.Module):
     # What flax.nnx.RNN asks of a cell.
 
     def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
-        """One step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
+        """Computes one step: state and input `[..., input_size]` -> new state and logits `[..., output_size]`."""
         carry, step = self.advance(carry, inputs)
         return carry, self.output(step.hidden, step.reads)
 
@@ -275,12 +277,12 @@ class NTMCell(nnx.Module):
 
 
 def _joined(reads: jax.Array) -> jax.Array:
-    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`; a -1 would not do for empty arrays."""
+    """Joins the heads' vectors: `[..., R, W]` -> `[..., R W]`. A size of -1 would fail for empty arrays."""
     return reads.reshape(*reads.shape[:-2], reads.shape[-2] * reads.shape[-1])
 
 
 def _one_of_each(key: jax.Array, batch_shape: tuple[int, ...]) -> bool:
-    """Whether these are keys, one of each example; an old-style key is an array itself."""
+    """Returns whether `key` holds one key per example. An old-style key is itself an array."""
     return (
         bool(batch_shape)
         and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)

@@ -46,7 +46,7 @@ class FeedForward(nnx.Module):
         return [self.linear]
 
     def initial_carry(self, batch_shape: tuple[int, ...]) -> tuple[()]:
-        """Returns nothing, for nothing is carried."""
+        """Returns an empty carry."""
         return ()
 
     @property

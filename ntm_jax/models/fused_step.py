@@ -1,9 +1,9 @@
-"""The cell's step as `unroll` runs it: a whole batch at once, memory `[B, W, N]` with its rows last.
+"""Computes the cell's step for `unroll`: a whole batch at once, memory `[B, W, N]` with its rows last.
 
-It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand: the
-backward pass is then a few products between heads and memory and four loops over the memory, from what the
-forward pass kept. Automatic differentiation makes a hundred small loops and runs the step again. The tests
-compare both with the cell and JAX's own derivatives of it.
+It computes what `NTMCell.advance` computes, from the same parameters. Its derivatives are written by hand. The
+backward pass is a few products between heads and memory, and four loops over the memory. It uses values saved by
+the forward pass. Automatic differentiation would make a hundred small loops and run the step again. The tests
+compare values and derivatives with those of the cell.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from ntm_jax.models.memory_ops import (
 
 @struct.dataclass
 class FusedState:
-    """An `NTMState` of a batch while it is scanned, with the memory's rows last."""
+    """Holds the `NTMState` of a batch during a scan, with the memory's rows last."""
 
     memory: jax.Array  # [B, W, N]
     weightings: jax.Array  # [B, A, N]
@@ -53,7 +53,7 @@ class FusedState:
 
 
 def computes_step_of(cell: NTMCell) -> bool:
-    """Returns whether `advance` computes this cell's step: no part of it is a user's own."""
+    """Returns whether `advance` computes this cell's step, because no part of it is overridden."""
     methods = ("advance", "_access")
     return (
         all(getattr(type(cell), name) is getattr(NTMCell, name) for name in methods)
@@ -72,7 +72,7 @@ Form = tuple[Heads, bool, float]  # the heads, whether they read what was writte
 
 @dataclass(frozen=True)
 class Structure:
-    """A cell without its parameters, which a function that JAX traces by itself must not hold."""
+    """Holds a cell without its parameters, which a separately traced function must not close over."""
 
     controller: ControllerStep
     form: Form
@@ -114,7 +114,7 @@ def advance(
 
 @struct.dataclass
 class Kept:
-    """What the backward pass of `access` needs of the forward pass."""
+    """Holds the values of the forward pass of `access` that its backward pass needs."""
 
     raw: jax.Array  # [B, sum(heads.widths)]
     memory: jax.Array  # [B, W, N], before the write
@@ -165,7 +165,7 @@ def _forward(
 
 
 def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
-    """The cotangents of raw, memory, previous and one (none); `d_x` is the loss's derivative by x."""
+    """Returns the cotangents of raw, memory, previous and one (zero). `d_x` is the derivative of the loss by x."""
     heads, reads_written, epsilon = form
     d_controls, d_written, d_weightings, d_reads = d
     controls, pull = jax.vjp(heads.controls, kept.raw)
@@ -223,37 +223,37 @@ access.defvjp(_forward, _backward)
 
 
 def _roles(heads: Heads, weightings: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Those that read `[B, R, N]` and those that write `[B, H, N]`, of weightings `[B, A, N]`."""
+    """Splits weightings `[B, A, N]` into those of read heads `[B, R, N]` and write heads `[B, H, N]`."""
     return weightings[:, : heads.read_heads], weightings[:, -heads.write_heads :]
 
 
 def _together(heads: Heads, reading: jax.Array, writing: jax.Array) -> jax.Array:
-    """What `_roles` took apart, cotangents: `[B, R, N]`, `[B, H, N]` -> `[B, A, N]`."""
+    """Joins the cotangents of what `_roles` split: `[B, R, N]`, `[B, H, N]` -> `[B, A, N]`."""
     if heads.shared_weighting:
         return reading + writing
     return jnp.concatenate([reading, writing], axis=1)
 
 
 def _root(key: jax.Array, norm: jax.Array, epsilon: float) -> jax.Array:
-    """The cosine's denominator `[B, A, N]`; key `[B, A, W]`, rows' norms `[B, N]`."""
+    """Returns the cosine's denominator `[B, A, N]`; key `[B, A, W]`, rows' norms `[B, N]`."""
     square = jnp.sum(key**2, axis=-1)[..., None] * norm[:, None, :] ** 2
     return jnp.sqrt(square + jnp.asarray(epsilon, square.dtype))
 
 
 def _gated(controls: Controls, content: jax.Array, previous: jax.Array) -> jax.Array:
-    """Equation 7 for all heads: weightings `[B, A, N]`."""
+    """Computes equation 7 for all heads: weightings `[B, A, N]`."""
     gate = controls.gate[..., None]
     return gate * content + (1 - gate) * previous
 
 
 def _shift(weightings: jax.Array, shift: jax.Array) -> jax.Array:
-    """Equation 8 for all heads: weightings `[B, A, N]`, shift `[B, A, 2k + 1]`."""
+    """Computes equation 8 for all heads: weightings `[B, A, N]`, shift `[B, A, 2k + 1]`."""
     moved = _moved(weightings, shift)
     return total(shift[..., i, None] * part for i, part in enumerate(moved))
 
 
 def _moved(weightings: jax.Array, shift: jax.Array, back: bool = False) -> list[jax.Array]:
-    """The weightings after each move from -k to k rows, or before it: slices of one padded array."""
+    """Returns the weightings after each move from -k to k rows, or before it, as slices of one padded array."""
     rows, moves = weightings.shape[-1], shift.shape[-1]
     reach = (moves - 1) // 2
     around = jnp.pad(weightings, ((0, 0), (0, 0), (reach, reach)), mode="wrap")
@@ -262,7 +262,7 @@ def _moved(weightings: jax.Array, shift: jax.Array, back: bool = False) -> list[
 
 
 def _erased(erase: jax.Array, writing: jax.Array, memory: jax.Array) -> jax.Array:
-    """Equation 3 for all heads: the memory `[B, W, N]` times 1 - e w of each."""
+    """Computes equation 3 for all heads: the memory `[B, W, N]` times 1 - e w of each."""
     for head in range(erase.shape[1]):
         memory = memory * _left(erase, writing, head)
     return memory
@@ -271,7 +271,7 @@ def _erased(erase: jax.Array, writing: jax.Array, memory: jax.Array) -> jax.Arra
 def _erased_by_head(
     erase: jax.Array, writing: jax.Array, memory: jax.Array, one: jax.Array
 ) -> list[jax.Array]:
-    """The memory before the first head erased, before the second, and so on, and after the last."""
+    """Returns the memory before each head erases, and after the last."""
     partly = [memory]
     for head in range(erase.shape[1]):
         left = partly[-1] * _left(erase, writing, head)
@@ -282,7 +282,7 @@ def _erased_by_head(
 def _erased_backward(
     erase: jax.Array, writing: jax.Array, partly: list[jax.Array], d: jax.Array, one: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Through `_erased`: the cotangents of memory `[B, W, N]`, erase `[B, H, W]`, writing `[B, H, N]`."""
+    """Differentiates `_erased`: returns the cotangents of memory `[B, W, N]`, erase `[B, H, W]`, writing `[B, H, N]`."""
     d_erase, d_writing = [], []
     for head in reversed(range(erase.shape[1])):
         this = slice(head, head + 1)
@@ -296,12 +296,12 @@ def _erased_backward(
 
 
 def _left(erase: jax.Array, writing: jax.Array, head: int) -> jax.Array:
-    """1 - w(i) e of one head, `[B, W, N]`."""
+    """Returns 1 - w(i) e of one head, `[B, W, N]`."""
     return 1 - erase[:, head, :, None] * writing[:, head, None, :]
 
 
 def _softmax(scores: jax.Array) -> jax.Array:
-    """Over the last axis."""
+    """Computes a softmax over the last axis."""
     powers = jnp.exp(scores - max_last(scores)[..., None])
     return powers / sum_last(powers)[..., None]
 
@@ -312,22 +312,21 @@ def _softmax_backward(result: jax.Array, d: jax.Array) -> jax.Array:
 
 
 def _tiny(like: jax.Array) -> jax.Array:
-    """The least normal number of an array's type: what `addressing.sharpen` takes 0 for."""
+    """Returns the smallest normal number of an array's dtype, which replaces 0 as in `addressing.sharpen`."""
     tiny = jnp.finfo(like.dtype).tiny  # type: ignore[no-untyped-call]
     return jnp.asarray(tiny, like.dtype)
 
 
 def opaque_one(dtype: Any) -> jax.Array:
-    """1, `[]`, but XLA cannot tell; to be made outside the scan, for `stored`."""
+    """Returns a 1, `[]`, that XLA cannot fold into a constant. Call it outside the scan, for `stored`."""
     one: jax.Array = jax.lax.optimization_barrier(jnp.ones((), dtype))  # type: ignore[no-untyped-call]
     return one
 
 
 def stored(values: jax.Array, one: jax.Array) -> jax.Array:
-    """The same values, made once and kept in memory.
+    """Returns the same values, which XLA then computes once and stores.
 
-    XLA computes again in every loop that needs them what it takes for cheap, and then some of those loops
-    have too many operands to run in SIMD registers. A division by a number that it does not know it does
-    not take for cheap.
+    XLA recomputes cheap expressions in every loop that uses them. Some of these loops then have too many
+    operands to be vectorised. XLA does not count a division by an unknown number as cheap.
     """
     return values / one

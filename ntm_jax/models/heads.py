@@ -1,4 +1,4 @@
-"""From the controller's raw numbers to named, activated head controls (paper, sections 3.2 and 3.3).
+"""Converts the controller's raw outputs to named, activated head controls (paper, sections 3.2 and 3.3).
 
 The only place where those activations are applied. Every choice is a name in one of the tables below.
 """
@@ -18,7 +18,7 @@ from ntm_jax.models.export import exportable
 @exportable
 @struct.dataclass
 class Controls:
-    """Holds what the heads are told at one step, for one example or with leading batch axes."""
+    """Holds the controls of the heads at one step, for one example or with leading batch axes."""
 
     key: jax.Array  #: `[..., A, W]` (k, eq. 5)
     strength: jax.Array  #: `[..., A]` (β, eq. 5), positive
@@ -35,7 +35,7 @@ def identity(raw: jax.Array) -> jax.Array:
 
 
 def bounded_exp(raw: jax.Array) -> jax.Array:
-    """Returns exp, held below e^13, where a softmax of cosines has long been one-hot.
+    """Returns exp, limited to e^13, at which a softmax of cosines is already one-hot.
 
     Beyond 1e7 the strength times the cosine's rounding is above 1, and no longer the same number wherever
     XLA computes it: the softmax's largest exponential is then 0 or infinite.

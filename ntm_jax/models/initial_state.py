@@ -1,7 +1,7 @@
-"""What memory, weightings and reads hold before the first step. Each is a choice by name.
+"""Makes memory, weightings and reads before the first step, each chosen by name.
 
-Parameters made here that have a row for each of the N memory rows tie a model to its N; all other
-choices let the same parameters run with more rows than they were trained with.
+The choice `learned` has parameters for each of the N memory rows, which fixes N. With all other choices, the same
+parameters can run with more rows than they were trained with.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ class InitialState(nnx.Module):
       addressings: A, the number of weightings.
       read_heads: R, the number of read heads.
       param_dtype: of parameters and of the state.
-      rngs: where the parameters' first values come from.
+      rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class InitialState(nnx.Module):
         if memory in ("constant", "learned_row") and weighting == "uniform":
             raise UserError(
                 f"model.initial_weighting: 'uniform' with model.initial_memory {memory!r} keeps all rows "
-                "alike for ever, so nothing can be learned; choose 'first_row' or 'learned'"
+                "identical at every step, so nothing can be learned; choose 'first_row' or 'learned'"
             )
         self.memory, self.weighting, self.reads = memory, weighting, reads
         self.memory_size, self.word_size = memory_size, word_size
@@ -81,7 +81,7 @@ class InitialState(nnx.Module):
             self.read_values = normal(read_heads, word_size, deviation=0.1)
 
     def __call__(self, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Memory `[N, W]`, weightings `[A, N]`, reads `[R, W]` of one episode; `key` serves what is random."""
+        """Returns memory `[N, W]`, weightings `[A, N]`, reads `[R, W]` of one episode. Random choices use `key`."""
         memory_key, weighting_key = jax.random.split(key)
         rows, width, dtype = self.memory_size, self.word_size, self.param_dtype
 

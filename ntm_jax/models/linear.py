@@ -1,4 +1,4 @@
-"""The layers inside a scan, and their weights' gradients as one product over all steps.
+"""Applies layers inside a scan, and computes their weight gradients as one product over all steps.
 
 Reverse differentiation of a scan adds to every weight's gradient at every step: for one sequence, an
 [in, out] outer product each time. `scan_layers` instead records each layer's input and its output's cotangent
@@ -27,12 +27,12 @@ Recorder: TypeAlias = tuple[
 
 
 class Linear(nnx.Linear):
-    """`nnx.Linear` with a choice, by name, of the type that its products are computed in."""
+    """Extends `nnx.Linear` with a named precision for its products."""
 
     compute = "float32"
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
-        """`[..., in]` -> `[..., out]`."""
+        """Applies the layer: `[..., in]` -> `[..., out]`."""
         if COMPUTE[self.compute] is None:
             return super().__call__(inputs, out_sharding)
         assert self.bias is not None
@@ -41,7 +41,7 @@ class Linear(nnx.Linear):
 
 
 def set_compute(module: nnx.Module, compute: str) -> None:
-    """Sets what every `Linear` of a module computes in.
+    """Sets the precision that every `Linear` of a module computes in.
 
     Raises:
       UserError: an unknown name.
@@ -68,7 +68,7 @@ def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class Weights:
-    """A layer's numbers inside a scan, none of which the scan differentiates."""
+    """Holds a layer's weights inside a scan, which does not differentiate them."""
 
     kernel: jax.Array  # [in, out], rounded
     # [out, in]. A product with the transpose of a row-major matrix is several times slower, and a backward
@@ -84,7 +84,7 @@ def unrecorded(weights: Weights, x: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def recorded(weights: Weights, recorder: Recorder, x: jax.Array) -> jax.Array:
-    """Applies a layer and, on the way back, records what its weights' gradient is made of.
+    """Applies a layer, and records the inputs of its weight gradient in the backward pass.
 
     Args:
       weights: of the layer. Their cotangents are zeros.
@@ -120,7 +120,7 @@ def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, 
       inputs: a pytree of arrays `[T, B, ...]`.
 
     Raises:
-      TypeError: the gradient is differentiated. The result would be wrong: `recorded` gives weights no cotangent.
+      TypeError: a second derivative is requested. It would be wrong, because `recorded` gives weights no cotangent.
     """
     length_and_batch = jax.tree.leaves(inputs)[0].shape[:2]
     computes = [layer.compute for layer in layers]
@@ -166,7 +166,7 @@ def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, 
 
 
 def _first_derivative(d: jax.Array) -> jax.Array:
-    """Returns a cotangent that refuses to be differentiated."""
+    """Returns a cotangent that raises an error when it is differentiated."""
     return d if d.dtype == jax.dtypes.float0 else _undifferentiable(d)
 
 

@@ -1,4 +1,4 @@
-"""The paper's baseline: a stacked LSTM with no memory beside its own state (section 4)."""
+"""Defines the paper's baseline, a stacked LSTM without external memory (section 4)."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ class LSTM(nnx.Module):
       output_size: width of the output (logits).
       controller_size: units in each layer.
       controller_layers: layers.
-      compute: what the layers' products are computed in, `float32` or `bfloat16`, see `NTMCell`.
+      compute: precision of the layers' products, `float32` or `bfloat16`, see `NTMCell`.
       param_dtype: of parameters and state.
-      rngs: where the parameters' first values come from.
+      rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LSTM(nnx.Module):
         return self.to_output(hidden)
 
     def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
-        """One step: state and input `[..., input_size]` -> new state and logits."""
+        """Computes one step: state and input `[..., input_size]` -> new state and logits."""
         carry, hidden = self.advance(carry, inputs)
         return carry, self.output(hidden)
 

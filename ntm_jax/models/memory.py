@@ -1,4 +1,4 @@
-"""Reading and writing the memory (paper, sections 3.1 and 3.2). One example; all heads at once."""
+"""Reads and writes the memory of one example with all heads at once (paper, sections 3.1 and 3.2)."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Products and sums between heads and memory, rows last, in the forms that XLA compiles well on a CPU.
+"""Computes products and sums between heads and memory, rows last, in forms that XLA compiles well on a CPU.
 
 With heads' words `[B, A, W]`, heads' rows `[B, A, N]` and a memory `[B, W, N]`:
 
@@ -56,12 +56,12 @@ def squared_norm(memory: jax.Array) -> jax.Array:
 
 
 def sum_last(values: jax.Array) -> jax.Array:
-    """Sum over the last axis `[..., N]` -> `[...]`, as a product with ones."""
+    """Sums over the last axis `[..., N]` -> `[...]`, as a product with ones."""
     return values @ jnp.ones(values.shape[-1], values.dtype)
 
 
 def max_last(values: jax.Array) -> jax.Array:
-    """Greatest along the last axis `[..., N]` -> `[...]`: first of whole registers, then within one."""
+    """Returns the maximum over the last axis `[..., N]` -> `[...]`: first across registers, then within one."""
     rows = values.shape[-1]
     if rows % LANES or rows // LANES > MOST_TERMS:
         return jnp.max(values, axis=-1)
@@ -70,6 +70,6 @@ def max_last(values: jax.Array) -> jax.Array:
 
 
 def total(terms: Iterable[jax.Array]) -> jax.Array:
-    """The sum of at least one array, written out."""
+    """Returns the sum of one or more arrays, as explicit additions."""
     first, *rest = terms
     return sum(rest, start=first)

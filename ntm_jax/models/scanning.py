@@ -1,4 +1,4 @@
-"""`lax.scan` for sequences of any length, and a limit to the derivatives that pass a step."""
+"""Scans sequences of any length, and limits the gradients that pass a step."""
 
 import math
 from collections.abc import Callable
@@ -16,8 +16,8 @@ Tree = TypeVar("Tree")
 def scan(step: Callable[..., Any], state: Any, inputs: Any) -> tuple[Any, Any]:
     """Returns `lax.scan(step, state, inputs)`, in segments of about √T steps if T is large.
 
-    Of a sequence longer than `SEGMENT`, states are kept at the ends of segments. The backward pass runs each
-    segment again to have those within. The last segment is shorter where √T does not divide T.
+    For a sequence longer than `SEGMENT`, only the states at the ends of segments are stored. The backward pass
+    recomputes those within each segment. The last segment may be shorter.
 
     Args:
       step: `(state, inputs of one step) -> (state, record)`.
@@ -49,8 +49,8 @@ def scan(step: Callable[..., Any], state: Any, inputs: Any) -> tuple[Any, Any]:
 def limit_gradient(limit: float, values: Tree) -> Tree:
     """Returns the same values. Every element of their cotangent is limited to `-limit .. limit`.
 
-    Backwards through many steps of finding, reading and rewriting the same rows, cotangents can grow
-    exponentially. The gradient of such an episode, limited only at the end, points in a useless direction. The
+    In the backward pass, cotangents can grow exponentially over many steps that read and rewrite the same rows. If
+    the gradient is clipped only at the end, its direction is useless. The
     paper limits 'during the backward pass' (section 4.6), as Graves (2013, section 2.1) did at every step.
     """
     return values

@@ -1,4 +1,4 @@
-"""Resets and padding: which steps of a batch begin a new sequence, and which are not taken."""
+"""Handles resets at the first step of a new sequence, and padding steps that leave the state unchanged."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -74,7 +74,7 @@ def select(mask: jax.Array, chosen: Tree, otherwise: Tree) -> Tree:
 
 
 def reset(model: Any, state: Tree, done: jax.Array, key: jax.Array | None = None) -> Tree:
-    """Returns the state with the elements of a batch that are done back at the model's initial state.
+    """Returns the state with those batch elements reset to the initial state that are done.
 
     Args:
       model: `NTMCell` or `LSTM`, whose state it is.
@@ -116,5 +116,7 @@ def _mask(lengths: Any, length: int, batch: int) -> jax.Array:
     if not isinstance(array, jax.core.Tracer) and batch:  # inside jit, nobody knows them yet
         for wrong in (int(array.min()), int(array.max())):
             if not 0 <= wrong <= length:
-                raise UserError(f"lengths: {wrong} is given, 0 to T = {length} is allowed")
+                raise UserError(
+                    f"lengths: {wrong} is not allowed; it must be from 0 to T = {length}"
+                )
     return jnp.arange(length)[:, None] < array[None, :]

@@ -1,4 +1,4 @@
-"""A model of symbols around a model of vectors: one table of vectors in front of it and behind it."""
+"""Wraps a model of vectors into a model of symbols, with one embedding for inputs and outputs."""
 
 import math
 from collections.abc import Callable
@@ -15,16 +15,16 @@ Draw = Callable[[jax.Array, float, tuple[int, ...]], jax.Array]  # as jax.random
 
 
 class Embedded(nnx.Module):
-    """Embedding, core, and the same embedding as output (Press and Wolf 2017, arXiv 1608.05859).
+    """Embeds symbols, runs a core, and uses the same embedding for its output (Press and Wolf 2017, arXiv 1608.05859).
 
     The core's input is the symbol's row times √E; the logits are the core's output times the table, plus a bias.
-    Rows start with a variance of 1 / E: inputs then have unit variance, and logits the size of a core's output.
+    Rows start with a variance of 1 / E. Inputs then have unit variance, and logits have the scale of the core's output.
 
     Args:
       core: with inputs and outputs of `embedding_size`, E.
       symbols: V.
-      dropout: the share of a core's inputs and outputs that training sets to 0, where it is asked to.
-      rngs: where the table's first values come from.
+      dropout: the share of the core's inputs and outputs set to 0, if `embed` and `logits` get a key.
+      rngs: random streams for the initial table.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Embedded(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(symbols, param_dtype))
 
     def initial_state(self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None) -> Any:
-        """The core's."""
+        """Returns the core's initial state."""
         return self.core.initial_state(batch_shape, key)
 
     def embed(
@@ -53,7 +53,7 @@ class Embedded(nnx.Module):
         key: jax.Array | None = None,
         draw: Draw = jax.random.bernoulli,
     ) -> jax.Array:
-        """Whole numbers `[..., 1]` -> the core's inputs `[..., E]`; `key` is for dropout, drawn by `draw`; None leaves it out."""
+        """Embeds whole numbers: `[..., 1]` -> `[..., E]`. Dropout uses `key` and `draw`; a key of None disables it."""
         table = self.table[...]
         rows = table[symbols[..., 0]] * jnp.asarray(math.sqrt(table.shape[1]), table.dtype)
         return self._dropped(rows, key, draw)
@@ -64,7 +64,7 @@ class Embedded(nnx.Module):
         key: jax.Array | None = None,
         draw: Draw = jax.random.bernoulli,
     ) -> jax.Array:
-        """The core's outputs `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
+        """Converts the core's outputs to logits: `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
         bias = self.bias[...]
         scores = self._dropped(outputs, key, draw) @ self.table[...].T
         return scores + jnp.broadcast_to(bias, scores.shape)

@@ -1,4 +1,4 @@
-"""Runs a model over time: one scan of its step, of which `unroll` and training record different things."""
+"""Runs a model over time in one scan. `unroll` records a trace, and training records memory use."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ State: TypeAlias = NTMState | LSTMCarry
 @exportable
 @struct.dataclass
 class Trace:
-    """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
+    """Holds what the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
 
     read_weightings: jax.Array  #: `[T, B, R, N]`
     write_weightings: jax.Array  #: `[T, B, H, N]`
@@ -42,7 +42,7 @@ class Trace:
 @exportable
 @struct.dataclass
 class MemoryUse:
-    """What training can penalise, `[T, B]`. A model without memory uses none."""
+    """Holds the memory use that training can penalise, `[T, B]`. It is 0 for a model without memory."""
 
     blur: jax.Array  # 1 - Σ w(i)², 0 for a head on one row, summed over the addressings
     # Mean of e + |a| over the words, 0 to 2, summed over the write heads; only if asked for.
@@ -101,7 +101,7 @@ def unroll(
     `jax.jacfwd`, `jax.hessian`) and second derivatives raise a `TypeError` for an `NTMCell`. For both, use
     `flax.nnx.RNN` of the same cell.
 
-    A subclass of `NTMCell` with an own `advance` is run by it, without the hand-written derivatives.
+    If a subclass of `NTMCell` overrides `advance`, `unroll` calls it and uses JAX's derivatives.
 
     Args:
       model: from `build`, `load`, `go_weights.load` or `NTMCell(...)`.
@@ -111,9 +111,9 @@ def unroll(
       reset: booleans `[T, B]`, True where a new sequence begins: the state before that step is the model's
         initial state. With a random one, all resets of an example have the same draw.
       mask: booleans `[T, B]`, False where a step is padding. Such a step leaves the state as it is, and its
-        inputs are not looked at. Its logits and its part of the trace mean nothing.
-      lengths: integers `[B]` in place of a mask: the steps from there on are padding. Inside `jit`, a
-        length beyond T counts as T and a negative one as 0; elsewhere they are refused.
+        inputs are ignored. Its logits and its part of the trace are meaningless.
+      lengths: integers `[B]`, an alternative to a mask: steps from `lengths` on are padding. Inside `jit`, lengths are
+        clipped to 0 .. T. Elsewhere, a length out of these bounds raises an error.
       memory: whether the trace holds the memory after every step. It is T times as large as all else.
       return_state: whether to return the state after the last step as well.
 
@@ -144,14 +144,14 @@ def training_outputs(
     state_gradient_limit: float = 0.0,
     writing: bool = False,
 ) -> tuple[jax.Array, MemoryUse]:
-    """Runs a model as `unroll` does, and keeps only what training needs.
+    """Runs a model as `unroll` does, recording only what training needs.
 
     Args:
       model: as for `unroll`.
       inputs: `[T, B, input_size]`.
       key: for a random initial state.
       dropout: the key for dropout, if the model has it. None leaves it out.
-      draw: draws what dropout keeps, as `jax.random.bernoulli` does.
+      draw: draws the dropout mask, with the signature of `jax.random.bernoulli`.
       select: picks the steps whose logits are needed, `[T, B, ...]` -> `[S, B, ...]`; all if not given.
       state_gradient_limit: limits each element of the derivative by the state, at every step of the backward
         pass. 0 is no limit. It does not apply to models without memory.
@@ -167,7 +167,7 @@ def training_outputs(
 
 @dataclass(frozen=True)
 class _TraceRecorder:
-    """What `unroll` records: all that the heads did."""
+    """Records everything the heads did, for `unroll`."""
 
     memory: bool
 
@@ -195,7 +195,7 @@ class _TraceRecorder:
 
 @dataclass(frozen=True)
 class _UseRecorder:
-    """What training records: how the memory was used."""
+    """Records how the memory was used, for training."""
 
     writing: bool
 

@@ -1,1 +1,1 @@
-"""A run's folder: config, checkpoints and weight files."""
+"""Reads and writes run folders: config, checkpoints and weight files."""

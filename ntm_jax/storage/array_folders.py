@@ -1,4 +1,4 @@
-"""Stores pytrees of arrays as folders. This is all that the package uses of Orbax, and only what Orbax documents.
+"""Stores pytrees of arrays as folders, with documented functions of Orbax. No other module uses Orbax.
 
 Every call writes or reads one folder and returns when that is done. Each array is a Zarr array in a folder of its
 own (`use_ocdbt=False`): Orbax then neither merges files nor searches for them by patterns, in which the brackets of

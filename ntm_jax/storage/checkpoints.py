@@ -1,4 +1,4 @@
-"""The checkpoints of a run.
+"""Stores the checkpoints of a run.
 
 checkpoints/
   <update>/      complete, for it gets this name last
@@ -25,7 +25,7 @@ OLD_PARTIAL = "*.orbax-checkpoint-tmp*"
 
 
 class CheckpointStore(Protocol):
-    """The checkpoints of a run as training sees them, in whatever process."""
+    """Defines the checkpoint store that training uses, in any process."""
 
     def newest(self) -> int | None:
         """Returns the update of the newest valid checkpoint, or None."""
@@ -46,7 +46,7 @@ class CheckpointStore(Protocol):
 
 
 class Checkpoints:
-    """The checkpoints in a run's folder, which are read or written at once, when a method is called.
+    """Stores checkpoints in a run's folder. Methods read and write immediately.
 
     Args:
       workdir: the run's folder.
@@ -71,8 +71,8 @@ class Checkpoints:
         """Raises `UserError` if the newest checkpoint can only be evaluated, as in some shipped runs."""
         if self._newest is not None and not self._path(self._newest, "training").is_dir():
             raise UserError(
-                f"--workdir: {self._path(self._newest)} has no state of an optimiser, so that "
-                "training cannot go on from there; choose another folder"
+                f"--workdir: {self._path(self._newest)} has no optimizer state, so training cannot be "
+                "resumed from it; choose another folder"
             )
 
     def newest(self) -> int | None:
@@ -120,10 +120,12 @@ class Checkpoints:
             written.rename(self._path(update))
         except Exception as error:  # Orbax raises whatever its parts raise
             shutil.rmtree(partial, ignore_errors=True)  # the disk may be full
-            valid = f"update {self._newest}" if self._newest is not None else "none"
+            valid = "there is no valid one"
+            if self._newest is not None:
+                valid = f"the last valid one is of update {self._newest}"
             raise UserError(
                 f"--workdir: the checkpoint of update {update} cannot be written to {self._folder} "
-                f"({_reason(error)}); the last sound one is of {valid}"
+                f"({_reason(error)}); {valid}"
             ) from None
         self._newest = update
         for old in sorted(integrity.updates(self._folder))[: -self._keep]:
@@ -164,7 +166,7 @@ class Checkpoints:
         return self._folder.joinpath(str(update), *name)
 
     def _remove(self, update: int) -> None:
-        """Removes a checkpoint, if it is there; a part of it never has a checkpoint's name."""
+        """Removes a checkpoint, if it exists. A partly removed one never has a checkpoint's name."""
         if self._path(update).exists():
             removed = self._folder / PARTIAL / f"{update}.removed"
             self._path(update).rename(removed)
@@ -172,7 +174,7 @@ class Checkpoints:
 
 
 class FollowerCheckpoints:
-    """The checkpoints of a run in a process that leaves reading and writing them to process 0.
+    """Stands for a run's checkpoints in processes that leave reading and writing to process 0.
 
     All processes call the methods at the same updates.
     """

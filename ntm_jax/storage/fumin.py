@@ -88,7 +88,7 @@ def load(
         layout, or one that remains uncertain.
     """
     if layout not in get_args(Layout):
-        raise UserError(f"layout: {layout!r} is given, one of {get_args(Layout)} is needed")
+        raise UserError(f"layout: {layout!r} is not allowed; it must be one of {get_args(Layout)}")
     sizes = {
         "input_size": input_size,
         "output_size": output_size,
@@ -99,7 +99,7 @@ def load(
     }
     for name, size in sizes.items():
         if size < 1:
-            raise UserError(f"{name}: {size} is given, at least 1 is needed")
+            raise UserError(f"{name}: {size} is not allowed; it must be at least 1")
     dtype = jnp.asarray(0.0).dtype  # float64 or float32
     flat = _numbers(Path(path), float(jnp.finfo(dtype).max))  # type: ignore[no-untyped-call]
     expected = sum(rows * columns for rows, columns in shapes(**sizes))

@@ -1,4 +1,4 @@
-"""Tells whether a checkpoint is what was written: by its layout's number, and a checksum of each of its files.
+"""Checks whether a checkpoint is intact, by its layout number and a checksum of each file.
 
 <update>/
   run/metadata      JSON: the number of the layout, the config, seconds and updates skipped
@@ -103,7 +103,7 @@ def latest_valid(checkpoints: Path, *, set_aside: bool = False) -> int | None:
     if broken and found is None:
         folder, what = broken[0]
         raise UserError(
-            f"--workdir: no checkpoint in {checkpoints} is sound; in {folder.name}, {what}"
+            f"--workdir: no checkpoint in {checkpoints} is valid; in {folder.name}, {what}"
         )
     for folder, what in broken:
         print(f"ntm_jax: {folder} is damaged: {what}; {found} is used", file=sys.stderr)
@@ -125,7 +125,7 @@ def updates(checkpoints: Path) -> list[int]:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """Returns checksums by file; none for layout 1. Those of a folder are verified before its layout is believed."""
+    """Returns checksums by file, none for layout 1. Verifies the file with the layout number before using it."""
     path = folder / CHECKSUMS
     if not path.exists() and read_run(folder).get("layout", 1) == 1:
         return {}

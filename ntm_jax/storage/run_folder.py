@@ -20,7 +20,7 @@ CLAIMING = (files.LOCK, "config.partial")
 def open_run_folder(workdir: Path, config: ConfigDict) -> Iterator[Checkpoints]:
     """Opens the folder of `config`'s run for this process alone, and gives its checkpoints.
 
-    The folder is made if it is not there. Nothing is written if it is refused.
+    Creates the folder if it does not exist. On an error, writes nothing.
 
     Raises:
       UserError: it holds another run, or something else, or a model without the state of its training, or
@@ -29,8 +29,8 @@ def open_run_folder(workdir: Path, config: ConfigDict) -> Iterator[Checkpoints]:
     _check_claim(workdir, config)
     if (workdir / WEIGHTS).exists() and not integrity.updates(workdir / "checkpoints"):
         raise UserError(
-            f"--workdir: {workdir / WEIGHTS} has no state of an optimiser, so that training cannot go on "
-            "from there; choose another folder"
+            f"--workdir: {workdir / WEIGHTS} has no optimizer state, so training cannot be resumed "
+            "from it; choose another folder"
         )
     with ExitStack() as stack:
         try:
@@ -80,6 +80,6 @@ def same_run(workdir: Path, config: ConfigDict) -> None:
     if field:
         before, after = (dict(configs.flatten(c)).get(field) for c in (old, config))
         raise UserError(
-            f"--workdir: {workdir} holds another run, with {field}={before!r} where {after!r} is asked; "
+            f"--workdir: {workdir} holds another run, with {field}={before!r} instead of {after!r}; "
             "choose another folder"
         )

@@ -46,14 +46,14 @@ EVALUATE = configs.defaults("ntm")["evaluate"]
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's parameters and what they are of."""
+    """Holds a model's parameters, their config and their update."""
 
     config: ConfigDict  # with task, model, seed and evaluate, at least
     parameters: Any  # nested dicts of arrays
     update: int  # that made them; 0 if the file does not say
 
     def model(self, memory_size: int | None = None) -> models.Model:
-        """Ready for `unroll`, with another number of rows if given.
+        """Returns the model, with another number of rows if given.
 
         Raises:
           UserError: a memory that cannot change its size.
@@ -66,7 +66,7 @@ class Weights:
 
 
 def dump(parameters: Any, config: ConfigDict, update: int) -> bytes:
-    """A safetensors file.
+    """Returns the content of a safetensors file.
 
     Args:
       parameters: nested dicts of arrays, as `nnx.to_pure_dict` gives them.
@@ -79,7 +79,7 @@ def dump(parameters: Any, config: ConfigDict, update: int) -> bytes:
 
 
 def load(path: Path) -> Weights:
-    """The weights in a file of either kind.
+    """Returns the weights in a safetensors or JSON file.
 
     Raises:
       UserError: no such file, neither kind, or not the arrays that its config describes.
@@ -147,7 +147,7 @@ def _load_safetensors(path: Path) -> Weights:
 
 
 def _filled(path: Path, parameters: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """`parameters` with the arrays in place of the shapes."""
+    """Returns `parameters` with the arrays in place of the shapes."""
     wanted = _named(parameters)
     for name in sorted(wanted.keys() | arrays.keys()):
         if name not in wanted or name not in arrays:
@@ -193,7 +193,7 @@ def _task_sizes(config: ConfigDict) -> dict[str, int]:
 
 
 def _shapes(config: ConfigDict) -> tuple[Any, Any]:
-    """The structure of a config's model, and nested dicts of its parameters' shapes; not to be changed."""
+    """Returns the structure of a config's model, and nested dicts of its parameters' shapes. Do not modify them."""
     return _shapes_of(json.dumps(config.to_dict(), sort_keys=True))
 
 

@@ -1,4 +1,4 @@
-"""The tasks, by name. A task's module is imported when the task is first used."""
+"""Registers the tasks by name. A task's module is imported when the task is first used."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ def make(name: str, /, **difficulty: Any) -> Task:
     """
     if not isinstance(name, str) or name not in TASKS:
         raise UserError(
-            f"{unknown_choice('task', name, TASKS)}. A task of your own is known once the config file that "
-            "adds it to TASKS is given by --config"
+            f"{unknown_choice('task', name, TASKS)}. To use your own task, pass the config file that "
+            "adds it to TASKS as --config"
         )
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field, value in difficulty.items():
@@ -45,7 +45,7 @@ def make(name: str, /, **difficulty: Any) -> Task:
     made = TASKS[name](**difficulty)
     if made.source.most_steps > MOST:
         raise UserError(
-            f"task {name}: an episode of {made.source.most_steps} steps; {MOST:,} are allowed"
+            f"task {name}: an episode of {made.source.most_steps} steps is too long; at most {MOST:,} are allowed"
         )
     return made
 
@@ -56,13 +56,13 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
         if not isinstance(value, str):
             if "choices" in field.metadata:
                 raise unknown_choice(f"task.{field.name}", value, field.metadata["choices"])
-            raise UserError(f"task.{field.name}: {value!r} is given, text is needed")
+            raise UserError(f"task.{field.name}: {value!r} is not text")
     elif type(value) is not int and not (value is None and field.type in OPTIONAL):
-        raise UserError(f"task.{field.name}: {value!r} is given, a whole number is needed")
+        raise UserError(f"task.{field.name}: {value!r} is not a whole number")
     elif value is not None and value > MOST:
-        raise UserError(f"task.{field.name}: {value} is given, at most {MOST:,} is allowed")
+        raise UserError(f"task.{field.name}: {value} is not allowed; it must be at most {MOST:,}")
 
 
 def difficulty(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a config's `task` has beside the name: the arguments for `make`."""
+    """Returns the fields of a config's `task` except the name, as arguments for `make`."""
     return {field: value for field, value in config.items() if field != "name"}

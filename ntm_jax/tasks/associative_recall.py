@@ -31,7 +31,7 @@ from ntm_jax.tasks.drawing import (
 
 @dataclass(frozen=True)
 class AssociativeRecall(Task):
-    """`min_items` to `max_items` items of `item_length` vectors of `bits` bits."""
+    """Draws `min_items` to `max_items` items of `item_length` vectors of `bits` bits."""
 
     name: ClassVar[str] = "associative_recall"
     min_items: int = 2
@@ -43,7 +43,7 @@ class AssociativeRecall(Task):
         require_range("items", self.min_items, self.max_items, least=2)
         for field in ("item_length", "bits"):
             given = getattr(self, field)
-            require(given >= 1, f"task.{field}: {given} is given, at least 1 is needed")
+            require(given >= 1, f"task.{field}: {given} is not allowed; it must be at least 1")
 
     @property
     def input_size(self) -> int:

@@ -91,7 +91,7 @@ class Task(ABC):
           key: decides everything.
           batch_size: B, the number of episodes.
           progress: see `episode`.
-          part: selects which of the episodes' keys `[B]` to draw.
+          part: selects the keys `[B]` of the episodes to draw.
         """
         keys = part(jax.random.split(key, batch_size))
         return jax.vmap(self.episode, in_axes=(0, None), out_axes=1)(keys, jnp.asarray(progress))
@@ -121,16 +121,16 @@ class Task(ABC):
         return Channels(labels.bits(self.input_size), labels.bits(self.output_size))
 
     def spans(self, inputs: np.ndarray, mask: np.ndarray) -> list[Span]:
-        """Returns the stretches of an episode to mark, given `[T, in]` and `[T]`."""
+        """Returns the ranges of steps to mark, given inputs `[T, in]` and mask `[T]`."""
         return labels.answer_spans(mask)
 
     def viewer_fields(self) -> tuple[ViewerField, ...]:
-        """Returns what a visitor of the viewer may choose; each of the task's whole numbers by default."""
+        """Returns the numbers that the viewer can set, by default all whole numbers of the task."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return labels.whole_number_fields(values)
 
     def memory_picture(self) -> MemoryPicture | None:
-        """Returns how to draw a model's use of its memory in this task, if there is a good way."""
+        """Returns which picture shows the memory use in this task, or None."""
         return None
 
 
@@ -177,7 +177,7 @@ class Source:
         return jnp.ones(1)
 
     def run_files(self) -> dict[str, str]:
-        """Returns texts that belong into a run's folder, by file name."""
+        """Returns texts to write into a run's folder, by file name."""
         return {}
 
     # Evaluation

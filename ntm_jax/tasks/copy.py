@@ -6,7 +6,7 @@ input  vector (8)         a   b   c   .   .   .   .
 output vector (8)         .   .   .   .   a   b   c
 scored                    .   .   .   .   1   1   1
 
-With two flags, as in `fumin/ntm`, a start comes before the sequence, in a channel ahead of the delimiter's.
+With two flags, as in `fumin/ntm`, a start flag precedes the sequence. Its channel precedes the delimiter's.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,11 @@ from ntm_jax.tasks.drawing import (
 
 @dataclass(frozen=True)
 class Copy(Task):
-    """Random vectors of `bits` bits, `min_length` to `max_length` of them.
+    """Draws `min_length` to `max_length` random vectors of `bits` bits.
 
-    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` of the
-    vectors have only zero bits, which is easily taken for the end of the input; one in 256 has anyway.
+    `flags` is 1, the delimiter alone, or 2, with a start before the sequence. `zero_vector_percent` is the percentage
+    of vectors set to zero, which models easily mistake for the end of the input. One random vector of 8 bits in 256
+    is zero anyway.
     """
 
     name: ClassVar[str] = "copy"
@@ -45,8 +46,8 @@ class Copy(Task):
 
     def __post_init__(self) -> None:
         require_range("length", self.min_length, self.max_length)
-        require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
-        require(self.flags in (1, 2), f"task.flags: {self.flags} is given, 1 or 2 is allowed")
+        require(self.bits >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
+        require(self.flags in (1, 2), f"task.flags: {self.flags} is not allowed; it must be 1 or 2")
         require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property

@@ -14,13 +14,13 @@ def require(ok: bool, message: str) -> None:
 
 def require_range(what: str, low: int, high: int, least: int = 1) -> None:
     """Raises `UserError` unless `least <= low <= high`, for the fields `min_<what>` and `max_<what>`."""
-    require(low >= least, f"task.min_{what}: {low} is given, at least {least} is needed")
-    require(high >= low, f"task.max_{what}: {high} is given, below task.min_{what}, which is {low}")
+    require(low >= least, f"task.min_{what}: {low} is not allowed; it must be at least {least}")
+    require(high >= low, f"task.max_{what}: {high} is below task.min_{what}, which is {low}")
 
 
 def require_percent(field: str, value: int) -> None:
     """Raises `UserError` unless a task's field is 0 to 100."""
-    require(0 <= value <= 100, f"task.{field}: {value} is given, 0 to 100 is allowed")
+    require(0 <= value <= 100, f"task.{field}: {value} is not allowed; it must be from 0 to 100")
 
 
 def draw_between(key: jax.Array, low: int, high: int, progress: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Names what pages and figures show of a task: channels, stretches of an episode, and fields to choose."""
+"""Names the channels, ranges of steps and settings of a task, for pages and figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Channels:
-    """A name for each channel of an episode as a page shows it."""
+    """Names each channel of an episode, as shown on pages."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -17,7 +17,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of an episode that a page marks."""
+    """Describes a range of steps that a page marks."""
 
     start: int  # step
     end: int  # step, inclusive
@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True)
 class ViewerField:
-    """A number that a visitor of the viewer chooses."""
+    """Describes a number that a visitor of the viewer can set."""
 
     name: str  # in the page, its links and the server's addresses
     sets: tuple[str, ...]  # the task's fields that get this number
@@ -37,7 +37,7 @@ class ViewerField:
 
 @dataclass(frozen=True)
 class MemoryPicture:
-    """Which picture shows best how a model uses its memory in a task; see `evaluation.memory_figures`."""
+    """Selects the picture of memory use for a task; see `evaluation.memory_figures`."""
 
     kind: str  # walk, by_context or by_priority
     case: str  # the evaluation case that is drawn
@@ -51,7 +51,7 @@ def bits(count: int) -> tuple[str, ...]:
 
 
 def answer_spans(mask: np.ndarray) -> list[Span]:
-    """Returns the stretch from the first scored step to the last; `mask` is `[T]`."""
+    """Returns the range from the first scored step to the last; `mask` is `[T]`."""
     scored = np.flatnonzero(mask > 0)
     return [Span(int(scored[0]), int(scored[-1]), "answer", "answer")] if len(scored) else []
 

@@ -15,7 +15,7 @@ def sequence_nats(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax
     Args:
       logits: `[T, B, out]`.
       targets: `[T, B, out]`, 0 or 1.
-      mask: `[T, B]`, 1 where scored. What a model says elsewhere counts for nothing, not even NaN.
+      mask: `[T, B]`, 1 where scored. Logits elsewhere are ignored, even NaN.
 
     Returns:
       `[B]`, in nats.
@@ -59,7 +59,7 @@ def sequence_symbol_errors(logits: jax.Array, targets: jax.Array, mask: jax.Arra
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a task's outputs stand for, and so what they cost; both take logits, targets and mask."""
+    """Defines how a task's outputs are scored. Both functions take logits, targets and mask."""
 
     nats: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # [B]
     errors: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # [B], wrong bits or symbols

@@ -23,7 +23,7 @@ from ntm_jax.tasks.drawing import opened, random_bits, require
 
 @dataclass(frozen=True)
 class NGram(Task):
-    """Sequences of `length` bits; all but the first `context` are predicted."""
+    """Draws sequences of `length` bits. All but the first `context` are predicted."""
 
     name: ClassVar[str] = "ngram"
     keeps_table: ClassVar[bool] = True
@@ -33,11 +33,11 @@ class NGram(Task):
     def __post_init__(self) -> None:
         require(
             1 <= self.context <= 16,
-            f"task.context: {self.context} is given, 1 to 16 is allowed",
+            f"task.context: {self.context} is not allowed; it must be from 1 to 16",
         )
         require(
             self.length > self.context,
-            f"task.length: {self.length} is given, more than task.context ({self.context}) is needed",
+            f"task.length: {self.length} is not allowed; it must be more than task.context ({self.context})",
         )
 
     @property
@@ -59,7 +59,7 @@ class NGram(Task):
         return self.episode_from(table, key)
 
     def table(self, key: jax.Array) -> jax.Array:
-        """The probabilities `[2^context]` of a 1 after each context in the episode that `key` decides."""
+        """Draws the probability `[2^context]` of a 1 after each context."""
         table_key, _, _ = jax.random.split(key, 3)
         # Beta(1/2, 1/2) is the arcsine distribution, so no rejection sampling is needed.
         return jnp.sin(jnp.pi / 2 * jax.random.uniform(table_key, (2**self.context,))) ** 2
@@ -68,7 +68,7 @@ class NGram(Task):
         return self.episode_from(self.table(table_key), key)
 
     def episode_from(self, table: jax.Array, key: jax.Array) -> Batch:
-        """An episode `[T, 1]`, `[T, 1]`, `[T]` whose bits follow a given table `[2^context]`."""
+        """Draws an episode `[T, 1]`, `[T, 1]`, `[T]` whose bits follow a given table `[2^context]`."""
         _, first_key, bits_key = jax.random.split(key, 3)
         first = random_bits(first_key, (self.context,))
         uniform = jax.random.uniform(bits_key, (self.length - self.context,))
@@ -86,9 +86,9 @@ class NGram(Task):
         return Batch(bits[:-1, None], targets, scored.astype(jnp.float32))
 
     def optimal_probability(self, batch: Batch) -> jax.Array:
-        """The best estimate of every next bit, given the bits so far (paper, eq. 10; Murphy 2012).
+        """Returns the best estimate of every next bit, given the bits so far (paper, eq. 10; Murphy 2012).
 
-        P(1 | context) = (N₁ + ½) / (N₁ + N₀ + 1), with how often 1 and 0 followed the context so far.
+        P(1 | context) = (N₁ + ½) / (N₁ + N₀ + 1), where N₁ and N₀ count how often 1 and 0 followed the context so far.
 
         Args:
           batch: from `sample`.
@@ -112,7 +112,7 @@ class NGram(Task):
         return jax.lax.scan(step, start, batch)[1]
 
     def optimal_nats(self, batch: Batch) -> jax.Array:
-        """`[B]`, the cost of `optimal_probability` on these episodes."""
+        """Returns the cost `[B]` of `optimal_probability` on these episodes."""
         probability = self.optimal_probability(batch)
         chance = jnp.where(batch.targets > 0, probability, 1 - probability)
         return -jnp.sum(jnp.log(chance)[..., 0] * batch.mask, axis=0)

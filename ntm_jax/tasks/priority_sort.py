@@ -1,4 +1,4 @@
-"""Priority sort (paper, section 4.5): vectors come with priorities; give back the best, in order.
+"""Priority sort (paper, section 4.5): return the vectors with the highest priorities, in order.
 
 4 items, 2 kept    step   0    1    2    3    4   5   6
 input  vector (8)         a    b    c    d    .   .   .
@@ -7,7 +7,7 @@ input  vector (8)         a    b    c    d    .   .   .
 output vector (8)         .    .    .    .    .   b   c
 scored                    .    .    .    .    .   1   1
 
-A curriculum begins with two vectors, of which the same share is answered.
+A curriculum begins with two vectors, and the answer has the same share of them.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ntm_jax.tasks.drawing import flag, opened, random_bits, require, rows_from
 
 @dataclass(frozen=True)
 class PrioritySort(Task):
-    """`items` vectors of `bits` bits, of which the `kept` with the highest priorities are answered."""
+    """Draws `items` vectors of `bits` bits. The answer is the `kept` ones with the highest priorities."""
 
     name: ClassVar[str] = "priority_sort"
     items: int = 20
@@ -31,12 +31,12 @@ class PrioritySort(Task):
     bits: int = 8
 
     def __post_init__(self) -> None:
-        require(self.items >= 1, f"task.items: {self.items} is given, at least 1 is needed")
+        require(self.items >= 1, f"task.items: {self.items} is not allowed; it must be at least 1")
         require(
             1 <= self.kept <= self.items,
-            f"task.kept: {self.kept} is given, 1 to task.items ({self.items}) is allowed",
+            f"task.kept: {self.kept} is not allowed; it must be from 1 to task.items ({self.items})",
         )
-        require(self.bits >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(self.bits >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
 
     @property
     def input_size(self) -> int:

@@ -7,7 +7,7 @@ from ntm_jax.tasks.base import Task
 
 
 class Registry(MutableMapping[str, type[Task]]):
-    """Tasks by name; a value may be set as a class or as its import path, "module:Class".
+    """Maps names to tasks. A value can be set as a class or as its import path, "module:Class".
 
     Args:
       entries: the first entries.

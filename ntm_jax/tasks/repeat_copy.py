@@ -1,4 +1,4 @@
-"""Repeat copy (paper, section 4.2): repeat a sequence as often as told, then say that it is over.
+"""Repeat copy (paper, section 4.2): repeat a sequence a given number of times, then output an end marker.
 
     length 2, repeats 2, count `scalar`
                        step   0   1   2   3   4   5   6   7
@@ -51,11 +51,11 @@ SCALAR_MEAN, SCALAR_DEVIATION = 5.5, (99 / 12) ** 0.5  # of the whole numbers 1 
 
 @dataclass(frozen=True)
 class RepeatCopy(Task):
-    """Sequences of `min_length` to `max_length` vectors, `min_repeats` to `max_repeats` times.
+    """Draws sequences of `min_length` to `max_length` vectors, to be repeated `min_repeats` to `max_repeats` times.
 
     `bits` is the width of a vector: if None, 8 with the paper's scalar count, 6 with the others.
-    `zero_vector_percent` of the vectors have only zero bits, which a scalar count near 0 is hard to tell from;
-    one in 256 has anyway.
+    `zero_vector_percent` is the percentage of vectors set to zero. A scalar count near 0 is hard to distinguish from
+    them. One random vector of 8 bits in 256 is zero anyway.
     """
 
     name: ClassVar[str] = "repeat_copy"
@@ -72,12 +72,12 @@ class RepeatCopy(Task):
         require_range("repeats", self.min_repeats, self.max_repeats)
         if self.count not in COUNTS:
             raise unknown_choice("task.count", self.count, COUNTS)
-        require(self.width >= 1, f"task.bits: {self.bits} is given, at least 1 is needed")
+        require(self.width >= 1, f"task.bits: {self.bits} is not allowed; it must be at least 1")
         require_percent("zero_vector_percent", self.zero_vector_percent)
 
     @property
     def width(self) -> int:
-        """Bits in a vector."""
+        """Returns the number of bits in a vector."""
         if self.bits is None:
             return 8 if self.count == "scalar" else 6
         return self.bits
@@ -123,7 +123,7 @@ class RepeatCopy(Task):
     def _count(
         self, step: jax.Array, start: jax.Array, repeats: jax.Array
     ) -> tuple[list[jax.Array], jax.Array]:
-        """The channels `[T, 1]` that tell the count from step `start` on, and the first step of the answer."""
+        """Returns the channels `[T, 1]` that show the count from step `start` on, and the first step of the answer."""
         if self.count == "scalar":
             value = (repeats.astype(jnp.float32) - SCALAR_MEAN) / SCALAR_DEVIATION
             return [flag(step == start) * value], start + 1

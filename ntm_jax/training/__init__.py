@@ -1,1 +1,1 @@
-"""Training: updates in one jitted loop, and what happens around it."""
+"""Trains models in one jitted loop, with checkpoints, metrics and observers."""

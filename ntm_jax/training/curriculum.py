@@ -1,4 +1,4 @@
-"""What each update trains on: which kind of batch, how hard its episodes are, and which keys draw them."""
+"""Determines each update's kind of batch, its difficulty and its random keys."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ntm_jax.config import stages, with_memory_size
 
 
 class BatchSpec(NamedTuple):
-    """A kind of batch. Its arrays have one static shape, so each kind is compiled once."""
+    """Describes a kind of batch. Its arrays have one static shape, so each kind is compiled once."""
 
     task: tasks.Task  # draws the episodes
     sequences: int  # B
@@ -22,7 +22,7 @@ class BatchSpec(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What one update trains on. Every field is `[]` and follows from the config and the update's number."""
+    """Describes one update's batch. Every field is `[]` and depends only on the config and the update's number."""
 
     update: jax.Array  # updates done before it
     kind: jax.Array  # of its batch, an index in `Stages.specs`
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """A stage that training comes to."""
+    """Describes a stage that training reaches."""
 
     start: int
     source: tasks.Source
@@ -40,18 +40,18 @@ class _Stage(NamedTuple):
 
 
 class Stages:
-    """What every update trains on, from a config's `curriculum`.
+    """Determines what each update trains on, from a config's `curriculum`.
 
     Args:
       config: a whole config.
 
     Attributes:
       specs: every kind of batch that training draws.
-      schedule_ends: the updates at which schedules end, ascending; the last is `train.updates`. Up to each of
-        them the learning rate and the penalties are as if training ended there.
+      schedule_ends: the updates at which schedules end, ascending. The last is `train.updates`. Up to each
+        of them, the learning rate and the penalties are what they would be if training ended there.
 
     Raises:
-      UserError: a stage that cannot be, or fewer rows for a model that cannot have them.
+      UserError: an invalid stage, or fewer memory rows for a model whose number of rows is fixed.
     """
 
     def __init__(self, config: ConfigDict):
@@ -129,10 +129,10 @@ def _specs(config: ConfigDict, source: tasks.Source, rows_per_step: float) -> li
 def reduced_memory(config: ConfigDict, task: tasks.Task, rows_per_step: float) -> int | None:
     """Returns the rows of memory in a stage that has `rows_per_step` for each step of the longest answer.
 
-    They are no fewer than a shift reaches; None where the model has no more.
+    There are at least as many as a shift needs. Returns None if the model has no more than that.
 
     Raises:
-      UserError: the model has no memory, or learned something for each row.
+      UserError: the model has no memory, or has parameters for each row.
     """
     rows = round(rows_per_step * task.source.answer_steps)
     rows = max(rows, 2 * config.model.get("shift_range", 0) + 1)

@@ -1,11 +1,11 @@
-"""Data parallelism: a batch's sequences shared among devices, each of which has all parameters.
+"""Shares a batch's sequences among devices, each of which has all parameters.
 
     shard k of K draws sequences k ⌈B/K⌉ to (k+1) ⌈B/K⌉ of the update's batch of B
     and computes its part of the loss's gradient, a sum over its sequences;
-    the last shards have fewer, and what they draw in place of the rest counts for nothing;
-    Σ_k of all parts, one buffer, is the gradient of one device with the whole batch.
+    the last shards may have fewer sequences, and their padding has weight 0;
+    the sum of all parts, one all-reduce, is the gradient of the whole batch on one device.
 
-The loop of updates runs on every device, and all of them come to the same parameters.
+Every device runs the loop of updates and computes the same parameters.
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ EVERYWHERE = PartitionSpec()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True)
 class DataParallel:
-    """K devices that share batches. With no mesh it is the one device that JAX uses anyway."""
+    """Shares batches among K devices. Without a mesh, uses JAX's default device alone."""
 
     mesh: Mesh | None = None
 
     @property
     def count(self) -> int:
-        """K."""
+        """Returns K, the number of devices."""
         return 1 if self.mesh is None else self.mesh.size
 
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
@@ -56,7 +56,7 @@ class DataParallel:
         return values[jnp.minimum(self._places(len(values)), len(values) - 1)]
 
     def is_real(self, sequences: int) -> jax.Array | None:
-        """Returns which entries of this device's shard are not padding, `[⌈B/K⌉]`, or None if none is."""
+        """Returns which entries `[⌈B/K⌉]` of this device's shard are not padding, or None if no shard is padded."""
         return self._places(sequences) < sequences if sequences % self.count else None
 
     def bernoulli(
@@ -100,18 +100,18 @@ class DataParallel:
 
 
 def build(config: ConfigDict) -> DataParallel:
-    """The devices that `mesh.data` asks for, as many of every process.
+    """Returns the devices that `mesh.data` asks for, equally many from each process.
 
     Raises:
-      UserError: they are not there, or cannot share a batch.
+      UserError: there are fewer devices, or they cannot share a batch evenly.
     """
     wanted, together = wanted_devices(config), collectives.process_count()
     if wanted == together == 1:
         return DataParallel()
     if wanted % together:
         raise UserError(
-            f"mesh.data: {wanted} is given, but {together} processes were started, and each is to have as many "
-            f"devices; write --config.mesh.data={together} or a multiple"
+            f"mesh.data: {wanted} devices cannot be divided evenly among {together} processes; "
+            f"write --config.mesh.data={together} or a multiple"
         )
     each = wanted // together
     of_process: list[list[jax.Device]] = [[] for _ in range(together)]
@@ -120,12 +120,12 @@ def build(config: ConfigDict) -> DataParallel:
     least = min(map(len, of_process))
     if each > least:
         raise UserError(
-            f"mesh.data: {wanted} devices are asked for, there {'is' if least * together == 1 else 'are'} "
-            f"{least * together}; start more processes (see --processes), or write --config.mesh.data={least * together}"
+            f"mesh.data: {wanted} devices are requested, but only {least * together} "
+            f"{'is' if least * together == 1 else 'are'} available; start more processes (see --processes), or write --config.mesh.data={least * together}"
         )
     if each > 1 and jax.default_backend() == "cpu":
         raise UserError(
-            f"mesh.data: {each} simulated devices in one process wait for each other for ever now and then; "
+            f"mesh.data: {each} simulated devices in one process sometimes deadlock; "
             f"start {wanted} processes instead (see --processes)"
         )
     devices = [device for some in of_process for device in some[:each]]
@@ -133,5 +133,5 @@ def build(config: ConfigDict) -> DataParallel:
 
 
 def wanted_devices(config: ConfigDict) -> int:
-    """`mesh.data`; configs of older runs do not say, and then it is one."""
+    """Returns `mesh.data`, or 1 if the config is older than the field."""
     return int(config.mesh.data) if "mesh" in config else 1

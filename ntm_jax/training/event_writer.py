@@ -1,4 +1,4 @@
-"""A copy of a run's metrics for TensorBoard, which needs the package tensorboardX."""
+"""Copies a run's metrics to TensorBoard. Needs the package tensorboardX."""
 
 import importlib.util
 import os
@@ -30,9 +30,8 @@ def installed() -> bool:
 class EventWriter(Observer):
     """Writes each row of metrics.csv as TensorBoard events into the run's folder, a file for each session.
 
-    The copy is not worth an error: where one cannot be written, as on a full disk, no more are.
-    `SummaryWriter` would meet such an error in a thread of its own, where nobody could answer it; so records are
-    written here.
+    An event that cannot be written, as on a full disk, raises no error and is the last. `SummaryWriter` would raise
+    in its own thread, where the error cannot be caught, so this class writes the records itself.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Trains a run: chunks of updates, checkpoints, rows of metrics, and being stopped."""
+"""Trains a run in chunks of updates, with checkpoints, metrics and stop signals."""
 
 import math
 import time
@@ -35,22 +35,21 @@ def train(
 ) -> TrainState:
     """Trains to `config.train.updates`, resuming from the newest checkpoint in `workdir` if there is one.
 
-    Writes checkpoints and metrics.csv; what else is written or shown is up to the observers.
+    Writes checkpoints and metrics.csv. Observers write and show everything else.
 
     Args:
       config: a whole config.
       workdir: the run's folder, made if it is not there.
-      observers: are told of every event. Of several processes only the first one has any.
-      trainer_class: what does the updates.
+      observers: called at every event. With several processes, only those of the first are called.
+      trainer_class: the class that computes updates.
 
     Returns:
       The last state, which is also the newest checkpoint.
 
     Raises:
-      UserError: something in the config, or a folder that holds another run or is trained in by another
-        process. Nothing is written then.
-        Or the disk is full; the checkpoints that are there are valid.
-      Stopped: SIGTERM or Ctrl-C came. The newest checkpoint is of the update that training got to.
+      UserError: an invalid config, or a folder that holds another run or is used by another process. Nothing is
+        written then. Also a full disk, which leaves existing checkpoints valid.
+      Stopped: SIGTERM or Ctrl-C was received. A checkpoint of the last update was saved.
     """
     collectives.check_equal("the config", configs.to_json(config))
     trainer = trainer_class(config, data_parallel.build(config))
@@ -66,12 +65,12 @@ def train(
         except OSError as error:
             raise UserError(
                 f"--workdir: {workdir} cannot be written to ({error.strerror}); "
-                "the same command goes on from the last checkpoint"
+                "the same command resumes from the last checkpoint"
             ) from None
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             raise cluster.explained(error) from None
         request.what_is_left = (
-            f"update {int(state.update):,} is saved; the same command goes on from there"
+            f"update {int(state.update):,} is saved; the same command resumes from there"
         )
     return state
 
@@ -99,7 +98,7 @@ def _opened(
 
 @dataclass
 class _Session:
-    """One process's part of a session of training, from the newest checkpoint to the end or a stop."""
+    """Runs one process's part of a session, from the newest checkpoint to the end or a stop."""
 
     trainer: Trainer
     workdir: Path
@@ -126,7 +125,7 @@ class _Session:
             observer.begin(begun)
 
     def _updates(self, state: TrainState, before: float, metrics: Metrics | None) -> TrainState:
-        """Does the updates in chunks, which end where something is to be logged or saved, or after some seconds.
+        """Runs the updates in chunks, each ending at the next log, checkpoint or after some seconds.
 
         Args:
           state: to begin with.
@@ -183,7 +182,7 @@ class _Session:
         return nonfinite.error(update, what, norms, self.checkpoints.newest(), skipped)
 
     def _asked_to_stop(self, chunk: signals.ChunkSize) -> bool:
-        """Returns whether any process was asked to stop, and gives all of them the first one's chunks."""
+        """Returns whether any process was asked to stop. Sets every process's chunk size to that of the first."""
         gathered = collectives.all_gather([self.request.number or 0, chunk.updates])
         chunk.updates = int(gathered[0, 1])
         asked = int(gathered[:, 0].max())

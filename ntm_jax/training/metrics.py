@@ -1,4 +1,4 @@
-"""metrics.csv: the rows that training writes, and the one parser of them."""
+"""Writes and parses metrics.csv."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ NAME = "metrics.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of metrics.csv: means over the updates since the row before."""
+    """Holds one row of metrics.csv, with means over the updates since the previous row."""
 
     update: int  # done when the row was written
     sequences: int  # seen by then
@@ -51,7 +51,7 @@ class Parser:
 
 
 def parse(text: str) -> Iterator[dict[str, float]]:
-    """Yields the rows of a metrics.csv's text, oldest first; a line without its end was cut short and is left out."""
+    """Yields the rows of a metrics.csv's text, oldest first. Skips a last line without a newline, which is incomplete."""
     parser = Parser()
     for line in text.split("\n")[:-1]:
         row = parser(line)
@@ -84,7 +84,8 @@ class Metrics:
 
     Args:
       workdir: the run's folder.
-      update: that the run resumes from. Later rows, of a session that did not save them, are dropped.
+      update: the update from which the run resumes. Rows of later updates, from a session that stopped before its
+        next checkpoint, are dropped.
     """
 
     def __init__(self, workdir: Path, update: int):
@@ -117,7 +118,7 @@ class Metrics:
 
 
 def _kept(text: str, update: int) -> Iterable[Mapping[str, str]]:
-    """Yields the rows up to an update of an earlier session's text, as they are written, by known column."""
+    """Yields the rows of an earlier session up to an update, as text, by column. Drops unknown columns."""
     header, *lines = text.split("\n")
     names, parser = header.split(","), Parser()
     parser(header)

@@ -1,4 +1,4 @@
-"""Updates whose loss or gradient is not finite: training stops at the first, or skips a few.
+"""Handles updates whose loss or gradient is not finite: training stops at the first, or skips some.
 
 `train.on_nonfinite` says which, `train.max_skipped_updates` how many. `Trainer.apply` undoes such an update.
 """
@@ -13,7 +13,7 @@ from ntm_jax.errors import UserError
 
 
 def limit(config: ConfigDict) -> int:
-    """Returns how many updates of a run may be skipped; none where an older config does not say."""
+    """Returns how many updates of a run may be skipped. It is 0 for configs older than the field."""
     if config.train.get("on_nonfinite", "stop") == "stop":
         return 0
     return int(config.train.max_skipped_updates)
@@ -29,19 +29,17 @@ def error(update: int, what: str, norms: Any, newest: int | None, skipped: int) 
     """Returns the error with which training stops.
 
     Args:
-      update: that is not finite, counted from 1.
-      what: is not finite.
-      norms: by parameter, nested dicts.
-      newest: valid checkpoint's update.
-      skipped: updates before.
+      update: number of the update that is not finite, counted from 1.
+      what: the values that are not finite, in words, with a verb.
+      norms: gradient norms by parameter, nested dicts.
+      newest: update of the newest valid checkpoint, or None.
+      skipped: number of updates skipped before.
     """
     leaves, _ = jax.tree.flatten_with_path(norms)
     named = ", ".join(
         f"{'/'.join(str(key.key) for key in path)} {float(norm):.3g}" for path, norm in leaves
     )
-    saved = (
-        "no checkpoint was saved" if newest is None else f"update {newest:,} is saved, and sound"
-    )
+    saved = "no checkpoint was saved" if newest is None else f"update {newest:,} is saved and valid"
     before = f", after {skipped} that were skipped" if skipped else ""
     return UserError(
         f"update {update:,}: {what} not finite{before} ({named}); {saved}; try a lower "

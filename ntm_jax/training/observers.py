@@ -1,4 +1,4 @@
-"""What watches a run: the training loop calls it at every event, and waits for it."""
+"""Defines observers of a run. The training loop calls them at every event, and waits for them to return."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from ntm_jax.training.metrics import Row
 
 @dataclass(frozen=True)
 class Begun:
-    """A session of training as it begins."""
+    """Describes a session of training when it begins."""
 
     config: ConfigDict
     workdir: Path  # of the run, this process's alone
@@ -21,16 +21,16 @@ class Begun:
 
 
 class Observer:
-    """Watches a run. By itself it does nothing: subclasses define what they need.
+    """Watches a run. Subclasses override the methods they need; the others do nothing.
 
-    Arrays are the training loop's, which reuses their buffers: copy what is to be kept.
+    The training loop reuses the buffers of the arrays it passes. Copy those that you need later.
     """
 
     def open(self, config: ConfigDict, workdir: Path) -> None:
         """Called before the run's folder is opened or written.
 
         Raises:
-          UserError: the run cannot be watched so, and does not begin.
+          UserError: this observer cannot watch the run. Training does not begin.
         """
 
     def begin(self, begun: Begun) -> None:
@@ -46,4 +46,4 @@ class Observer:
         """Called when a checkpoint is on disk."""
 
     def close(self) -> None:
-        """Called last if `open` was called, after an error too, also one of its own."""
+        """Called last if `open` was called, even if `open` or training raised an error."""

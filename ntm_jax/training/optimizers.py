@@ -1,4 +1,4 @@
-"""Optimisers, clipping and learning-rate schedules, each chosen by name."""
+"""Builds optimizers, clipping and learning-rate schedules, each chosen by name."""
 
 import ast
 import inspect
@@ -17,14 +17,14 @@ from ntm_jax.errors import UserError, unknown_choice
 def graves_rmsprop(
     learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
 ) -> optax.GradientTransformation:
-    """RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
+    """Builds RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
     return optax.rmsprop(learning_rate, decay=0.95, eps=1e-4, centered=True, momentum=momentum)
 
 
 def sgd(
     learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum."""
+    """Builds gradient descent with momentum."""
     return optax.sgd(learning_rate, momentum=momentum)
 
 
@@ -77,7 +77,7 @@ def schedule(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.Schedule
 
     Args:
       config: a whole config.
-      schedule_ends: ascending; before each of them the rate is as if training ended there.
+      schedule_ends: ascending. Up to each of them, the rate is what it would be if training ended there.
     """
     *restarts, end = schedule_ends
     found = _schedule(config, end)
@@ -109,7 +109,7 @@ def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """`"b1=0.9, nesterov=True"` -> `{"b1": 0.9, "nesterov": True}`; values are Python literals."""
+    """Parses `"b1=0.9, nesterov=True"` to `{"b1": 0.9, "nesterov": True}`. Values are Python literals."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
@@ -124,7 +124,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 
 def _rehearse(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
-    """One update of a little parameter: an argument of the wrong kind shows only here."""
+    """Runs one update of a small parameter, which fails if an argument has the wrong type."""
     parameters = {"w": values}
     return optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
 
@@ -134,6 +134,6 @@ def _constructor(name: str) -> Callable[..., optax.GradientTransformation]:
     if not callable(found) or "learning_rate" not in inspect.signature(found).parameters:
         raise UserError(
             f"optimizer.name: {name!r} is unknown; choose one of {', '.join(sorted(OURS))}, "
-            "or an optimiser of optax that takes a learning_rate, such as adam"
+            "or an optax optimizer that takes a learning_rate, such as adam"
         )
     return found

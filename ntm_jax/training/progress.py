@@ -1,4 +1,4 @@
-"""How training's progress is shown: a bar in a terminal, a plain line now and then elsewhere."""
+"""Shows training's progress: a bar in a terminal, or a plain line every 30 seconds elsewhere."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ LINE_SECONDS = 30.0  # between two plain lines
 
 
 class Bar(Protocol):
-    """How far something has come."""
+    """Shows the progress of a task."""
 
     def move_to(self, done: int, note: str | None = None) -> None:
         """Shows how much is done, with another note beside it if one is given."""
@@ -26,7 +26,7 @@ class Bar(Protocol):
 
 
 def bar(title: str, total: int, unit: str, *, done: int = 0, each: int = 1) -> Bar:
-    """Returns a bar on standard error if that is a terminal, or else something that writes lines to it.
+    """Returns a bar on standard error if that is a terminal, else a writer of plain lines to it.
 
     Args:
       title: what is done.
@@ -46,7 +46,7 @@ def say(text: str, file: TextIO | None = None) -> None:
 
 
 class TerminalBar:
-    """A bar that is drawn over itself."""
+    """Draws a progress bar in a terminal."""
 
     def __init__(self, title: str, total: int, unit: str, done: int, each: int):
         scale = each if each > 1 else total >= 1000  # True writes 2.00/40.0k
@@ -66,7 +66,7 @@ class TerminalBar:
 
 
 class PlainLines:
-    """A line every `LINE_SECONDS`, and one at the end: what can be read in a log."""
+    """Prints a line every `LINE_SECONDS` and one at the end, for logs."""
 
     def __init__(
         self,

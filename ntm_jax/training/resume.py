@@ -1,4 +1,4 @@
-"""What a checkpoint has of the training state: the one place that takes it apart and puts it together again."""
+"""Saves the training state to a checkpoint, and restores it."""
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ def save(
 ) -> None:
     """Writes a checkpoint of a state.
 
-    All of the state is in it but `nonfinite`, which every run of updates sets anew.
+    Saves the whole state except `nonfinite`, which each call of `Trainer.run` sets.
 
     Args:
       state: finite.

@@ -1,4 +1,4 @@
-"""One update of training, and the loop of updates: pure functions from a state to the next.
+"""Defines one update of training and the loop of updates, as pure functions from a state to the next.
 
 An update
 
@@ -42,7 +42,7 @@ Costs: TypeAlias = tuple[jax.Array, jax.Array]  # [], nats and wrong outputs, me
 
 @struct.dataclass
 class Sums:
-    """Sums over the updates since the last row of metrics.csv, without those that were skipped."""
+    """Holds sums over the updates since the last row of metrics.csv, without skipped ones."""
 
     updates: jax.Array  #: `[]`
     nats: jax.Array  #: `[]`, mean cross-entropy per sequence of each update
@@ -57,7 +57,7 @@ class Sums:
 
 @struct.dataclass
 class TrainState:
-    """Everything carried from one update to the next."""
+    """Holds everything carried from one update to the next."""
 
     update: jax.Array  #: `[]`, updates done, including skipped ones
     parameters: Parameters
@@ -69,7 +69,7 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A batch, and the keys of what is random in the model: all that an update draws."""
+    """Holds everything random in one update: the batch, and the keys for the model."""
 
     batch: tasks.Batch  #: `[T, B, ...]`, this device's sequences
     is_real: jax.Array | None  #: `[B]`, False for padding that makes shards equal; None if all are
@@ -81,7 +81,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What the loss is made of, the same at every update."""
+    """Holds the options of the loss, which are the same at every update."""
 
     outputs: losses.Outputs  #: cross-entropy and wrong outputs of each sequence
     batch_size: int  #: sequences that a batch counts as
@@ -141,10 +141,10 @@ def loss_fn(
 
 
 def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array:
-    """Returns the weight of the penalties, `[]`: 0 up to 25% of training, 1 from 75% on, rising between.
+    """Returns the weight of the penalties, `[]`. It rises linearly from 0 at 25% of training to 1 at 75%.
 
-    Penalties from the start would keep heads from looking around and from writing, and nothing would be learned.
-    A restart of the schedule restarts this ramp too.
+    Penalties from the start would keep heads from searching and writing, and nothing would be learned.
+    Where the schedule restarts, this ramp is computed for the next end.
 
     Args:
       update: `[]`.
@@ -168,15 +168,15 @@ def dropout_key(model_key: jax.Array) -> jax.Array:
 class Trainer:
     """Builds the model, task and optimizer of a config, and compiles the training loop.
 
-    `run(state, updates)` is the compiled loop. It reuses the buffers of the state that it is given. The number of
-    updates is traced: another one compiles nothing.
+    `run(state, updates)` is the compiled loop. It donates the buffers of `state`. Another number of updates does not
+    recompile it.
 
     Args:
       config: a whole config, see `ntm_jax.config`.
       devices: those that share the batches.
 
     Raises:
-      UserError: something in the config that is not allowed.
+      UserError: the config is invalid.
     """
 
     def __init__(self, config: ConfigDict, devices: DataParallel = DataParallel()):  # noqa: B008
@@ -223,7 +223,7 @@ class Trainer:
         return nnx.split(models.build(config, self.task.input_size, self.task.output_size))
 
     def run_updates(self, state: TrainState, count: jax.Array) -> TrainState:
-        """Does `count` updates, or fewer: one that is not finite is the last, and the caller decides what follows."""
+        """Runs up to `count` updates. An update that is not finite ends the loop, and the caller decides how to continue."""
         end = state.update + count
 
         def should_continue(state: TrainState) -> jax.Array:
@@ -233,7 +233,7 @@ class Trainer:
         return jax.lax.while_loop(should_continue, self.update, state)
 
     def update(self, state: TrainState) -> TrainState:
-        """Does one update."""
+        """Runs one update."""
         gradient, costs = self.total_gradient(state)
         return self.apply(state, gradient, costs)
 
@@ -279,7 +279,7 @@ class Trainer:
         )
 
     def apply(self, state: TrainState, gradient: Parameters, costs: Costs) -> TrainState:
-        """Makes a step of a gradient; where it or the cost is not finite, only the counts change.
+        """Applies a gradient. If it or the cost is not finite, only the counts change.
 
         The condition costs 1% of an update of copy (ntm-ff, batch 1: 331 against 329 us of processor time, best of 5
         times 2,000 updates). Selecting between the new and the old arrays with `jnp.where` would cost 6%.

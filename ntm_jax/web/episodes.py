@@ -23,7 +23,7 @@ SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on
 
 @struct.dataclass
 class Watched(Episode):
-    """One episode with all that its model did in it; NumPy arrays."""
+    """Holds one episode with everything its model did, as NumPy arrays."""
 
     logits: jax.Array  # [T, out]
     optimal: jax.Array | None  # [T, out], the best possible probabilities, where they are known

@@ -1,4 +1,4 @@
-"""The monitor as training sees it: a few files, written now and then, that two other processes read.
+"""Connects training to the monitor, by a few files that two other processes read.
 
     training          writes metrics.csv as always, and into a folder of its own weights.safetensors
     monitor_server    answers browsers from those files and the worker's, and computes nothing
@@ -53,7 +53,7 @@ ROOM = 50_000_000  # bytes that are to be free there
 
 
 class RunMonitor(Observer):
-    """The monitor of a run, from before its folder is opened until training ends."""
+    """Runs the monitor of a run, from before its folder is opened until training ends."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -101,7 +101,7 @@ class RunMonitor(Observer):
 
 
 def _place() -> Path | None:
-    """Where the monitor's folder is made; None: where temporary folders usually are."""
+    """Returns where to create the monitor's folder, or None for the default temporary folder."""
     try:
         roomy = shutil.disk_usage(MEMORY).free >= ROOM
     except OSError:
@@ -141,7 +141,7 @@ class Publisher:
 
 
 def _start(stack: ExitStack, module: str, first: str, arguments: list[str], **options: Any) -> None:
-    """A process that ends with the context, or, by the end of its input, with this process however that ends."""
+    """Starts a process that ends with the context, or with this process, when its input closes."""
     code = f"import os, sys; {first}; from ntm_jax.web.{module} import main; main(*sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -1,4 +1,4 @@
-"""What the monitor's two processes share."""
+"""Holds code shared by the monitor's two processes."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The monitor's server, a process of its own.
+"""Runs the monitor's server in a separate process.
 
 /             the page
 /api/progress the run and its curves, those after an update if one is given
@@ -51,7 +51,7 @@ class Monitor:
         self._evaluation = Tail(folder / monitor.EVALUATION, lambda: json.loads)
 
     def progress(self, after: int) -> bytes:
-        """The run's state, and its curves' points after an update, as JSON."""
+        """Returns the run's state, and the points of its curves after an update, as JSON."""
         rows, evaluation = self._rows(), self._evaluation.refresh()
         return to_json(
             {
@@ -77,11 +77,11 @@ class Monitor:
         ]
 
     def losses(self) -> bytes:
-        """The losses so far, as a JSON list."""
+        """Returns the losses so far, as a JSON list."""
         return to_json([row["loss_bits_per_sequence"] for row in map(_without_nan, self._rows())])
 
     def file(self, name: str) -> bytes:
-        """A file of the monitor's folder.
+        """Returns a file of the monitor's folder.
 
         Raises:
           HTTPException: it is not written yet.
@@ -97,7 +97,7 @@ class Monitor:
             (self._folder / monitor.LOOKED_AT).touch()
 
     def printing(self) -> bool:
-        """Whether episodes are printed."""
+        """Returns whether episodes are printed."""
         return (self._folder / monitor.PRINTING).exists()
 
     def toggle_printing(self) -> bool:
@@ -111,7 +111,7 @@ class Monitor:
 
 
 def application(watched: Monitor, host: str) -> ASGIApp:
-    """The monitor as an application; see `guard.application`."""
+    """Returns the monitor as an application; see `server.application`."""
 
     async def index(request: Request) -> Response:
         return server.page("monitor.html")
@@ -119,7 +119,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     async def progress(request: Request) -> Response:
         given = request.query_params.get("after", "-1")
         if not given.removeprefix("-").isdecimal() or len(given) > 12:
-            raise UserError("after: a whole number is needed, the last update that is known")
+            raise UserError("after: must be a whole number, the last update that the page has")
         watched.look()
         return Response(watched.progress(int(given)), media_type="application/json")
 
@@ -153,7 +153,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
 
 
 def _without_nan(values: dict[str, float]) -> dict[str, Any]:
-    """With null for what is not finite, which JSON has no number for: the mean of no update, for one."""
+    """Replaces numbers that are not finite by null, because JSON cannot represent them."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The monitor's computations, a process of its own.
+"""Runs the monitor's computations in a separate process.
 
 When there are newer weights and somebody looks at the page, it runs them on episodes that no training run
 draws and on the latest training episode, then rests much longer than that took. While nobody looks, it does so
@@ -113,7 +113,7 @@ class Worker:
         self._events.flush()
 
     def picture(self) -> None:
-        """Now and then, draws the latest episode for TensorBoard, which takes longer than running it."""
+        """Draws the latest episode for TensorBoard at intervals, because drawing takes longer than running it."""
         if self._events is None or self._shown is None:
             return
         if time.monotonic() - self._pictured < PICTURE_SECONDS:
@@ -126,7 +126,7 @@ class Worker:
 
 
 def latest_episodes(config: ConfigDict) -> Callable[[int], tuple[Batch, jax.Array]]:
-    """From how many updates are done to the first episode of the last one's batch, and its model's key.
+    """Returns a function from an update to the first episode of its batch, and the model's key.
 
     The episode, `[T, in]`, `[T, out]`, `[T]`, ends with its last scored step. Before the first update it is
     one of the batch that comes first.
@@ -152,7 +152,7 @@ def latest_episodes(config: ConfigDict) -> Callable[[int], tuple[Batch, jax.Arra
 
 
 def text(episode: Watched, update: int) -> str:
-    """An episode for the terminal: a line a step, where something is answered, and every head's controls."""
+    """Formats an episode for the terminal: one line per answered step, with every head's controls."""
     lines = [f"update {update}: the latest episode"]
     for t in np.flatnonzero(np.asarray(episode.mask)).tolist():
         target = "".join(str(int(bit)) for bit in np.asarray(episode.targets)[t])

@@ -11,7 +11,7 @@ MANTISSA_BITS = 12  # kept of a rounded number; a relative error of 1/8192 at mo
 
 
 def pack(values: Any, rounded: bool = False) -> dict[str, Any]:
-    """An array as `{"shape": [...], "data": "..."}`.
+    """Returns an array as `{"shape": [...], "data": "..."}`.
 
     Args:
       values: anything that NumPy takes, of any shape.
@@ -25,18 +25,18 @@ def pack(values: Any, rounded: bool = False) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> np.ndarray:
-    """What `pack` was given, as float32."""
+    """Returns the array that `pack` was given, as float32."""
     data = gzip.decompress(base64.b64decode(packed["data"]))
     return np.frombuffer(data, np.dtype("<f4")).reshape(packed["shape"])
 
 
 def round_mantissa(array: np.ndarray) -> np.ndarray:
-    """float32 rounded to the nearest with `MANTISSA_BITS` bits after the leading one."""
+    """Rounds float32 to `MANTISSA_BITS` bits after the leading one."""
     dropped = 23 - MANTISSA_BITS
     bits = array.view(np.uint32) + np.uint32(1 << (dropped - 1))
     return (bits & np.uint32(2**32 - (1 << dropped))).view(np.float32)
 
 
 def to_json(content: Any) -> bytes:
-    """JSON as UTF-8; a NaN would be no JSON, so it is an error."""
+    """Returns JSON as UTF-8. Raises an error for NaN, which is not valid JSON."""
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()

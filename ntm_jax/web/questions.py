@@ -15,7 +15,7 @@ MOST_NUMBERS = 16_000_000  # in the memory's history, steps x rows x word size
 
 @dataclass(frozen=True)
 class Question:
-    """Which episode a visitor asks for."""
+    """Describes the episode that a visitor requests."""
 
     task: Task  # at one difficulty
     difficulty: tuple[tuple[str, int], ...]
@@ -83,18 +83,18 @@ def _rows(text: str | None, usual_rows: int, fixed: bool) -> int:
     rows = whole("rows", text, 1, MOST_ROWS)
     if fixed and rows != usual_rows:
         raise UserError(
-            f"rows: {rows} is given, but this model learned values for each of {usual_rows} rows"
+            f"rows: {rows} is not allowed; this model learned values for each of its {usual_rows} rows"
         )
     return rows
 
 
 def _check_size(steps: int, rows: int, word_size: int) -> None:
     if steps > MOST_STEPS:
-        raise UserError(f"the episode would take {steps} steps, at most {MOST_STEPS} are allowed")
+        raise UserError(f"the episode would take {steps} steps; at most {MOST_STEPS} are allowed")
     if steps * rows * word_size > MOST_NUMBERS:
         most = MOST_NUMBERS // (steps * word_size)
         raise UserError(
-            f"rows: {rows} is given, at most {most} are allowed for an episode of {steps} steps"
+            f"rows: {rows} is not allowed; it must be at most {most} for an episode of {steps} steps"
         )
 
 
@@ -108,7 +108,7 @@ def whole(name: str, text: str, least: int, most: int) -> int:
     # isascii: int() would also take digits of other scripts, and underscores.
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal()):
-        raise UserError(f"{name}: {shown!r} is given, a whole number is needed")
+        raise UserError(f"{name}: {shown!r} is not a whole number")
     if len(digits) > 12 or not least <= int(text) <= most:
-        raise UserError(f"{name}: {shown} is given, {least} to {most} is allowed")
+        raise UserError(f"{name}: {shown} is not allowed; it must be from {least} to {most}")
     return int(text)

@@ -1,4 +1,4 @@
-"""The viewer's page with its scripts and some episodes inside: one file, which needs no server."""
+"""Writes the viewer's page, its scripts and some episodes into one file that needs no server."""
 
 import re
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def report(sources: Sequence[Source], path: Path) -> int:
 
 
 def html(content: Any) -> str:
-    """The viewer's page with `content` in place of a server."""
+    """Returns the viewer's page with `content` instead of a server."""
     page = (server.STATIC / "viewer.html").read_text(encoding="utf-8")
     page = re.sub(r'<link rel="stylesheet" href="([^"]+)">', _style, page)
     page = re.sub(r'<script src="([^"]+)"></script>', _script, page)
@@ -62,7 +62,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def _cases(source: Source) -> list[dict[str, str]]:
-    """The task's evaluation cases as parameters, but for those that the viewer's limits exclude."""
+    """Returns the task's evaluation cases as parameters, except those beyond the viewer's limits."""
     names = [field.name for field in source.task.viewer_fields()]
     cases = []
     for case in source.task.cases():

@@ -1,4 +1,4 @@
-"""What both servers share: where they listen, whom they answer, and how they say no."""
+"""Shares code between both servers: listening, checking hosts, and refusing requests."""
 
 import ipaddress
 import logging
@@ -29,7 +29,7 @@ MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript
 
 
 def listen(host: str, port: int, field: str) -> socket.socket:
-    """A socket that listens; with port 0 on one that is free.
+    """Returns a listening socket. Port 0 takes any free port.
 
     Args:
       host: a name or address of this machine.
@@ -40,7 +40,7 @@ def listen(host: str, port: int, field: str) -> socket.socket:
       UserError: the port is in use or not allowed, or the host is not this machine's.
     """
     if not 0 <= port <= 65_535:
-        raise UserError(f"{field}: {port} is given, 0 to 65535 is allowed")
+        raise UserError(f"{field}: {port} is not allowed; it must be from 0 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -62,7 +62,7 @@ def listen(host: str, port: int, field: str) -> socket.socket:
 
 
 def address(listener: socket.socket, host: str) -> str:
-    """What to type into a browser."""
+    """Returns the address to open in a browser."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listener.getsockname()[1]}/"
 
@@ -86,7 +86,7 @@ def application(routes: Sequence[BaseRoute], host: str) -> ASGIApp:
 
 
 class Guard:
-    """Refuses requests with a foreign Host header, as a page elsewhere could send them by a name of its own.
+    """Refuses requests with a foreign Host header, which another site could send by DNS rebinding.
 
     Allowed are the names of what is listened at; an address of this machine cannot be forged that way, so
     beyond loopback every literal address is.
@@ -117,7 +117,7 @@ class Guard:
             await refusal(scope, receive, send_with_headers)
 
     def allows(self, header: str) -> bool:
-        """Whether a Host header names this server."""
+        """Returns whether a Host header names this server."""
         name = _without_port(header).lower()
         if name in ("localhost", self._host.lower()):
             return True
@@ -129,7 +129,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at `host`."""
+    """Returns whether only this machine can reach `host`."""
     if host == "localhost":
         return True
     try:
@@ -139,7 +139,7 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Answers requests until the process is told to stop."""
+    """Answers requests until the process is stopped."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # clients that go away
     config = uvicorn.Config(
         app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
@@ -148,7 +148,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 
 def page(name: str) -> Response:
-    """A file of `static/`."""
+    """Returns a file of `static/`."""
     path = STATIC / name
     if not path.is_file() or path.suffix not in MEDIA_TYPES:
         raise HTTPException(404)
@@ -156,7 +156,7 @@ def page(name: str) -> Response:
 
 
 def plotly_js() -> str:
-    """The drawing library, as its Python package ships it."""
+    """Returns the drawing library that ships with its Python package."""
     with needs("web"):
         from plotly.offline import get_plotlyjs
 

@@ -18,7 +18,7 @@ MODELS_KEPT = 8  # in memory, with different rows
 
 
 class Source(ABC):
-    """One model, by whatever it is stored in.
+    """Provides one model, from a run's folder or a weight file.
 
     `config`, `task` and `update` are those of the newest version seen by `refresh`.
     """
@@ -36,7 +36,7 @@ class Source(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """Another text after every change, read from the disk.
+        """Returns a text that differs after every change on disk.
 
         Raises:
           UserError: there is nothing any more.
@@ -48,10 +48,10 @@ class Source(ABC):
 
     @abstractmethod
     def _load(self, rows: int | None) -> models.Model:
-        """The model, with so many rows if given."""
+        """Loads the model, with another number of rows if given."""
 
     def refresh(self) -> str:
-        """Looks whether there is something newer; gives the version that `model` has from then on."""
+        """Reloads the source if it has changed, and returns its version."""
         version = self.version()
         if version != self._version:
             self._models.clear()
@@ -62,7 +62,7 @@ class Source(ABC):
         return version
 
     def model(self, rows: int) -> models.Model:
-        """The model with so many rows; 0 for one that has none."""
+        """Returns the model with a number of rows; 0 for a model without memory."""
         if rows not in self._models:
             if len(self._models) == MODELS_KEPT:
                 self._models.pop(next(iter(self._models)))
@@ -71,24 +71,24 @@ class Source(ABC):
 
     @property
     def rows(self) -> int:
-        """Those it is evaluated with; 0 if it has no memory."""
+        """Returns the number of rows for evaluation; 0 without memory."""
         if "memory_size" not in self.config.model:
             return 0
         return int(self.config.evaluate.memory_size or self.config.model.memory_size)
 
     @property
     def fixed_rows(self) -> bool:
-        """Whether something was learned for each row."""
+        """Returns whether the model has parameters for each row."""
         model = self.config.model
         return "learned" in (model.get("initial_memory"), model.get("initial_weighting"))
 
     def question(self, given: Mapping[str, str]) -> Question:
-        """What an address's parameters ask of this model; see `questions.read`."""
+        """Returns the question in an address's parameters; see `questions.read`."""
         word_size = int(self.config.model.get("word_size", 0))
         return questions.read(self.task, given, self.rows, word_size, self.fixed_rows)
 
     def describe(self) -> dict[str, Any]:
-        """For the page: what it is, and what can be asked."""
+        """Describes the model and its settings, for the page."""
         return {
             "name": self.name,
             "task": self.config.task.name,
@@ -104,7 +104,7 @@ class Source(ABC):
         }
 
     def answer(self, question: Question) -> dict[str, Any]:
-        """The episode that is asked for, for the page."""
+        """Returns the requested episode, for the page."""
         episode = episodes.watch(self.model(question.rows), question)
         return {
             "name": self.name,
@@ -119,14 +119,14 @@ class Source(ABC):
 
 
 class RunFolder(Source):
-    """The newest checkpoint of a run."""
+    """Provides the newest checkpoint of a run."""
 
     def __init__(self, path: Path):
         self.name = path.resolve().name
         super().__init__(path)
 
     def version(self) -> str:
-        """The newest update, or `weights`, and when that was written."""
+        """Returns the newest update, or `weights`, and when it was written."""
         newest = restore.find_model(self.path)
         try:
             return f"{newest.stem}-{newest.stat().st_mtime_ns}"
@@ -143,14 +143,14 @@ class RunFolder(Source):
 
 
 class WeightFile(Source):
-    """A safetensors file, or one of the Go implementation."""
+    """Provides the model in a safetensors file or a file of the Go implementation."""
 
     def __init__(self, path: Path):
         self.name = path.name
         super().__init__(path)
 
     def version(self) -> str:
-        """The file's size, and when it was written."""
+        """Returns the file's size and modification time."""
         try:
             stat = self.path.stat()
         except OSError as error:
@@ -166,10 +166,10 @@ class WeightFile(Source):
 
 
 def open_source(path: Path) -> Source:
-    """The run or the weights at `path`.
+    """Opens the run or the weights at `path`.
 
     Raises:
-      UserError: neither is there.
+      UserError: `path` holds neither.
     """
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -179,7 +179,7 @@ def open_source(path: Path) -> Source:
 
 
 def open_sources(paths: Sequence[Path]) -> list[Source]:
-    """Each of them, under names that tell them apart."""
+    """Opens each path, under a distinct name."""
     sources = [open_source(path) for path in dict.fromkeys(paths)]
     names = [source.name for source in sources]
     for source in sources:
@@ -189,6 +189,6 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Every run with a checkpoint or weights in `folder` and in its `pretrained`, by name."""
+    """Finds every run with a checkpoint or weights in `folder` and in its `pretrained`, by name."""
     found = [*folder.glob("*/config.json"), *folder.glob("pretrained/*/config.json")]
     return sorted(path.parent for path in found if restore.has_model(path.parent))

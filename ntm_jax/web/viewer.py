@@ -1,4 +1,4 @@
-"""Serves the viewer: its page, the runs to choose from, and the episodes that are asked for.
+"""Serves the viewer: its page, the list of runs, and the requested episodes.
 
 /             the page
 /api/runs     what can be looked at, and what can be asked of each
@@ -26,7 +26,7 @@ ANSWERS_KEPT = 16
 
 
 class Page(Protocol):
-    """A page beside the viewer's own, about some of its sources."""
+    """Defines an additional page of the viewer, about some of its sources."""
 
     field: str  # of a run in /api/runs: whether the page is about it
 
@@ -76,7 +76,7 @@ class Viewer:
         given: Sequence[tuple[str, str]],
         compute: Callable[[Source, Mapping[str, str]], bytes],
     ) -> bytes:
-        """Returns what `compute` makes of the source that is asked and the other parameters.
+        """Returns the result of `compute` for the requested source and the other parameters.
 
         Raises:
           UserError: a parameter that is not allowed.
@@ -86,14 +86,14 @@ class Viewer:
             return compute(source, parameters)
 
     def _chosen(self, given: Sequence[tuple[str, str]]) -> tuple[Source, dict[str, str]]:
-        """Returns the run that is asked, and the other parameters."""
+        """Returns the requested run, and the other parameters."""
         parameters = dict(given)
         if len(parameters) < len(given):
             raise UserError("a parameter is given twice")
         run = parameters.pop("run", "0")
         if run not in map(str, range(len(self._sources))):
             most = len(self._sources) - 1
-            raise UserError(f"run: {run[:20]!r} is given, 0 to {most} is allowed")
+            raise UserError(f"run: {run[:20]!r} is not allowed; it must be from 0 to {most}")
         return self._sources[int(run)], parameters
 
     def _episode(self, source: Source, parameters: Mapping[str, str]) -> bytes:

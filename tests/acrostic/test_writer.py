@@ -297,11 +297,11 @@ def episode_logits(writer, form, symbols, traced=False):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n": 0}, "n: 0 is given, 1 to 100"),
+        ({"n": 0}, "n: 0 is not allowed; it must be from 1 to 100"),
         ({"beam": 257}, "beam: 257"),
-        ({"beam": 2}, "n: 3 is given; a beam of 2"),
+        ({"beam": 2}, "n: 3 is not allowed; a beam of 2"),
         ({"seed": -1}, "seed: -1"),
-        ({"temperature": 0.0}, "temperature: 0.0 is given, above 0"),
+        ({"temperature": 0.0}, "temperature: 0.0 is not allowed; it must be above 0"),
         ({"temperature": math.nan}, "temperature: nan"),
     ],
 )

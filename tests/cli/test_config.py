@@ -187,7 +187,7 @@ def test_a_value_beyond_its_limits(override, allowed):
     message = refused(COPY, override)
     assert message.startswith(f"{field}: ")
     assert value in message
-    assert "allowed is " in message
+    assert "it must be " in message
     assert allowed in message
 
 
@@ -276,11 +276,11 @@ STAGES = configs.Field(
         ([], None),
         ([{"start": 9}, {"name": "last"}], None),
         ([ConfigDict({"start": 1})], None),
-        (3, "x: 3 is given, a list of mappings is needed"),
-        ([3], "x[0]: 3 is given, a mapping is needed"),
-        ([{}, {"start": 10}], "x[1].start: 10 is given, allowed is from 0 to 9"),
+        (3, "x: 3 is not a list of mappings"),
+        ([3], "x[0]: 3 is not a mapping"),
+        ([{}, {"start": 10}], "x[1].start: 10 is not allowed; it must be from 0 to 9"),
         ([{"stat": 1}], "x[0], field: 'stat' is unknown; choose one of name, start"),
-        ([{"name": 1}], "x[0].name: 1 is given, text is needed"),
+        ([{"name": 1}], "x[0].name: 1 is not text"),
     ],
     ids=str,
 )

@@ -153,7 +153,7 @@ def test_train_then_evaluate(monkeypatch, tmp_path, capsys, small_cases):
     assert third["cases"][0]["bits_per_sequence"] == pytest.approx(
         first["cases"][0]["bits_per_sequence"], rel=0.5
     )
-    with pytest.raises(UserError, match="seed=0 where 1 is asked"):
+    with pytest.raises(UserError, match="seed=0 instead of 1"):
         main.run([*of_run, "--config.seed=1"])
 
     # The same command goes on.
@@ -185,12 +185,12 @@ def test_a_memory_that_cannot_grow_is_refused_before_it_is_trained(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        ([], "--config: is needed to train"),
+        ([], "--config: required for training"),
         (["--config"], "--config: expected one argument; see python -m ntm_jax.main --help"),
         (["--config", COPY, "--mode", "dream"], "invalid choice: 'dream'"),
-        (["--mode", "evaluate"], "--workdir: is needed"),
+        (["--mode", "evaluate"], "--workdir: required"),
         (["--mode", "evaluate", "--workdir", "gone"], "gone holds no run"),
-        (["--mode", "serve", "--config.seed=1"], "--config.seed=1: --config is not given"),
+        (["--mode", "serve", "--config.seed=1"], "--config.seed=1: needs --config"),
         (["--config", "nowhere.py"], "nowhere.py"),
         (["--config", "copi"], "there is no file copi; built-in configs are acrostic, "),
         (["--config", COPY + ":gru"], "'gru'"),
@@ -252,4 +252,4 @@ def test_the_program_itself():
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "ntm_jax: train.updates: 0 is given, allowed is from 1 to 1e+09\n"
+    assert done.stderr == "ntm_jax: train.updates: 0 is not allowed; it must be from 1 to 1e+09\n"

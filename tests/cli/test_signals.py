@@ -62,7 +62,7 @@ def test_what_was_done_is_saved_and_gone_on_with(monkeypatch, tmp_path, numbers,
     assert len(chunks) == 3
     assert done < 12
     assert caught.value.status == status
-    message = f"stopped by {name}; update {done} is saved; the same command goes on from there"
+    message = f"stopped by {name}; update {done} is saved; the same command resumes from there"
     assert str(caught.value) == message
     assert handlers == [signal.getsignal(number) for number in signals.SIGNALS]
     assert saved(tmp_path / "run", config)[0] == done

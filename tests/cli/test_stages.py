@@ -143,42 +143,46 @@ def test_a_number_of_older_configs_is_refused_with_what_to_write(name):
     with pytest.raises(UserError) as caught:
         configs.load(ACROSTIC, [f"{name}=50"])
     message = str(caught.value)
-    assert message.startswith(
-        f"{name}: stages have taken its place; write --config.curriculum.stages."
-    )
+    assert message.startswith(f"{name}: was replaced by stages; write --config.curriculum.stages.")
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("curriculum.stages=[", "curriculum.stages: '[' is given, a list in JSON is needed"),
-        ("curriculum.stages=3", "curriculum.stages: 3 is given, a list of mappings is needed"),
-        ("curriculum.stages=[3]", "curriculum.stages[0]: 3 is given, a mapping is needed"),
+        ("curriculum.stages=[", "curriculum.stages: '[' is not a list in JSON"),
+        ("curriculum.stages=3", "curriculum.stages: 3 is not a list of mappings"),
+        ("curriculum.stages=[3]", "curriculum.stages[0]: 3 is not a mapping"),
         ('curriculum.stages=[{"stop": 3}]', "curriculum.stages[0], field: 'stop' is unknown"),
-        ('curriculum.stages=[{"start": -1}]', "curriculum.stages[0].start: -1 is given"),
-        ('curriculum.stages=[{"start": 1.5}]', "curriculum.stages[0].start: 1.5 is given"),
-        ('curriculum.stages=[{"start": true}]', "curriculum.stages[0].start: True is given"),
+        ('curriculum.stages=[{"start": -1}]', "curriculum.stages[0].start: -1 is not allowed"),
+        (
+            'curriculum.stages=[{"start": 1.5}]',
+            "curriculum.stages[0].start: 1.5 is not a whole number",
+        ),
+        (
+            'curriculum.stages=[{"start": true}]',
+            "curriculum.stages[0].start: True is not a whole number",
+        ),
         (
             'curriculum.stages=[{"start": 3}, {"start": 3}]',
-            "curriculum.stages[1].start: 3 is given, more than 3 of the stage before is needed",
+            "curriculum.stages[1].start: 3 is not allowed; it must be more than 3, the start of the stage before",
         ),
         (
             'curriculum.stages=[{"memory_rows_per_step": -0.5}]',
-            "curriculum.stages[0].memory_rows_per_step: -0.5 is given",
+            "curriculum.stages[0].memory_rows_per_step: -0.5 is not allowed",
         ),
         (
             'curriculum.stages=[{"memory_rows_per_step": NaN}]',
-            "curriculum.stages[0].memory_rows_per_step: nan is given",
+            "curriculum.stages[0].memory_rows_per_step: nan is not allowed",
         ),
         (
             'curriculum.stages=[{"restart_schedule": 1}]',
-            "curriculum.stages[0].restart_schedule: 1 is given, true or false",
+            "curriculum.stages[0].restart_schedule: 1 is not true or false",
         ),
-        ('curriculum.stages=[{"task": 1}]', "curriculum.stages[0].task: 1 is given"),
+        ('curriculum.stages=[{"task": 1}]', "curriculum.stages[0].task: 1 is not a mapping"),
         (
             'curriculum.stages=[{"task": {"max_length": 1.5}}]',
-            "curriculum.stages[0].task.max_length: 1.5 is given",
+            "curriculum.stages[0].task.max_length: 1.5 is not a name",
         ),
         ("curriculum.stages.0.start=3", "curriculum.stages.0.start: there is no such field"),
         ("curriculum.stages.start=3", "curriculum.stages.start: there is no such field"),

@@ -124,7 +124,7 @@ def assert_as_good_as(workdir, straight):
 
 @pytest.mark.slow
 def test_two_then_one_then_four_are_as_one(tmp_path, straight):
-    """And the run of each goes on from what another number of processes has saved."""
+    """Each run is resumed from a checkpoint of another number of processes."""
     workdir, base = tmp_path / "run", tmp_path.parent
     train_together(base, workdir, 2, train__updates=10)
     train_alone(base, workdir, train__updates=16)
@@ -181,7 +181,7 @@ def test_when_one_is_asked_to_stop_all_do_at_the_same_update(
     assert ends[0] == ends[1]
     done = programs.checkpoints_in(tmp_path)[-1]
     assert 2 < done < UPDATES
-    message = f"stopped by {name}; update {done} is saved; the same command goes on from there"
+    message = f"stopped by {name}; update {done} is saved; the same command resumes from there"
     assert ends[0] == (status, f"ntm_jax: {message}")
     train_together(tmp_path.parent, tmp_path, 2)
     assert_as_good_as(tmp_path, straight)
@@ -205,7 +205,7 @@ def test_when_one_is_killed_the_other_says_so_and_all_go_on_later(tmp_path, stra
     assert status == cluster.LOST_STATUS
     # With the reason of a collective that failed, or where to find why JAX ended the process, as either is first.
     assert line.startswith("ntm_jax: another process of this run has ended, or cannot be reached")
-    assert "start all of them again to go on from the last checkpoint" in line
+    assert "start all of them again to resume from the last checkpoint" in line
     done = programs.rows(tmp_path)
     assert len(done) < UPDATES / 2
     train_together(tmp_path.parent, tmp_path, 2)
@@ -252,7 +252,7 @@ def test_what_is_not_finite_in_one_part_stops_all_or_is_skipped_by_all(tmp_path)
     assert [status for status, _ in ends] == [2, 2]
     for _, line in ends:
         assert line.startswith("ntm_jax: update 8: the loss or the gradient is not finite (")
-    assert "; update 4 is saved, and sound" in ends[0][1]
+    assert "; update 4 is saved and valid" in ends[0][1]
     train_together(tmp_path.parent, tmp_path, 2, first=SPOILED, train__on_nonfinite="skip")
     assert programs.checkpoints_in(tmp_path)[-1] == UPDATES
 
@@ -287,7 +287,10 @@ def test_devices_that_do_not_fit_the_processes(tmp_path, count):
         tmp_path.parent, tmp_path / "run", 2, **(RUN | {"mesh__data": 1 if count == "2" else 4})
     )
     ends = programs.end_together(both)
-    part = {"2": "write --config.mesh.data=2", "3": "4 devices are asked for, there are 2"}[count]
+    part = {
+        "2": "write --config.mesh.data=2",
+        "3": "4 devices are requested, but only 2 are available",
+    }[count]
     for status, line in ends:
         assert status == 2
         assert part in line
@@ -345,11 +348,11 @@ def test_a_port_that_another_program_has(tmp_path, host):
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
-        (["--coordinator", "here"], "--coordinator: 'here' is given, HOST:PORT"),
+        (["--coordinator", "here"], "--coordinator: 'here' is not allowed; it must be HOST:PORT"),
         (["--coordinator", "here:0"], "HOST:PORT"),
-        (["--processes", "0"], "--processes: 0 is given"),
-        (["--process", "2", "--processes", "2"], "--process: 2 is given; of 2"),
-        (["--process", "-1"], "--process: -1 is given"),
+        (["--processes", "0"], "--processes: 0 is not allowed"),
+        (["--process", "2", "--processes", "2"], "--process: 2 is not allowed; the P processes"),
+        (["--process", "-1"], "--process: -1 is not allowed"),
         (["--processes", "2", "--join-seconds", "0"], "--join-seconds: 0"),
         (["--process", "1", "--mode", "evaluate"], "only for --mode train"),
     ],

@@ -1,4 +1,4 @@
-"""Sequences in chunks: each call of `unroll` goes on from the state that the one before it returned."""
+"""Sequences in chunks: each call of `unroll` continues from the state that the previous one returned."""
 
 import jax
 import jax.numpy as jnp

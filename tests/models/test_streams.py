@@ -203,8 +203,14 @@ def test_marks_may_be_traced():
         ),
         ({"reset": np.ones((T, B), int)}, "reset: expected booleans, got int64"),
         ({"reset": np.ones(B, bool)}, r"reset: expected shape \[T, B\] = \[6, 3\] .*\[3\]"),
-        ({"lengths": np.array([1, 2, T + 1])}, "lengths: 7 is given, 0 to T = 6 is allowed"),
-        ({"lengths": np.array([1, -2, 3])}, "lengths: -2 is given, 0 to T = 6 is allowed"),
+        (
+            {"lengths": np.array([1, 2, T + 1])},
+            "lengths: 7 is not allowed; it must be from 0 to T = 6",
+        ),
+        (
+            {"lengths": np.array([1, -2, 3])},
+            "lengths: -2 is not allowed; it must be from 0 to T = 6",
+        ),
         ({"lengths": np.array([1.0, 2, 3])}, "lengths: expected whole numbers, got float64"),
         ({"lengths": np.array([1, 2])}, r"lengths: expected shape \[B\] = \[3\], got \[2\]"),
         (

@@ -39,7 +39,7 @@ def test_the_page_is_up_to_date(graph):
 
 
 def test_a_circle_is_named():
-    with pytest.raises(ValueError, match="circle: "):
+    with pytest.raises(ValueError, match="cycle: "):
         import_graph.floors({"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("a")})
 
 

@@ -122,8 +122,8 @@ def test_a_run_is_shipped_with_its_characters_and_without_the_optimiser(quick, t
     assert len({row.count("|") for row in rows}) == 1
     longer = tiny("acrostic", "ntm-lstm", train__updates=2)
     message = refused(shipped, loop.train, longer, shipped)
-    assert "weights.safetensors has no state of an optimiser" in message
-    assert "training cannot go on from there" in message
+    assert "weights.safetensors has no optimizer state" in message
+    assert "training cannot be resumed from it" in message
 
 
 def test_a_newer_checkpoint_comes_before_weights_and_is_trained_on(quick, tmp_path):

@@ -170,13 +170,13 @@ def test_a_run_without_a_checkpoint(tmp_path, make_folder):
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"seed": 1}, ["seed=0", "1 is asked"]),
-        ({"train__batch_size": 3}, ["train.batch_size=2", "3 is asked"]),
-        ({"task__max_length": 4}, ["task.max_length=3", "4 is asked"]),
-        ({"model__memory_size": 9}, ["model.memory_size=8", "9 is asked"]),
-        ({"optimizer__name": "sgd"}, ["optimizer.name='graves_rmsprop'", "'sgd' is asked"]),
-        ({"model": "lstm"}, ["model.", " where ", " is asked"]),
-        ({"task": "ngram"}, [" where ", " is asked"]),
+        ({"seed": 1}, ["seed=0", "instead of 1"]),
+        ({"train__batch_size": 3}, ["train.batch_size=2", "instead of 3"]),
+        ({"task__max_length": 4}, ["task.max_length=3", "instead of 4"]),
+        ({"model__memory_size": 9}, ["model.memory_size=8", "instead of 9"]),
+        ({"optimizer__name": "sgd"}, ["optimizer.name='graves_rmsprop'", "instead of 'sgd'"]),
+        ({"model": "lstm"}, ["model.", " instead of "]),
+        ({"task": "ngram"}, [" instead of "]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -280,7 +280,7 @@ def test_what_cannot_be_read_back_is_not_a_checkpoint(tmp_path, monkeypatch, spo
 
     with monkeypatch.context() as broken:
         broken.setattr(array_folders, "restore", spoiled)
-        with pytest.raises(UserError, match=r"update 3 cannot be written .*sound.*update 2"):
+        with pytest.raises(UserError, match=r"update 3 cannot be written .*valid.*update 2"):
             save(tmp_path, tiny(), update=3)
     assert restore.load_as(tmp_path, tiny())[1] == 2
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]

@@ -245,7 +245,7 @@ def test_the_order_can_be_given(tmp_path):
     path = saved(tmp_path, in_the_old_order(flat, SIZES))
     old = fumin.load(path, **SIZES.keywords(), layout="before_april_2015")
     assert_same_parameters(old, expected)
-    with pytest.raises(UserError, match="layout: '2015' is given"):
+    with pytest.raises(UserError, match="layout: '2015' is not allowed"):
         fumin.load(path, **SIZES.keywords(), layout="2015")
 
 

@@ -1,4 +1,4 @@
-"""Damage to checkpoints is found and named before anything is read from them, and the newest sound one is used."""
+"""Damage to checkpoints is found and named before anything is read from them, and the newest valid one is used."""
 
 import csv
 import errno
@@ -196,7 +196,7 @@ def test_none_that_is_sound_is_one_line(run, damage):
     for action in (loop.train, report.evaluate_run):
         message = refused(workdir, action, config_to(8), workdir)
         assert "no checkpoint in " in message
-        assert " is sound; in 6, " in message
+        assert " is valid; in 6, " in message
     assert refused(workdir, ntm_jax.load, workdir) == message
 
 
@@ -258,8 +258,8 @@ def test_a_full_disk_is_one_line_and_leaves_sound_checkpoints(tmp_path, small_di
     assert kept
     for update in kept:
         assert integrity.find_damage(workdir / "checkpoints" / str(update)) is None
-    if "last sound" in line:
-        assert line.endswith(f"; the last sound one is of update {kept[-1]}")
+    if "last valid" in line:
+        assert line.endswith(f"; the last valid one is of update {kept[-1]}")
 
     # With room again, it goes on to the same end.
     for other in small_disk.glob("other"):

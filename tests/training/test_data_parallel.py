@@ -103,7 +103,7 @@ def test_old_keys_are_no_keys_of_two_examples():
     [
         (["mesh.data=3", "train.batch_size=4"], ["mesh.data: 3", "train.batch_size=4"]),
         (["mesh.data=8", "train.batch_size=4"], ["mesh.data: 8", "train.batch_size=4"]),
-        (["mesh.data=0"], ["mesh.data: 0", "allowed is from 1"]),
+        (["mesh.data=0"], ["mesh.data: 0", "must be from 1"]),
         (["mesh.data=two"], ["mesh.data: 'two'", "whole number"]),
     ],
 )
@@ -114,7 +114,9 @@ def test_numbers_that_cannot_be(overrides, parts):
 
 
 def test_more_devices_than_there_are(tmp_path):
-    with pytest.raises(UserError, match=r"2 devices are asked for, there is 1; start more proc"):
+    with pytest.raises(
+        UserError, match=r"2 devices are requested, but only 1 is available; start more proc"
+    ):
         loop.train(tiny(mesh__data=2), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -148,7 +150,7 @@ except errors.UserError as error:
 
 @pytest.mark.slow
 def test_the_compiled_loop_has_one_all_reduce_and_simulated_devices_are_refused(tmp_path):
-    """Compiled, not run: such devices may wait for each other for ever."""
+    """Compiled, not run: such devices may deadlock."""
     done = subprocess.run(
         [sys.executable, "-c", COMPILED],
         cwd=programs.ROOT,

@@ -64,7 +64,7 @@ def finite(tree):
 def test_training_stops_and_names_the_update_the_norms_and_the_checkpoint(tmp_path, value, loss):
     message = stopped(config_with(), tmp_path, spoiling([7], value=value, loss=loss))
     assert message.startswith("update 8: the loss or the gradient is not finite (")
-    assert "; update 6 is saved, and sound; " in message
+    assert "; update 6 is saved and valid; " in message
     spoiled_norm = message.split("to_output/bias ")[1].split(",")[0]
     assert (spoiled_norm in ("nan", "inf")) != loss
     assert "to_output/kernel " in message
@@ -168,7 +168,7 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
 
     message = stopped(config_with(), tmp_path, Overflowing)
     assert message.startswith("update 6: the parameters after it are not finite")
-    assert "; update 3 is saved, and sound; " in message
+    assert "; update 3 is saved and valid; " in message
     update, state = saved(tmp_path, config_with())
     assert update == 3
     assert finite(state)
@@ -188,7 +188,7 @@ def test_a_rate_far_too_high_ends_in_one_line_with_finite_checkpoints(tmp_path):
     message = stopped(config, tmp_path)
     assert "not finite" in message
     update, state = saved(tmp_path, config)
-    assert f"; update {update:,} is saved, and sound; " in message
+    assert f"; update {update:,} is saved and valid; " in message
     assert finite(state.parameters)
 
 

@@ -60,7 +60,7 @@ def test_an_episode(address):
 @pytest.mark.parametrize(
     ("query", "part"),
     [
-        ("length=1000000", "length: 1000000 is given, 1 to 1000 is allowed"),
+        ("length=1000000", "length: 1000000 is not allowed; it must be from 1 to 1000"),
         ("length=many", "whole number"),
         ("seed=-1", "seed"),
         ("run=2", "run"),
@@ -218,7 +218,7 @@ def test_a_place_to_listen_that_is_none(arguments, part):
         (["--mode", "serve", "--workdir", "none"], "none"),
         (["--mode", "serve", "--weights", "none"], "cannot be read"),
         (["--mode", "train", "--weights", "none", "--config", "x"], "--weights"),
-        (["--mode", "serve", "--config.seed=3"], "--config is not given"),
+        (["--mode", "serve", "--config.seed=3"], "--config.seed=3: needs --config"),
         (["--mode", "report", "--beside", "none"], "none"),
     ],
     ids=str,

@@ -312,7 +312,9 @@ def test_sorts_priorities_are_beside_the_write_locations(page, address):
 def test_a_bad_link_says_what_is_allowed(page, address):
     page.get(f"{address}#length=1000000")
     settled(page)
-    assert text(page, "#notice").strip() == "length: 1000000 is given, 1 to 1000 is allowed"
+    assert (
+        text(page, "#notice").strip() == "length: 1000000 is not allowed; it must be from 1 to 1000"
+    )
     messages = complaints(page)  # the browser tells of every answer that is no success
     assert all("400" in message for message in messages)
 
