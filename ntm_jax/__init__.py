@@ -24,7 +24,6 @@ __all__ = [
     "NTMState",
     "Trace",
     "UserError",
-    "__version__",
     "go_weights",
     "load",
     "tasks",
