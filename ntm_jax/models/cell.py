@@ -1,5 +1,6 @@
 """The Neural Turing Machine's cell: state in, state out, one step (paper, section 3 and figure 1)."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +13,9 @@ from ntm_jax.models.controllers import FeedForward, StackedLSTM
 from ntm_jax.models.export import exportable
 from ntm_jax.models.heads import Controls, Heads
 from ntm_jax.models.initial_state import InitialState
-from ntm_jax.models.linear import Linear, set_compute
+from ntm_jax.models.linear import Linear, set_products
 from ntm_jax.models.memory import read, write
+from ntm_jax.models.precision import HIGHEST
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
@@ -71,6 +73,8 @@ class NTMCell(nnx.Module):
       cosine_epsilon: inside the root of the cosine's denominator.
       compute: what the layers' products are computed in: `float32`, or what the parameters are instead, or
         `bfloat16`; addressing and memory never are.
+      precision: of every matrix product of float32 numbers, as in `jax.lax.Precision`: `highest`, `high` or
+        `default`. A CPU computes all alike. GPUs round to TF32 below `highest`, TPUs to bfloat16 at `default`.
       param_dtype: of parameters and of the state.
       rngs: where the parameters' first values come from.
 
@@ -107,6 +111,7 @@ class NTMCell(nnx.Module):
         sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
         compute: str = "float32",
+        precision: str = HIGHEST,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -126,7 +131,7 @@ class NTMCell(nnx.Module):
             raise UserError(f"model.shift_range: {shift_range} is given, at least 0 is needed")
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
-        self.cosine_epsilon = cosine_epsilon
+        self.cosine_epsilon, self.precision = cosine_epsilon, precision
         self.heads = Heads(
             read_heads=read_heads,
             write_heads=write_heads,
@@ -168,7 +173,7 @@ class NTMCell(nnx.Module):
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
         self.to_output = Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
-        set_compute(self, compute)
+        set_products(self, compute, precision)
         self.initial = InitialState(
             memory=initial_memory,
             weighting=initial_weighting,
@@ -177,6 +182,7 @@ class NTMCell(nnx.Module):
             word_size=word_size,
             addressings=self.heads.addressings,
             read_heads=read_heads,
+            precision=precision,
             param_dtype=param_dtype,
             rngs=rngs,
         )
@@ -223,7 +229,8 @@ class NTMCell(nnx.Module):
         self, memory: jax.Array, previous: jax.Array, controls: Controls
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Addresses, writes and reads, for one example: new memory, weightings and reads."""
-        weightings = jax.vmap(address, in_axes=(None, 0, 0, 0, 0, 0, 0, None))(
+        one_head = partial(address, epsilon=self.cosine_epsilon, precision=self.precision)
+        weightings = jax.vmap(one_head, in_axes=(None, 0, 0, 0, 0, 0, 0))(
             memory,
             previous,
             controls.key,
@@ -231,11 +238,14 @@ class NTMCell(nnx.Module):
             controls.gate,
             controls.shift,
             controls.sharpening,
-            self.cosine_epsilon,
         )
-        written = write(memory, weightings[-self.heads.write_heads :], controls.erase, controls.add)
+        reading, writing = (
+            weightings[: self.heads.read_heads],
+            weightings[-self.heads.write_heads :],
+        )
+        written = write(memory, writing, controls.erase, controls.add, self.precision)
         source = written if self.reads_from == "written" else memory
-        return written, weightings, read(source, weightings[: self.heads.read_heads])
+        return written, weightings, read(source, reading, self.precision)
 
     def output(self, hidden: jax.Array, reads: jax.Array) -> jax.Array:
         """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""

@@ -3,21 +3,30 @@
 import jax
 import jax.numpy as jnp
 
+from ntm_jax.models.precision import HIGHEST
 
-def read(memory: jax.Array, weightings: jax.Array) -> jax.Array:
+
+def read(memory: jax.Array, weightings: jax.Array, precision: str = HIGHEST) -> jax.Array:
     """r_h = Σ_i w_h(i) M(i) (eq. 2).
 
     Args:
       memory: `[N, W]`.
       weightings: `[R, N]`, one a read head.
+      precision: of the product, see `ntm_jax.models.precision`.
 
     Returns:
       `[R, W]`, one read vector a head.
     """
-    return weightings @ memory
+    return jnp.matmul(weightings, memory, precision=precision)
 
 
-def write(memory: jax.Array, weightings: jax.Array, erase: jax.Array, add: jax.Array) -> jax.Array:
+def write(
+    memory: jax.Array,
+    weightings: jax.Array,
+    erase: jax.Array,
+    add: jax.Array,
+    precision: str = HIGHEST,
+) -> jax.Array:
     """M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ (eqs. 3 and 4).
 
     With several heads every erase comes before every add, so that their order does not matter (the paper:
@@ -28,9 +37,10 @@ def write(memory: jax.Array, weightings: jax.Array, erase: jax.Array, add: jax.A
       weightings: `[H, N]`, one a write head (w).
       erase: `[H, W]`, in [0, 1] (e).
       add: `[H, W]` (a).
+      precision: of the product, as in `read`.
 
     Returns:
       The new memory, `[N, W]`.
     """
     kept = jnp.prod(1 - weightings[:, :, None] * erase[:, None, :], axis=0)
-    return memory * kept + weightings.T @ add
+    return memory * kept + jnp.matmul(weightings.T, add, precision=precision)
