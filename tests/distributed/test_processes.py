@@ -54,6 +54,8 @@ copy.Copy.cases = lambda task: [base.Case("as_trained", {}, task)]
 """
 DOUBLE = """
 import jax
+from ntm_jax import cli
+del cli.NUMBERS["jax_enable_x64"]
 jax.config.update("jax_enable_x64", True)
 from ntm_jax.models import cell, token_model
 for module in (cell.NTMCell, token_model.Embedded):
