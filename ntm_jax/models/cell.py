@@ -19,6 +19,8 @@ from ntm_jax.models.precision import HIGHEST
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
+# With the range of float32 at least. In float16, the gradients of addressing overflow.
+PARAM_DTYPES = ("bfloat16", "float32", "float64")
 
 
 @exportable
@@ -75,7 +77,7 @@ class NTMCell(nnx.Module):
         `bfloat16`; addressing and memory never are.
       precision: of every matrix product of float32 numbers, as in `jax.lax.Precision`: `highest`, `high` or
         `default`. A CPU computes all alike. GPUs round to TF32 below `highest`, TPUs to bfloat16 at `default`.
-      param_dtype: of parameters and of the state.
+      param_dtype: of parameters and of the state, `bfloat16`, `float32` or `float64`.
       rngs: where the parameters' first values come from.
 
     Raises:
@@ -115,6 +117,7 @@ class NTMCell(nnx.Module):
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
+        _check_dtype(param_dtype)
         if reads_from not in READS_FROM:
             raise unknown_choice("model.reads_from", reads_from, READS_FROM)
         for field, size in (
@@ -271,6 +274,17 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _check_dtype(param_dtype: Any) -> None:
+    """Raises `UserError` for a type that is not in `PARAM_DTYPES`."""
+    try:
+        name = str(jnp.dtype(param_dtype))
+    except TypeError:  # it is no type of numbers at all
+        name = str(param_dtype)
+    if name not in PARAM_DTYPES:
+        allowed = ", ".join(PARAM_DTYPES)
+        raise UserError(f"param_dtype: {name} is given; choose one of {allowed}")
 
 
 def _joined(reads: jax.Array) -> jax.Array:
