@@ -27,7 +27,7 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises:
       UserError: no such file, model, field or value.
     """
-    config = override(_get_config(*split_argument(argument)), overrides)
+    config = override(run_file(argument), overrides)
     check(config)
     return config
 
@@ -118,8 +118,16 @@ def _parse(name: str, text: str, kind: type) -> Any:
     return text
 
 
-def _get_config(path: Path, model: str) -> ConfigDict:
-    """Runs the file at `path` and returns what its `get_config` returns."""
+def run_file(argument: str) -> ConfigDict:
+    """Runs a config file, which may also add tasks to `TASKS`, and returns its config unchecked.
+
+    Args:
+      argument: as for `load`.
+
+    Raises:
+      UserError: no such file or model, or the file raises an error.
+    """
+    path, model = split_argument(argument)
     if not path.is_file():
         others = sorted(
             p.name for p in path.parent.glob("*.py") if p.stem not in ("base", "__init__")

@@ -34,8 +34,8 @@ def make(name: str, /, **difficulty: Any) -> Task:
     """
     if not isinstance(name, str) or name not in TASKS:
         raise UserError(
-            f"{unknown_choice('task', name, TASKS)}. A task of your own is known once the config file that "
-            "adds it to TASKS is given by --config"
+            f"{unknown_choice('task', name, TASKS)}. A task of your own is known once the file that "
+            "adds it to TASKS is given by --config, or imported"
         )
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field, value in difficulty.items():
