@@ -162,9 +162,10 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
     workdir = _workdir(options, config)
     if options.mode == "train" and not _train(options, config, workdir):
         return
-    result = report.evaluate_run(config, workdir)
+    result, written = report.evaluate_and_write(config, workdir)
     print(report.table(config, result))
-    print(f"{workdir}: evaluation.json, figures/")
+    if written:
+        print(f"{workdir}: {', '.join(written)}")
 
 
 def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
@@ -190,11 +191,11 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
 def _train(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> bool:
     """Trains, together with other processes if there are any. Returns whether this process evaluates."""
     from ntm_jax.distributed import cluster, collectives
-    from ntm_jax.training import data_parallel, loop
+    from ntm_jax.training import loop
 
     meeting = _meeting(options)
     # A process with neither flags nor several devices never waits for others.
-    if meeting.asked or data_parallel.wanted_devices(config) > 1:
+    if meeting.asked or config.mesh.data > 1:
         cluster.join(meeting)
     try:
         loop.train(config, workdir, _observers(config, options.config))

@@ -105,7 +105,7 @@ def build(config: ConfigDict) -> DataParallel:
     Raises:
       UserError: they are not there, or cannot share a batch.
     """
-    wanted, together = wanted_devices(config), collectives.process_count()
+    wanted, together = int(config.mesh.data), collectives.process_count()
     if wanted == together == 1:
         return DataParallel()
     if wanted % together:
@@ -130,8 +130,3 @@ def build(config: ConfigDict) -> DataParallel:
         )
     devices = [device for some in of_process for device in some[:each]]
     return DataParallel(Mesh(np.array(devices), (AXIS,)))
-
-
-def wanted_devices(config: ConfigDict) -> int:
-    """`mesh.data`; configs of older runs do not say, and then it is one."""
-    return int(config.mesh.data) if "mesh" in config else 1
