@@ -113,7 +113,7 @@ def every_work() -> list[Work]:
 
 
 def table(batch: int, gflops: float) -> str:
-    """The table of docs/scaling.md."""
+    """The table of docs/lab_book/sharing_a_batch.md."""
     ends = [f"{link.name}, {k}" for link in LINKS for k in DEVICES]
     lines = [
         "| | parameters | kB summed | steps | MFLOP a sequence | " + " | ".join(ends) + " |",

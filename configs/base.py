@@ -1,6 +1,6 @@
 """Builds the config that every task's config begins with.
 
-Each field, its default and its meaning are in ntm_jax/config/fields.py and docs/configuration.md.
+Each field, its default and its meaning are in ntm_jax/config/fields.py and docs/reference/configuration.md.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class UserError(ValueError):
-    """What was given is not allowed; the message names it and says what is, in one line.
+    """Says in one line what was given and what is allowed.
 
     What cannot be printed, in a name that was given, is escaped: a line's end would make two lines of it.
     """
@@ -26,7 +26,7 @@ class ProgramEnd(BaseException):
 
 
 def unknown_choice(field: str, given: object, allowed: object) -> UserError:
-    """An error for a `field` whose value `given` is not among the names in `allowed`."""
+    """Returns an error for a `field` whose value `given` is not among the names in `allowed`."""
     names = ", ".join(sorted(map(str, allowed)))  # type: ignore[call-overload]
     return UserError(f"{field}: {given!r} is unknown; choose one of {names}")
 

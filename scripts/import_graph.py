@@ -1,8 +1,8 @@
 """Draws which part of the project imports which: `python scripts/import_graph.py`.
 
 A room is a module or a folder directly below `ntm_jax/`, or a folder beside it. The floor of a room is the
-longest chain of imports below it, so imports only go down. The result stands in docs/architecture.md between two
-marks; `--write` puts it there.
+longest chain of imports below it, so imports only go down. The result stands in docs/project/architecture.md
+between two marks; `--write` puts it there.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "ntm_jax"
 BESIDE = ("configs", "benchmarks", "scripts")
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "project" / "architecture.md"
 BEGIN, END = "<!-- import graph -->", "<!-- end of import graph -->"
 
 Graph = Mapping[str, frozenset[str]]  # room -> the rooms that it imports
@@ -101,7 +101,9 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 def main(arguments: Sequence[str]) -> None:
     """Prints the graph, or writes it into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write it into docs/architecture.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write it into docs/project/architecture.md"
+    )
     options = parser.parse_args(arguments)
     drawn = text(imports())
     if not options.write:

@@ -5,7 +5,7 @@
 
 Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, with its weights in one file, and the
 sweep's summary over all of its seeds in seeds.json. Of the LSTM baselines there are no weights, only what training
-and evaluation measured. Results of others are in docs/reference_results.toml.
+and evaluation measured. Results of others are in docs/reference/results_of_others.toml.
 """
 
 import json
@@ -28,7 +28,7 @@ from ntm_jax.storage.run_folder import WEIGHTS
 PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 MEASURED = ("config.json", "metrics.csv", "evaluation.json")
-REFERENCES = Path(__file__).resolve().parents[1] / "docs" / "reference_results.toml"
+REFERENCES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "results_of_others.toml"
 # Of acrostics: title, field of the evaluation, form. Of the baseline, the first two.
 VERSE = (
     ("bits", "bits_per_character", "**{:.2f}**"),

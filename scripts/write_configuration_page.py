@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the table of fields: `python scripts/write_configuration_page.py`."""
+"""Writes docs/reference/configuration.md from the table of fields: `python scripts/write_configuration_page.py`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from ntm_jax.cli import Parser, run_program
 from ntm_jax.config import ALIASES, listing
 
-PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
 HEAD = """\
 # Configuration
 
 <!-- Written by scripts/write_configuration_page.py from ntm_jax/config/. Do not edit. -->
 
 A config is a Python file with a function `get_config(model)` that returns a `ConfigDict`. The files
-in [configs/](../configs) begin with `base.get_config(model)` and change what differs for their task.
+in `configs/` begin with `base.get_config(model)` and change what differs for their task.
 
 Set any field on the command line with `--config.<field>=<value>`:
 

@@ -12,7 +12,7 @@ KINDS |= {dict: "a mapping", list: "a list"}
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a config.
+    """Defines one field of a config.
 
     Attributes:
       default: the value in new configs, which also gives the type. A type alone means that there is
@@ -41,14 +41,14 @@ class Field:
 
     @property
     def type(self) -> type:
-        """The type of the values: bool, int, float, str or list."""
+        """Returns the type of the values, which is bool, int, float, str or list."""
         if self.items is not None:
             return list
         return self.default if isinstance(self.default, type) else type(self.default)
 
     @property
     def allowed(self) -> str:
-        """The allowed values in words, such as `from 1 to 64`."""
+        """Returns the allowed values in words, such as `from 1 to 64`."""
         if self.items is not None:
             return f"a list of mappings with {', '.join(self.items)}"
         if self.choices:

@@ -1,6 +1,6 @@
 """Defines every field of a config once: default, bounds, meaning, and its value in older runs.
 
-The files in configs/, the command line, the checks, `--help-config` and docs/configuration.md all
+The files in configs/, the command line, the checks, `--help-config` and docs/reference/configuration.md all
 come from this table. The fields of `task` and `model` are in files of their own.
 
 The table uses plain dataclasses. pydantic and msgspec were considered. The fields of a config depend

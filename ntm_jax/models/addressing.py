@@ -1,7 +1,7 @@
 """Addressing: how a head chooses its weighting over the rows of memory (paper, section 3.3).
 
 Every function works on one head of one example. The weighting of the step before enters at the gate,
-and the four stages follow the paper's figure 2:
+and the four stages follow the paper's figure 2::
 
     key, strength -> content weighting -> gate -> shift -> sharpen -> weighting
 
@@ -23,7 +23,9 @@ def cosine_similarity(
     epsilon: float = COSINE_EPSILON,
     precision: str = HIGHEST,
 ) -> jax.Array:
-    """Similarity of every row to the key, K[k, M(i)] = k·M(i) / √(|k|² |M(i)|² + ε) (eq. 6).
+    """Returns the similarity of every row to the key (eq. 6).
+
+    `K[k, M(i)] = k·M(i) / √(|k|² |M(i)|² + ε)`
 
     Args:
       memory: `[N, W]`.
@@ -46,7 +48,9 @@ def content_weighting(
     epsilon: float = COSINE_EPSILON,
     precision: str = HIGHEST,
 ) -> jax.Array:
-    """w^c = softmax(β K[k, M]) (eq. 5).
+    """Returns the weighting of the rows by their similarity to the key (eq. 5).
+
+    `w^c = softmax(β K[k, M])`
 
     Args:
       memory: `[N, W]`.
@@ -61,12 +65,25 @@ def content_weighting(
 
 
 def interpolate(content: jax.Array, previous: jax.Array, gate: jax.Array) -> jax.Array:
-    """w^g = g w^c + (1 - g) w_{t-1} (eq. 7). Weightings `[N]`, gate `[]` in [0, 1] (g)."""
+    """Interpolates between the content weighting and the previous one (eq. 7).
+
+    `w^g = g w^c + (1 - g) w_{t-1}`
+
+    Args:
+      content: `[N]` (w^c).
+      previous: `[N]` (w_{t-1}).
+      gate: `[]`, in [0, 1] (g).
+
+    Returns:
+      `[N]`, a weighting.
+    """
     return gate * content + (1 - gate) * previous
 
 
 def shift_weighting(weighting: jax.Array, shift: jax.Array) -> jax.Array:
-    """Circular convolution, w̃(i) = Σ_j w^g(j) s(i - j) (eq. 8).
+    """Moves a weighting by circular convolution (eq. 8).
+
+    `w̃(i) = Σ_j w^g(j) s(i - j)`
 
     Args:
       weighting: `[N]`.
@@ -84,7 +101,9 @@ def shift_weighting(weighting: jax.Array, shift: jax.Array) -> jax.Array:
 
 
 def sharpen(weighting: jax.Array, sharpening: jax.Array) -> jax.Array:
-    """w(i) = w̃(i)^γ / Σ_j w̃(j)^γ (eq. 9), as softmax(γ log w̃).
+    """Sharpens a weighting (eq. 9).
+
+    `w(i) = w̃(i)^γ / Σ_j w̃(j)^γ`, computed as `softmax(γ log w̃)`.
 
     Raising small weights to a high power underflows to 0/0; the softmax does not. A weight of exactly 0
     counts as the least normal number, and its gradient is 0.
@@ -111,7 +130,7 @@ def address(
     epsilon: float = COSINE_EPSILON,
     precision: str = HIGHEST,
 ) -> jax.Array:
-    """One head's new weighting `[N]`: the four stages in turn (figure 2).
+    """Returns one head's new weighting by the four stages in turn (figure 2).
 
     Args:
       memory: `[N, W]`.
@@ -122,6 +141,9 @@ def address(
       shift: `[2k + 1]` (s).
       sharpening: `[]` (γ).
       epsilon, precision: see `cosine_similarity`.
+
+    Returns:
+      `[N]`, a weighting.
     """
     content = content_weighting(memory, key, strength, epsilon, precision)
     gated = interpolate(content, previous, gate)

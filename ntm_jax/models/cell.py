@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 
 from ntm_jax.errors import UserError, unknown_choice
+from ntm_jax.models import streams
 from ntm_jax.models.addressing import COSINE_EPSILON, address
 from ntm_jax.models.controllers import FeedForward, StackedLSTM
 from ntm_jax.models.export import exportable
@@ -26,27 +27,27 @@ PARAM_DTYPES = ("bfloat16", "float32", "float64")
 @exportable
 @struct.dataclass
 class NTMState:
-    """All that one step hands to the next; `...` stands for batch axes."""
+    """Holds what one step hands to the next; `...` stands for batch axes."""
 
-    memory: jax.Array  # [..., N, W] (M)
-    weightings: jax.Array  # [..., A, N] (w): read heads, then write heads
-    reads: jax.Array  # [..., R, W] (r)
-    controller: Any  # the controller's carry: () or ((hidden, cell), ...) with [..., size]
+    memory: jax.Array  #: `[..., N, W]` (M)
+    weightings: jax.Array  #: `[..., A, N]` (w), read heads, then write heads
+    reads: jax.Array  #: `[..., R, W]` (r)
+    controller: Any  #: the carry, () or `((hidden, cell), ...)` with `[..., size]`
 
 
 @exportable
 @struct.dataclass
 class Step:
-    """What happened in one step: enough for the output, and to draw the heads."""
+    """Holds what happened in one step: enough for the output, and to draw the heads."""
 
-    hidden: jax.Array  # [..., size], of the controller
-    reads: jax.Array  # [..., R, W]
-    weightings: jax.Array  # [..., A, N]
+    hidden: jax.Array  #: `[..., size]`, of the controller
+    reads: jax.Array  #: `[..., R, W]`
+    weightings: jax.Array  #: `[..., A, N]`
     controls: Controls
 
 
 class NTMCell(nnx.Module):
-    """Controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
+    """Combines controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
 
     The defaults are the paper's cell. Its read heads see the memory after this step's write, and its output
     sees this step's reads. The fields of a config have the same defaults, except that the first row and the
@@ -61,8 +62,8 @@ class NTMCell(nnx.Module):
       activation: of the feed-forward controller, `tanh`, `sigmoid` or `relu`.
       memory_size: N, rows.
       word_size: W, the width of a row.
-      read_heads: R.
-      write_heads: H.
+      read_heads: R, the number of read heads.
+      write_heads: H, the number of write heads.
       shift_range: k, the furthest move of a `softmax` shift.
       key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
@@ -193,7 +194,7 @@ class NTMCell(nnx.Module):
     def initial_state(
         self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
     ) -> NTMState:
-        """The state before the first step, with leading axes `batch_shape`.
+        """Returns the state before the first step, with leading axes `batch_shape`.
 
         Args:
           batch_shape: `()` for one example.
@@ -215,8 +216,15 @@ class NTMCell(nnx.Module):
             )
         return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
 
+    def reset(self, state: NTMState, done: jax.Array, key: jax.Array | None = None) -> NTMState:
+        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        return streams.reset(self, state, done, key)
+
     def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:
-        """One step without its output, `[..., input_size]`: controller, addressing, write, read."""
+        """Computes one step without its output: controller, addressing, write, read.
+
+        `inputs` are `[..., input_size]`.
+        """
         batch_shape = inputs.shape[:-1]
         seen = jnp.concatenate([inputs.astype(state.reads.dtype), _joined(state.reads)], axis=-1)
         carry, hidden = self.controller(state.controller, seen)
@@ -251,7 +259,7 @@ class NTMCell(nnx.Module):
         return written, weightings, read(source, reading, self.precision)
 
     def output(self, hidden: jax.Array, reads: jax.Array) -> jax.Array:
-        """Logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
+        """Returns logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
         if not self.output_reads:
             return self.to_output(hidden)
         return self.to_output(jnp.concatenate([hidden, _joined(reads)], axis=-1))
@@ -266,7 +274,10 @@ class NTMCell(nnx.Module):
     def initialize_carry(
         self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None
     ) -> NTMState:
-        """The state for inputs of shape `[..., input_size]`; `rngs` is used by a random initial state only."""
+        """Returns the state for inputs of shape `[..., input_size]`.
+
+        Only a random initial state uses `rngs`.
+        """
         key = None if rngs is None else rngs.carry() if isinstance(rngs, nnx.Rngs) else rngs()
         return self.initial_state(input_shape[:-1], key)
 

@@ -24,7 +24,7 @@ Step: TypeAlias = Callable[[Sequence[Apply], Any, jax.Array], tuple[Any, jax.Arr
 
 
 class FeedForward(nnx.Module):
-    """One layer, h = f(W [x, 1]); its carry is empty."""
+    """Computes one layer, `h = f(W [x, 1])`. Its carry is empty."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class FeedForward(nnx.Module):
 
     @property
     def step(self) -> Step:
-        """The step as a function of layers, carry and inputs."""
+        """Returns the step as a function of layers, carry and inputs."""
         return partial(_feedforward_step, self.activation)
 
     def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
@@ -67,7 +67,7 @@ def _feedforward_step(
 
 
 class StackedLSTM(nnx.Module):
-    """Layers of LSTM (Graves 2013, arXiv 1308.0850, eqs. 7-11, without peepholes), one above the other.
+    """Stacks layers of LSTM, without peepholes (Graves 2013, arXiv 1308.0850, eqs. 7-11).
 
     The forget gate's bias starts at 1 (Gers et al. 2000), the carry at 0.
     """
@@ -103,7 +103,7 @@ class StackedLSTM(nnx.Module):
 
     @property
     def step(self) -> Step:
-        """The step as a function of layers, carry and inputs."""
+        """Returns the step as a function of layers, carry and inputs."""
         return _lstm_step
 
     def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
@@ -124,7 +124,12 @@ def _lstm_step(
 
 
 def lstm_gates(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Input, forget, candidate and output gates `[..., 4 size]` and the old cell -> new (hidden, cell)."""
+    """Returns the new hidden state and cell.
+
+    Args:
+      gates: `[..., 4 size]`, for input, forget, candidate and output.
+      cell: `[..., size]`, the old one.
+    """
     enter, forget, candidate, leave = jnp.split(gates, 4, axis=-1)
     cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
     return jax.nn.sigmoid(leave) * jnp.tanh(cell), cell

@@ -18,24 +18,24 @@ from ntm_jax.models.export import exportable
 @exportable
 @struct.dataclass
 class Controls:
-    """What the heads are told at one step, for one example or with leading batch axes."""
+    """Holds what the heads are told at one step, for one example or with leading batch axes."""
 
-    key: jax.Array  # [..., A, W] (k, eq. 5)
-    strength: jax.Array  # [..., A] (β, eq. 5), positive
-    gate: jax.Array  # [..., A] (g, eq. 7), in (0, 1)
-    shift: jax.Array  # [..., A, S] (s, eq. 8), sums to 1
-    sharpening: jax.Array  # [..., A] (γ, eq. 9), at least 1
-    erase: jax.Array  # [..., H, W] (e, eq. 3), in (0, 1)
-    add: jax.Array  # [..., H, W] (a, eq. 4)
+    key: jax.Array  #: `[..., A, W]` (k, eq. 5)
+    strength: jax.Array  #: `[..., A]` (β, eq. 5), positive
+    gate: jax.Array  #: `[..., A]` (g, eq. 7), in (0, 1)
+    shift: jax.Array  #: `[..., A, S]` (s, eq. 8), sums to 1
+    sharpening: jax.Array  #: `[..., A]` (γ, eq. 9), at least 1
+    erase: jax.Array  #: `[..., H, W]` (e, eq. 3), in (0, 1)
+    add: jax.Array  #: `[..., H, W]` (a, eq. 4)
 
 
 def identity(raw: jax.Array) -> jax.Array:
-    """The raw value as it is."""
+    """Returns the raw value."""
     return raw
 
 
 def bounded_exp(raw: jax.Array) -> jax.Array:
-    """exp, held below e^13, where a softmax of cosines has long been one-hot.
+    """Returns exp, held below e^13, where a softmax of cosines has long been one-hot.
 
     Beyond 1e7 the strength times the cosine's rounding is above 1, and no longer the same number wherever
     XLA computes it: the softmax's largest exponential is then 0 or infinite.
@@ -44,7 +44,9 @@ def bounded_exp(raw: jax.Array) -> jax.Array:
 
 
 def interpolated_shift(raw: jax.Array) -> jax.Array:
-    """One real move z in (-1, 1) spread over the two rows it falls between: `[..., 1]` -> `[..., 3]`.
+    """Spreads one real move over the two rows it falls between.
+
+    The move is `z = 2 sigmoid(raw) - 1`, in (-1, 1). `[..., 1]` becomes `[..., 3]`.
 
     `fumin/ntm` reads row i + z, so a positive z moves a weighting to lower rows.
     """
@@ -66,7 +68,7 @@ ADDS: dict[str, Activation] = {
 
 @dataclass(frozen=True)
 class Heads:
-    """How many heads there are and how their controls are made.
+    """Defines how many heads there are and how their controls are made.
 
     There are `A` addressings: one for each read head, then one for each write head; with
     `shared_weighting` the n-th read head and the n-th write head use one between them.
@@ -99,18 +101,21 @@ class Heads:
 
     @property
     def addressings(self) -> int:
-        """A, the number of weightings."""
+        """Returns A, the number of weightings."""
         return self.read_heads if self.shared_weighting else self.read_heads + self.write_heads
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Raw numbers for each field of `Controls`, in the order in which the raw vector holds them."""
+        """Returns the raw numbers of each field of `Controls`, in the raw vector's order."""
         a, h, w = self.addressings, self.write_heads, self.word_size
         moves = 2 * self.shift_range + 1 if self.shift_activation == "softmax" else 1
         return a * w, a, a, a * moves, a, h * w, h * w
 
     def first_bias(self, gate: float, stay: float, sharpening: float, dtype: Any) -> jax.Array:
-        """The raw vector's first bias `[sum(widths)]`: zero but for gates, shifts by 0 rows and sharpenings."""
+        """Returns the raw vector's first bias `[sum(widths)]`.
+
+        It is 0 except for gates, shifts by 0 rows and sharpenings.
+        """
         a, moves = self.addressings, self.widths[3] // self.addressings
         shift = jnp.zeros((a, moves), dtype)
         if self.shift_activation == "softmax":
@@ -121,7 +126,7 @@ class Heads:
         return jnp.concatenate(parts)
 
     def controls(self, raw: jax.Array) -> Controls:
-        """Splits and activates `[..., sum(widths)]`."""
+        """Splits the raw vector `[..., sum(widths)]` into controls, and activates them."""
         ends = [sum(self.widths[: i + 1]) for i in range(len(self.widths) - 1)]
         key, strength, gate, shift, sharpening, erase, add = jnp.split(raw, ends, axis=-1)
 

@@ -24,11 +24,18 @@ RANDOM_DEVIATION = 0.5
 class InitialState(nnx.Module):
     """Makes the first memory `[N, W]`, weightings `[A, N]` and reads `[R, W]` of an episode.
 
-    memory: `constant` (1e-6), `learned_row` (one learned row, N times), `learned` (all of it), `random`
-      (normal, drawn for every episode).
-    weighting: `first_row` (one-hot), `learned` (softmax of logits), `random` (softmax of normals, drawn for
-      every episode), `uniform`.
-    reads: `zeros`, `learned`, `memory` (what the first weightings read from the first memory).
+    Args:
+      memory: `constant` (1e-6), `learned_row` (one learned row, N times), `learned` (all of it), `random`
+        (normal, drawn for every episode).
+      weighting: `first_row` (one-hot), `learned` (softmax of logits), `random` (softmax of normals, drawn for
+        every episode), `uniform`.
+      reads: `zeros`, `learned`, `memory` (what the first weightings read from the first memory).
+      memory_size: N, rows.
+      word_size: W, the width of a row.
+      addressings: A, the number of weightings.
+      read_heads: R, the number of read heads.
+      param_dtype: of parameters and of the state.
+      rngs: where the parameters' first values come from.
     """
 
     def __init__(

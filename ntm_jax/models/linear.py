@@ -116,9 +116,7 @@ def _backward(kept: tuple[Weights, jax.Array], d: jax.Array) -> Any:
 recorded.defvjp(_forward, _backward)
 
 
-def scan_layers(
-    scan: Callable[..., Any], layers: Sequence[Linear], state: Any, inputs: jax.Array
-) -> Any:
+def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, inputs: Any) -> Any:
     """Returns `scan(step layers, ...)` with its weights' gradients computed after the backward pass.
 
     Args:
@@ -126,12 +124,15 @@ def scan_layers(
         that step's recorders gives the layers as functions. It must not use the layers in another way.
       layers: whose weights the steps use.
       state: before the first step.
-      inputs: `[T, B, ...]`.
+      inputs: a pytree of arrays `[T, B, ...]`.
+
+    Raises:
+      TypeError: the gradient is differentiated. The result would be wrong: `recorded` gives weights no cotangent.
     """
-    length_and_batch = inputs.shape[:2]
+    length_and_batch = jax.tree.leaves(inputs)[0].shape[:2]
     choices = [(layer.compute, layer.precision) for layer in layers]
 
-    def run(parameters: Any, recorders: Any, state: Any, inputs: jax.Array) -> Any:
+    def run(parameters: Any, recorders: Any, state: Any, inputs: Any) -> Any:
         weights = []
         for (kernel, bias), (compute, precision) in zip(parameters, choices, strict=True):
             kernel = rounded(kernel, compute)
@@ -146,10 +147,10 @@ def scan_layers(
         return scan(apply, recorders, state, inputs)
 
     @jax.custom_vjp
-    def deferred(parameters: Any, state: Any, inputs: jax.Array) -> Any:
+    def deferred(parameters: Any, state: Any, inputs: Any) -> Any:
         return run(parameters, None, state, inputs)
 
-    def forward(parameters: Any, state: Any, inputs: jax.Array) -> Any:
+    def forward(parameters: Any, state: Any, inputs: Any) -> Any:
         # Made here: an array from outside would belong to another trace where `jit` stages this function.
         recorders = [
             tuple(jnp.zeros((*length_and_batch, size), kernel.dtype) for size in kernel.shape)
@@ -166,11 +167,28 @@ def scan_layers(
                 "tbi,tbo->io", *both, precision=precision, preferred_element_type=dy.dtype
             )
             d_parameters.append((kernel, jnp.sum(dy, axis=(0, 1))))
-        return d_parameters, d_state, d_inputs
+        return jax.tree.map(_first_derivative, (d_parameters, d_state, d_inputs))
 
     deferred.defvjp(forward, backward)
     parameters = [(layer.kernel[...], _bias(layer)) for layer in layers]
     return deferred(parameters, state, inputs)
+
+
+def _first_derivative(d: jax.Array) -> jax.Array:
+    """Returns a cotangent that refuses to be differentiated."""
+    return d if d.dtype == jax.dtypes.float0 else _undifferentiable(d)
+
+
+@jax.custom_jvp
+def _undifferentiable(values: jax.Array) -> jax.Array:
+    return values
+
+
+@_undifferentiable.defjvp
+def _refuse(*_: Any) -> Any:
+    raise TypeError(
+        "unroll has no second derivatives; use flax.nnx.RNN of the same cell, which has them"
+    )
 
 
 def _bias(layer: Linear) -> jax.Array:

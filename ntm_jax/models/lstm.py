@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ntm_jax.models import streams
 from ntm_jax.models.controllers import LSTMCarry, StackedLSTM
 from ntm_jax.models.linear import Linear, set_products
 from ntm_jax.models.precision import HIGHEST
 
 
 class LSTM(nnx.Module):
-    """Stacked LSTM and a linear output, with the interface of `NTMCell`.
+    """Stacks LSTM layers below a linear output, with the interface of `NTMCell`.
 
     Args:
       input_size: width of the input.
@@ -52,15 +53,19 @@ class LSTM(nnx.Module):
     def initial_state(
         self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None
     ) -> LSTMCarry:
-        """Zeros, with leading axes `batch_shape`."""
+        """Returns zeros, with leading axes `batch_shape`."""
         return self.layers.initial_carry(batch_shape)
 
+    def reset(self, state: LSTMCarry, done: jax.Array, key: jax.Array | None = None) -> LSTMCarry:
+        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        return streams.reset(self, state, done, key)
+
     def advance(self, state: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
-        """One step without its output: new state and hidden `[..., controller_size]`."""
+        """Computes one step without its output: new state and hidden `[..., controller_size]`."""
         return self.layers(state, inputs.astype(self.layers.param_dtype))
 
     def output(self, hidden: jax.Array) -> jax.Array:
-        """Logits `[..., output_size]` of one step, or of many at once."""
+        """Returns logits `[..., output_size]` of one step, or of many at once."""
         return self.to_output(hidden)
 
     def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
@@ -71,7 +76,7 @@ class LSTM(nnx.Module):
     def initialize_carry(
         self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None
     ) -> LSTMCarry:
-        """The state for inputs of shape `[..., input_size]`."""
+        """Returns the state for inputs of shape `[..., input_size]`."""
         return self.initial_state(input_shape[:-1])
 
     @property

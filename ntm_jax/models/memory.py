@@ -7,7 +7,9 @@ from ntm_jax.models.precision import HIGHEST
 
 
 def read(memory: jax.Array, weightings: jax.Array, precision: str = HIGHEST) -> jax.Array:
-    """r_h = Σ_i w_h(i) M(i) (eq. 2).
+    """Returns what the heads read (eq. 2).
+
+    `r_h = Σ_i w_h(i) M(i)`
 
     Args:
       memory: `[N, W]`.
@@ -27,10 +29,11 @@ def write(
     add: jax.Array,
     precision: str = HIGHEST,
 ) -> jax.Array:
-    """M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ (eqs. 3 and 4).
+    """Erases, then adds (eqs. 3 and 4).
 
-    With several heads every erase comes before every add, so that their order does not matter (the paper:
-    "the order in which the adds are performed is irrelevant").
+    `M_t = M_{t-1} ∘ Π_h (1 - w_h e_hᵀ) + Σ_h w_h a_hᵀ`
+
+    With several heads, every erase comes before every add. So the order of the heads does not matter.
 
     Args:
       memory: `[N, W]`.

@@ -7,8 +7,8 @@ With heads' words `[B, A, W]`, heads' rows `[B, A, N]` and a memory `[B, W, N]`:
     outer(words, rows)        [B, W, N] = Σ_a words(a, w) rows(a, n)     how a weighting writes
 
 XLA's loops on a CPU run along an array's last axis, a SIMD register at a time; a reduction along that axis
-runs one number at a time. Which form is quickest is measured in docs/experiments.md. `precision` is one of
-`ntm_jax.models.precision`.
+runs one number at a time. Which form is quickest is measured in docs/lab_book/speed.md.
+`precision` is one of `ntm_jax.models.precision`.
 """
 
 from collections.abc import Iterable

@@ -21,6 +21,7 @@ from ntm_jax.models.linear import Apply, scan_layers
 from ntm_jax.models.lstm import LSTM
 from ntm_jax.models.memory_ops import sum_last
 from ntm_jax.models.scanning import limit_gradient, scan
+from ntm_jax.models.streams import Marks
 from ntm_jax.models.token_model import Draw, Embedded
 
 State: TypeAlias = NTMState | LSTMCarry
@@ -31,11 +32,11 @@ State: TypeAlias = NTMState | LSTMCarry
 class Trace:
     """What the heads did, time-major. A model without memory has zero heads and rows, and no controls."""
 
-    read_weightings: jax.Array  # [T, B, R, N]
-    write_weightings: jax.Array  # [T, B, H, N]
-    reads: jax.Array  # [T, B, R, W]
-    controls: Controls | None  # every field with leading [T, B]
-    memory: jax.Array | None  # [T, B, N, W] after each step's write, if asked for
+    read_weightings: jax.Array  #: `[T, B, R, N]`
+    write_weightings: jax.Array  #: `[T, B, H, N]`
+    reads: jax.Array  #: `[T, B, R, W]`
+    controls: Controls | None  #: every field with leading `[T, B]`
+    memory: jax.Array | None  #: `[T, B, N, W]` after each step's write, if asked for
 
 
 @exportable
@@ -55,6 +56,9 @@ def unroll(
     *,
     state: State | None = None,
     key: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    lengths: jax.Array | None = None,
     memory: bool = False,
     return_state: Literal[False] = False,
 ) -> tuple[jax.Array, Trace]: ...
@@ -67,6 +71,9 @@ def unroll(
     *,
     state: State | None = None,
     key: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    lengths: jax.Array | None = None,
     memory: bool = False,
     return_state: Literal[True],
 ) -> tuple[jax.Array, Trace, State]: ...
@@ -78,17 +85,21 @@ def unroll(
     *,
     state: State | None = None,
     key: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    lengths: jax.Array | None = None,
     memory: bool = False,
     return_state: bool = False,
 ) -> tuple[jax.Array, Trace] | tuple[jax.Array, Trace, State]:
     """Runs a model over a batch of sequences.
 
     A sequence can be given in chunks: each call gets the state that the one before it returned. Logits,
-    traces and gradients are then those of the whole sequence.
+    traces and gradients are then those of the whole sequence. `jax.lax.stop_gradient` of the state between
+    them truncates backpropagation.
 
     Reverse mode gives first derivatives under every transformation of JAX. Forward mode (`jax.jvp`,
-    `jax.jacfwd`, `jax.hessian`) raises a `TypeError` for an `NTMCell`, and the gradient of its gradient is
-    wrong. For both, use `flax.nnx.RNN` of the same cell.
+    `jax.jacfwd`, `jax.hessian`) and second derivatives raise a `TypeError` for an `NTMCell`. For both, use
+    `flax.nnx.RNN` of the same cell.
 
     A subclass of `NTMCell` with an own `advance` is run by it, without the hand-written derivatives.
 
@@ -97,6 +108,12 @@ def unroll(
       inputs: `[T, B, input_size]`. T or B may be 0.
       state: before the first step; the model's initial state if not given.
       key: for a random initial state.
+      reset: booleans `[T, B]`, True where a new sequence begins: the state before that step is the model's
+        initial state. With a random one, all resets of an example have the same draw.
+      mask: booleans `[T, B]`, False where a step is padding. Such a step leaves the state as it is, and its
+        inputs are not looked at. Its logits and its part of the trace mean nothing.
+      lengths: integers `[B]` in place of a mask: the steps from there on are padding. Inside `jit`, a
+        length beyond T counts as T and a negative one as 0; elsewhere they are refused.
       memory: whether the trace holds the memory after every step. It is T times as large as all else.
       return_state: whether to return the state after the last step as well.
 
@@ -105,9 +122,13 @@ def unroll(
       an `NTMState` of `[B, ...]` arrays, or the LSTM's carry, `(hidden, cell)` of `[B, size]` for each layer.
 
     Raises:
-      UserError: inputs or a state of another shape, or a model whose step is in its own `__call__`.
+      UserError: inputs, a state or marks of another shape or dtype, lengths out of bounds, or a model whose
+        step is in its own `__call__`.
     """
-    run = _Run(_TraceRecorder(memory))
+    _check_inputs(model, inputs)
+    steps, batch, _ = inputs.shape
+    marks = Marks.of((steps, batch), reset, mask, lengths)
+    run = _Run(_TraceRecorder(memory), marks)
     logits, trace, state = run(model, inputs, state, key)
     return (logits, trace, state) if return_state else (logits, trace)
 
@@ -139,7 +160,7 @@ def training_outputs(
     Returns:
       Logits `[T, B, output_size]`, or of the selected steps, and the use of the memory at every step.
     """
-    run = _Run(_UseRecorder(writing), dropout, draw, select, state_gradient_limit)
+    run = _Run(_UseRecorder(writing), Marks(), dropout, draw, select, state_gradient_limit)
     logits, use, _ = run(model, inputs, None, key)
     return logits, use
 
@@ -201,6 +222,7 @@ class _Run:
     """Runs any model over time: logits, what the recorder makes of the steps, and the last state."""
 
     recorder: _TraceRecorder | _UseRecorder
+    marks: Marks
     dropout: jax.Array | None = None
     draw: Draw = jax.random.bernoulli
     select: Callable[[jax.Array], jax.Array] | None = None
@@ -217,70 +239,78 @@ class _Run:
             return model.logits(outputs, keys[1], self.draw), recorded, state
         _check_step(model)
         batch_shape = (inputs.shape[1],)
-        if state is None:
+        given = state
+        if given is None or self.marks.reset is not None:
             state = model.initial_state(batch_shape, key)
-        else:
-            _check_state(model, batch_shape, state)
+        first = state if self.marks.reset is not None else None
+        if given is not None:
+            _check_state(model, batch_shape, given)
+            state = given
+        inputs = self.marks.cleared(inputs)
         if isinstance(model, LSTM):
-            state, hidden = scan(model.advance, state, inputs)
+            step = self.marks.around(model.advance, first)
+            state, hidden = scan(step, state, (inputs, self.marks))
             recorded = self.recorder.without_memory(hidden)
             return model.output(self._selected(hidden)), recorded, state
-        state, (hidden, reads, stacked) = _scan_ntm(
-            self.recorder, self.state_gradient_limit, model, state, inputs
-        )
+        state, (hidden, reads, stacked) = self._scan_ntm(model, state, first, inputs)
         recorded = self.recorder.result(model, reads, stacked)
         return model.output(self._selected(hidden), self._selected(reads)), recorded, state
 
     def _selected(self, values: jax.Array) -> jax.Array:
         return values if self.select is None else self.select(values)
 
+    def _scan_ntm(
+        self, cell: NTMCell, state: Any, first: Any, inputs: jax.Array
+    ) -> tuple[NTMState, tuple[jax.Array, jax.Array, Any]]:
+        """Scans the fused step, or the cell's own.
 
-def _scan_ntm(
-    recorder: _TraceRecorder | _UseRecorder,
-    state_gradient_limit: float,
-    cell: NTMCell,
-    state: Any,
-    inputs: jax.Array,
-) -> tuple[NTMState, tuple[jax.Array, jax.Array, Any]]:
-    """Scans the fused step, or the cell's own.
+        Args:
+          cell: whose step it is.
+          state: before the first step.
+          first: the initial state, for resets; None if there are none.
+          inputs: `[T, B, input_size]`.
 
-    Returns:
-      The state after the last step, and of every step hidden, reads and what the recorder keeps.
-    """
-    limited = partial(limit_gradient, state_gradient_limit) if state_gradient_limit else _same
+        Returns:
+          The state after the last step, and of every step hidden, reads and what the recorder keeps.
+        """
+        limit = self.state_gradient_limit
+        limited = partial(limit_gradient, limit) if limit else _same
 
-    def record(state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:
-        return step.hidden, step.reads, recorder.step(state, step)
+        def record(state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:
+            return step.hidden, step.reads, self.recorder.step(state, step)
 
-    if not fused_step.computes_step_of(cell):
+        if not fused_step.computes_step_of(cell):
 
-        def own_step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
-            state, happened = cell.advance(limited(state), x)
-            return state, record(state, happened)
+            def own_step(state: NTMState, x: jax.Array) -> tuple[NTMState, Any]:
+                state, happened = cell.advance(limited(state), x)
+                return state, record(state, happened)
 
-        return scan(own_step, state, inputs)
+            return scan(self.marks.around(own_step, first), state, (inputs, self.marks))
 
-    structure = fused_step.Structure.of(cell)
+        structure = fused_step.Structure.of(cell)
 
-    def fused_scan(
-        apply: Callable[[Any], Sequence[Apply]],
-        recorders: Any,
-        state: FusedState,
-        inputs: jax.Array,
-    ) -> tuple[FusedState, Any]:
-        one = fused_step.opaque_one(state.memory.dtype)
+        def fused_scan(
+            apply: Callable[[Any], Sequence[Apply]],
+            recorders: Any,
+            states: tuple[FusedState, FusedState | None],
+            inputs: tuple[jax.Array, Marks],
+        ) -> tuple[FusedState, Any]:
+            state, first = states
+            one = fused_step.opaque_one(state.memory.dtype)
 
-        def step(state: FusedState, now: tuple[jax.Array, Any]) -> tuple[FusedState, Any]:
-            x, recorders = now
-            layers = apply(recorders)
-            state, happened = fused_step.advance(structure, layers, limited(state), x, one)
-            return state, record(state.to_ntm_state(), happened)
+            def step(state: FusedState, now: tuple[jax.Array, Any]) -> tuple[FusedState, Any]:
+                x, recorders = now
+                layers = apply(recorders)
+                state, happened = fused_step.advance(structure, layers, limited(state), x, one)
+                return state, record(state.to_ntm_state(), happened)
 
-        return scan(step, state, (inputs, recorders))
+            x, marks = inputs
+            return scan(marks.around(step, first), state, ((x, recorders), marks))
 
-    layers = fused_step.linear_layers(cell)
-    last, recorded = scan_layers(fused_scan, layers, FusedState.of(state), inputs)
-    return last.to_ntm_state(), recorded
+        layers = fused_step.linear_layers(cell)
+        states = FusedState.of(state), None if first is None else FusedState.of(first)
+        last, recorded = scan_layers(fused_scan, layers, states, (inputs, self.marks))
+        return last.to_ntm_state(), recorded
 
 
 def _same(state: Any) -> Any:
@@ -317,4 +347,9 @@ def _check_state(model: NTMCell | LSTM, batch_shape: tuple[int, ...], state: Sta
             raise UserError(
                 f"state{jax.tree_util.keystr(path)}: expected shape {list(shape.shape)}, "
                 f"got {list(jnp.shape(leaf))}"
+            )
+        if jnp.result_type(leaf) != shape.dtype:
+            raise UserError(
+                f"state{jax.tree_util.keystr(path)}: expected {shape.dtype}, "
+                f"got {jnp.result_type(leaf)}"
             )

@@ -218,7 +218,7 @@ def _code_length(matrices: list[np.ndarray], sizes: dict[str, int]) -> float:
 
 
 def count(path: str | Path) -> int:
-    """How many weights a file holds.
+    """Returns how many weights a file holds.
 
     Raises:
       UserError: no such file, or not a flat array of finite numbers.

@@ -17,16 +17,16 @@ from ntm_jax.tasks.labels import Channels, MemoryPicture, Span, ViewerField
 
 @struct.dataclass
 class Batch:
-    """Episodes, time-major and padded to the task's longest; one episode alone has no `B` axis."""
+    """Holds episodes, time-major and padded to the task's longest. One episode alone has no `B` axis."""
 
-    inputs: jax.Array  # [T, B, in]; of symbols [T, B, 1], whole numbers
-    targets: jax.Array  # [T, B, out], 0 or 1; of symbols [T, B, 1], whole numbers
-    mask: jax.Array  # [T, B], 1 where the output is scored
+    inputs: jax.Array  #: `[T, B, in]`; of symbols `[T, B, 1]`, whole numbers
+    targets: jax.Array  #: `[T, B, out]`, 0 or 1; of symbols `[T, B, 1]`, whole numbers
+    mask: jax.Array  #: `[T, B]`, 1 where the output is scored
 
 
 @dataclass(frozen=True)
 class Case:
-    """A named difficulty to evaluate at."""
+    """Names a difficulty to evaluate at."""
 
     name: str
     difficulty: Mapping[str, int | str]
@@ -35,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A kind of episode at some range of difficulties, which are the dataclass's fields.
+    """Defines a kind of episode at some range of difficulties, which are the dataclass's fields.
 
     A subclass has to define five members: `input_size`, `output_size`, `steps`, `episode` and `cases`.
     Episodes have static shapes, so that `jit`, `vmap` and `scan` run over `episode`.
@@ -48,17 +48,17 @@ class Task(ABC):
     @property
     @abstractmethod
     def input_size(self) -> int:
-        """Width of the inputs."""
+        """Returns the width of the inputs."""
 
     @property
     @abstractmethod
     def output_size(self) -> int:
-        """Width of the outputs."""
+        """Returns the width of the outputs."""
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """T, the length of the longest episode."""
+        """Returns T, the length of the longest episode."""
 
     @abstractmethod
     def episode(self, key: jax.Array, progress: jax.Array) -> Batch:
@@ -75,7 +75,7 @@ class Task(ABC):
 
     @property
     def source(self) -> "Source":
-        """Where batches come from: independent episodes of one shape, unless a task says otherwise."""
+        """Returns where batches come from, independent episodes of one shape by default."""
         return Source(self)
 
     def sample(
@@ -89,7 +89,7 @@ class Task(ABC):
 
         Args:
           key: decides everything.
-          batch_size: B.
+          batch_size: B, the number of episodes.
           progress: see `episode`.
           part: selects which of the episodes' keys `[B]` to draw.
         """
@@ -136,7 +136,7 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a task's batches come from: independent episodes, all of one shape.
+    """Draws a task's batches: independent episodes, all of one shape.
 
     A task has a source of its own if its episodes differ much in length or are finite in number.
     Then `shapes` are several tasks, and every batch is of one of them.
@@ -149,19 +149,19 @@ class Source:
 
     @property
     def most_steps(self) -> int:
-        """The most steps an episode can have by the task's fields alone; no data is read for it."""
+        """Returns the most steps an episode can have by the task's fields alone. It reads no data."""
         return self.task.steps
 
     @property
     def answer_steps(self) -> int:
-        """The most steps from an episode's first scored step to its last."""
+        """Returns the most steps from an episode's first scored step to its last."""
         return self.task.steps
 
     # Training
 
     @property
     def shapes(self) -> tuple[Task, ...]:
-        """The tasks, each with static shapes of its own, from which batches are drawn."""
+        """Returns the tasks, each with static shapes of its own, from which batches are drawn."""
         return (self.task,)
 
     def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
@@ -199,7 +199,7 @@ class Source:
           key: decides what is random.
           first: `[]`, the number of the batch's first episode.
           episodes: how many the evaluation has of this shape.
-          batch_size: B. Episodes of the last batch beyond `episodes` are ignored.
+          batch_size: B, the number of episodes. Those of the last batch beyond `episodes` are ignored.
         """
         return self.task.sample(key, batch_size)
 

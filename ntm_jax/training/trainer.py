@@ -44,10 +44,10 @@ Costs: TypeAlias = tuple[jax.Array, jax.Array]  # [], nats and wrong outputs, me
 class Sums:
     """Sums over the updates since the last row of metrics.csv, without those that were skipped."""
 
-    updates: jax.Array  # []
-    nats: jax.Array  # [], mean cross-entropy per sequence of each update
-    bit_errors: jax.Array  # [], mean wrong outputs per sequence of each update
-    gradient_norm: jax.Array  # [], before clipping
+    updates: jax.Array  #: `[]`
+    nats: jax.Array  #: `[]`, mean cross-entropy per sequence of each update
+    bit_errors: jax.Array  #: `[]`, mean wrong outputs per sequence of each update
+    gradient_norm: jax.Array  #: `[]`, before clipping
 
     @classmethod
     def zero(cls) -> "Sums":
@@ -59,34 +59,34 @@ class Sums:
 class TrainState:
     """Everything carried from one update to the next."""
 
-    update: jax.Array  # [], updates done, including skipped ones
+    update: jax.Array  #: `[]`, updates done, including skipped ones
     parameters: Parameters
     optimizer: optax.OptState
     sums: Sums
-    skipped: jax.Array  # [], updates of the whole run that were not finite
-    nonfinite: jax.Array  # [], whether the last update was one of them
+    skipped: jax.Array  #: `[]`, updates of the whole run that were not finite
+    nonfinite: jax.Array  #: `[]`, whether the last update was one of them
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A batch, and the keys of what is random in the model: all that an update draws."""
 
-    batch: tasks.Batch  # [T, B, ...], this device's sequences
-    is_real: jax.Array | None  # [B], False for padding that makes shards equal; None: all are
-    select: Callable[[jax.Array], jax.Array] | None  # picks the steps to predict; None: all are
-    state_key: jax.Array  # [B], for a random initial state
+    batch: tasks.Batch  #: `[T, B, ...]`, this device's sequences
+    is_real: jax.Array | None  #: `[B]`, False for padding that makes shards equal; None if all are
+    select: Callable[[jax.Array], jax.Array] | None  #: picks the steps to predict, None for all
+    state_key: jax.Array  #: `[B]`, for a random initial state
     dropout_key: jax.Array
-    bernoulli: Callable[..., jax.Array]  # draws what dropout keeps, as `jax.random.bernoulli` does
+    bernoulli: Callable[..., jax.Array]  #: draws what dropout keeps, as `jax.random.bernoulli` does
 
 
 @dataclass(frozen=True)
 class LossOptions:
     """What the loss is made of, the same at every update."""
 
-    outputs: losses.Outputs  # cross-entropy and wrong outputs of each sequence
-    batch_size: int  # sequences that a batch counts as
-    blur_penalty: float  # nats for a head's step over many rows
-    write_penalty: float  # nats for erasing, or adding 1s to, whole rows while answering
+    outputs: losses.Outputs  #: cross-entropy and wrong outputs of each sequence
+    batch_size: int  #: sequences that a batch counts as
+    blur_penalty: float  #: nats for a head's step over many rows
+    write_penalty: float  #: nats for erasing, or adding 1s to, whole rows while answering
     # Backpropagation clips each element of the loss's derivative by the state to ± this, at every step. 0: none.
     state_gradient_limit: float
 
@@ -99,6 +99,8 @@ def loss_fn(
     options: LossOptions,
 ) -> tuple[jax.Array, Costs]:
     """Returns the loss of a batch, and its cross-entropy and wrong outputs per sequence.
+
+    The loss is::
 
         loss = mean_b nats_b + penalty_weight * (blur_penalty  * mean_b Σ_t blur_tb
                                                + write_penalty * mean_b Σ_{t scored} writing_tb)

@@ -1,4 +1,4 @@
-"""What sharing a batch gives: the model of docs/scaling.md by hand, and its table as the program prints it."""
+"""What sharing a batch gives: the model of docs/lab_book/sharing_a_batch.md by hand, and its table as the program prints it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from ntm_jax.errors import UserError
 from tests.helpers import ROOT, programs, verse
 from tests.helpers.configs import FOLDER, tiny_overrides
 
-DOCUMENT = ROOT / "docs" / "distributed.md"
+DOCUMENT = ROOT / "docs" / "lab_book" / "sharing_a_batch.md"
 
 
 def test_efficiency_by_hand():

@@ -96,8 +96,19 @@ def test_the_state_after_a_sequence_that_is_run_in_segments(monkeypatch, name, s
     assert_close(jax.jit(lambda parameters: run(parameters))(parameters), whole)
 
 
-@pytest.mark.parametrize("segment", [512, 2])
-@pytest.mark.parametrize("name", ["paper", "stacked_lstm", "lstm", "embedded"])
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [
+        ("paper", 2),
+        ("stacked_lstm", 512),
+        ("lstm", 2),
+        ("embedded", 512),
+        *(
+            pytest.param(*other, marks=pytest.mark.slow)
+            for other in [("paper", 512), ("stacked_lstm", 2), ("lstm", 512), ("embedded", 2)]
+        ),
+    ],
+)
 def test_gradients_pass_through_the_chunks(monkeypatch, name, segment):
     monkeypatch.setattr(scanning, "SEGMENT", segment)
     structure, parameters = split(name)

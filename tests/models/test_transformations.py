@@ -239,6 +239,22 @@ def test_forward_mode_is_refused():
         jax.jvp(lambda p: loss(p, inputs[0]), (parameters,), (parameters,))
 
 
+@pytest.mark.parametrize("outer", ["grad", "jacfwd", "jit(grad)"])
+@pytest.mark.parametrize("by", ["parameters", "inputs"])
+def test_second_derivatives_are_refused(outer, by):
+    """Also where the first derivative is by the inputs and the second by the weights."""
+    _, parameters, inputs = example("ntm-ff")
+    loss = plain("ntm-ff")[0]
+    first = jax.grad(loss, argnums=("parameters", "inputs").index(by))
+
+    def penalty(parameters, x):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(first(parameters, x)))
+
+    second = {"grad": grad, "jacfwd": jax.jacfwd, "jit(grad)": lambda f: jit(grad(f))}[outer]
+    with pytest.raises(TypeError, match=r"no second derivatives; use flax\.nnx\.RNN|forward-mode"):
+        second(penalty)(parameters, inputs[0])
+
+
 @pytest.mark.parametrize("kind", [NTMState, Step, Controls, models.Trace, models.MemoryUse])
 def test_dataclasses_are_registered_for_export(kind):
     with pytest.raises(

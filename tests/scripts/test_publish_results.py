@@ -226,7 +226,7 @@ def test_one_seed_has_no_spread():
 
 
 def test_the_results_page_has_today_s_tables():
-    page = (ROOT / "docs" / "results.md").read_text()
+    page = (ROOT / "docs" / "reference" / "results.md").read_text()
     assert f"<!-- results -->\n{publish_results.table(PRETRAINED)}\n" in page
     assert f"<!-- verse -->\n{publish_results.verse_table(PRETRAINED)}\n" in page
 
