@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
+import jax
+
 from ntm_jax import signals
 from ntm_jax.errors import ProgramEnd, UserError
 
@@ -25,6 +27,17 @@ from ntm_jax.errors import ProgramEnd, UserError
 SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
 SMALL_LOOP_BYTES = 2**20
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+# JAX's options that decide random bits and types of numbers, with its defaults, and the precision of products outside
+# of models. A run would otherwise depend on variables of the environment, which it does not record.
+NUMBERS = {
+    "jax_default_matmul_precision": "highest",
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_enable_x64": False,
+    "jax_high_dynamic_range_gumbel": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_random_seed_offset": 0,
+    "jax_threefry_partitionable": True,
+}
 # Their threads and tasks raise errors that the program reports itself.
 WRITERS = ("orbax", "tensorboardX", "tensorstore")
 
@@ -91,6 +104,7 @@ def run_program(program: Callable[[Sequence[str]], None]) -> None:
 def prepare_process() -> None:
     """Makes every setting that programs need in their process. JAX must not have compiled anything yet."""
     compile_small_loops_whole()
+    _set_numbers()
     _silence_absl()
     _silence_reported_errors()
 
@@ -101,6 +115,13 @@ def compile_small_loops_whole() -> None:
     if "--xla_backend_extra_options" not in flags:
         option = f"--xla_backend_extra_options={SMALL_LOOP}={SMALL_LOOP_BYTES}"
         os.environ["XLA_FLAGS"] = f"{flags} {option}".strip()
+
+
+def _set_numbers() -> None:
+    """Sets JAX's options in `NUMBERS` here and in processes that this one starts, whatever the environment says."""
+    for name, value in NUMBERS.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        os.environ[name.upper()] = str(value)
 
 
 def _silence_absl() -> None:

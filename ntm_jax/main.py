@@ -162,11 +162,12 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
 
     config = _config(options, overrides)
     workdir = _workdir(options, config)
-    if options.mode == "train" and not _train(config, workdir, _meeting(options)):
+    if options.mode == "train" and not _train(options, config, workdir):
         return
-    result = report.evaluate_run(config, workdir)
+    result, written = report.evaluate_and_write(config, workdir)
     print(report.table(config, result))
-    print(f"{workdir}: evaluation.json, figures/")
+    if written:
+        print(f"{workdir}: {', '.join(written)}")
 
 
 def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
@@ -189,16 +190,17 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
     )
 
 
-def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") -> bool:
+def _train(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> bool:
     """Trains, together with other processes if there are any. Returns whether this process evaluates."""
     from ntm_jax.distributed import cluster, collectives
-    from ntm_jax.training import data_parallel, loop
+    from ntm_jax.training import loop
 
+    meeting = _meeting(options)
     # A process with neither flags nor several devices never waits for others.
-    if meeting.asked or data_parallel.wanted_devices(config) > 1:
+    if meeting.asked or config.mesh.data > 1:
         cluster.join(meeting)
     try:
-        loop.train(config, workdir, _observers(config))
+        loop.train(config, workdir, _observers(config, options.config))
     except signals.Stopped:
         cluster.leave()
         raise
@@ -206,8 +208,8 @@ def _train(config: "ConfigDict", workdir: Path, meeting: "cluster.ClusterSpec") 
     return collectives.is_first()
 
 
-def _observers(config: "ConfigDict") -> "list[Observer]":
-    """Returns what shows a run of this config while it trains."""
+def _observers(config: "ConfigDict", config_file: str) -> "list[Observer]":
+    """Returns what shows a run of this config, from this file, while it trains."""
     from ntm_jax.training import event_writer
     from ntm_jax.training.progress import Progress
 
@@ -217,7 +219,7 @@ def _observers(config: "ConfigDict") -> "list[Observer]":
     if config.monitor.port >= 0:
         from ntm_jax.web.monitor import RunMonitor
 
-        observers.append(RunMonitor())
+        observers.append(RunMonitor(config_file))
     return observers
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from ntm_jax import cli
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -22,7 +24,14 @@ def hooks():
     before = threading.excepthook, sys.excepthook, sys.unraisablehook
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     logging_before = [(logger.level, logger.filters[:]) for logger in loggers]
+    numbers = {name: jax.config.values[name] for name in cli.NUMBERS}
+    environment = {name: os.environ.get(name.upper()) for name in cli.NUMBERS}
     yield
+    for name, value in numbers.items():
+        jax.config.update(name, value)
+        os.environ.pop(name.upper(), None)
+        if environment[name] is not None:
+            os.environ[name.upper()] = environment[name]
     threading.excepthook, sys.excepthook, sys.unraisablehook = before
     for logger, (level, filters) in zip(loggers, logging_before, strict=True):
         logger.setLevel(level)

@@ -8,7 +8,7 @@ from ntm_jax.config.checks import check, flatten
 from ntm_jax.config.derived import easier_updates, model_name, with_memory_size
 from ntm_jax.config.field import Field
 from ntm_jax.config.fields import ALIASES, FIELDS, SECTIONS, defaults
-from ntm_jax.config.files import load, load_run, override, split_argument
+from ntm_jax.config.files import load, load_run, override, run_file, split_argument
 from ntm_jax.config.listing import describe
 from ntm_jax.config.stored import difference, read, to_json, upgrade
 
@@ -28,6 +28,7 @@ __all__ = [
     "model_name",
     "override",
     "read",
+    "run_file",
     "split_argument",
     "to_json",
     "upgrade",

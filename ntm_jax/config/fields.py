@@ -60,7 +60,9 @@ _OPTIMIZER = {
         "graves_rmsprop, sgd, or any optimizer of optax that takes a learning_rate.",
     ),
     "optimizer.learning_rate": Field(3e-3, "Highest learning rate.", 1e-12, 1e3),
-    "optimizer.arguments": Field("", "More arguments of the optimizer: b1=0.9, nesterov=True."),
+    "optimizer.arguments": Field(
+        "", "Keyword arguments of the optimizer, as text: momentum=0.9, nesterov=True."
+    ),
     "optimizer.schedule": Field(
         "cosine",
         "Learning-rate schedule. linear and cosine fall to 0 at train.updates.",

@@ -27,9 +27,7 @@ def load(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises:
       UserError: no such file, model, field or value.
     """
-    path, model = split_argument(argument)
-    path = built_in.paths().get(str(path), path)
-    config = override(_get_config(path, model), overrides)
+    config = override(run_file(argument), overrides)
     check(config)
     return config
 
@@ -120,8 +118,17 @@ def _parse(name: str, text: str, kind: type) -> Any:
     return text
 
 
-def _get_config(path: Path, model: str) -> ConfigDict:
-    """Runs the file at `path` and returns what its `get_config` returns."""
+def run_file(argument: str) -> ConfigDict:
+    """Runs a config file, which may also add tasks to `TASKS`, and returns its config unchecked.
+
+    Args:
+      argument: as for `load`.
+
+    Raises:
+      UserError: no such file or model, or the file raises an error.
+    """
+    path, model = split_argument(argument)
+    path = built_in.paths().get(str(path), path)
     if not path.is_file():
         raise _no_file(path)
     spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)

@@ -95,6 +95,12 @@ MODEL = {
         choices=("float32", "bfloat16"),
         before="float32",
     ),
+    "model.precision": Field(
+        "highest",
+        "Precision of matrix products on GPUs and TPUs. highest: float32. Below, GPUs use TF32.",
+        choices=("highest", "high", "default"),
+        before="highest",
+    ),
     "model.embedding_size": Field(
         0, "Numbers in a symbol's embedding. 0: no embedding.", 0, 100_000, models=()
     ),

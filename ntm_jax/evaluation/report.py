@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
 SCALARS = ("bits_per_sequence", "bit_errors_per_sequence", "perfect_fraction")
+RESULTS = ("evaluation.json", "figures/")
 CASE_WIDTH = 23  # characters in the table
 # Field of a case -> its heading and format in the table; a source may have more.
 COLUMNS = {
@@ -33,6 +34,11 @@ COLUMNS = {
 
 
 def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Evaluates a run as `evaluate_and_write` does, and returns what `evaluation.json` holds."""
+    return evaluate_and_write(config, workdir)[0]
+
+
+def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any], list[str]]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
     Writes the same to TensorBoard, if it is installed. If the folder cannot be written, prints a line on standard
@@ -43,7 +49,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       workdir: the run's folder.
 
     Returns:
-      What `evaluation.json` holds.
+      What `evaluation.json` holds, and which of `evaluation.json` and `figures/` were written.
 
     Raises:
       UserError: another run's folder, no checkpoint, or a model whose number of rows is fixed.
@@ -59,7 +65,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         result = evaluate_model(config, model, update, draw)
         output.write(result)
     output.report_unwritten()
-    return result
+    return result, output.written()
 
 
 class _Output:
@@ -104,6 +110,10 @@ class _Output:
         with self._writing("evaluation.json"):
             text = json.dumps(result, indent=2) + "\n"
             files.write_atomically(self._workdir / "evaluation.json", text.encode())
+
+    def written(self) -> list[str]:
+        """Returns which of the results were written."""
+        return [name for name in RESULTS if name.rstrip("/") not in self._unwritten]
 
     def report_unwritten(self) -> None:
         """Prints a line that names what could not be written, if anything."""

@@ -11,12 +11,17 @@ Source of all equations: Graves, Wayne, Danihelka 2014, arXiv 1410.5401.
 import jax
 import jax.numpy as jnp
 
+from ntm_jax.models.precision import HIGHEST
+
 # Inside the root of the cosine's denominator: an all-zero row or key then has similarity 0 and finite gradients.
 COSINE_EPSILON = 1e-6
 
 
 def cosine_similarity(
-    memory: jax.Array, key: jax.Array, epsilon: float = COSINE_EPSILON
+    memory: jax.Array,
+    key: jax.Array,
+    epsilon: float = COSINE_EPSILON,
+    precision: str = HIGHEST,
 ) -> jax.Array:
     """Returns the similarity of every row to the key (eq. 6).
 
@@ -26,17 +31,22 @@ def cosine_similarity(
       memory: `[N, W]`.
       key: `[W]` (the paper's k).
       epsilon: added inside the root, where it also bounds the gradient.
+      precision: of the product, see `ntm_jax.models.precision`.
 
     Returns:
       `[N]`, each in [-1, 1].
     """
-    dot = memory @ key
+    dot = jnp.matmul(memory, key, precision=precision)
     squared = jnp.sum(memory**2, axis=-1) * jnp.sum(key**2)
     return dot * jax.lax.rsqrt(squared + jnp.asarray(epsilon, squared.dtype))
 
 
 def content_weighting(
-    memory: jax.Array, key: jax.Array, strength: jax.Array, epsilon: float = COSINE_EPSILON
+    memory: jax.Array,
+    key: jax.Array,
+    strength: jax.Array,
+    epsilon: float = COSINE_EPSILON,
+    precision: str = HIGHEST,
 ) -> jax.Array:
     """Returns the weighting of the rows by their similarity to the key (eq. 5).
 
@@ -46,12 +56,12 @@ def content_weighting(
       memory: `[N, W]`.
       key: `[W]` (k).
       strength: `[]`, positive (β).
-      epsilon: see `cosine_similarity`.
+      epsilon, precision: see `cosine_similarity`.
 
     Returns:
       `[N]`, a weighting: not negative, sum 1.
     """
-    return jax.nn.softmax(strength * cosine_similarity(memory, key, epsilon))
+    return jax.nn.softmax(strength * cosine_similarity(memory, key, epsilon, precision))
 
 
 def interpolate(content: jax.Array, previous: jax.Array, gate: jax.Array) -> jax.Array:
@@ -118,6 +128,7 @@ def address(
     shift: jax.Array,
     sharpening: jax.Array,
     epsilon: float = COSINE_EPSILON,
+    precision: str = HIGHEST,
 ) -> jax.Array:
     """Returns one head's new weighting by the four stages in turn (figure 2).
 
@@ -129,11 +140,11 @@ def address(
       gate: `[]` (g).
       shift: `[2k + 1]` (s).
       sharpening: `[]` (γ).
-      epsilon: see `cosine_similarity`.
+      epsilon, precision: see `cosine_similarity`.
 
     Returns:
       `[N]`, a weighting.
     """
-    content = content_weighting(memory, key, strength, epsilon)
+    content = content_weighting(memory, key, strength, epsilon, precision)
     gated = interpolate(content, previous, gate)
     return sharpen(shift_weighting(gated, shift), sharpening)

@@ -1,5 +1,6 @@
 """Defines the Neural Turing Machine's cell, which computes one step (paper, section 3 and figure 1)."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,11 +14,14 @@ from ntm_jax.models.controllers import FeedForward, StackedLSTM
 from ntm_jax.models.export import exportable
 from ntm_jax.models.heads import Controls, Heads
 from ntm_jax.models.initial_state import InitialState
-from ntm_jax.models.linear import Linear, set_compute
+from ntm_jax.models.linear import Linear, set_products
 from ntm_jax.models.memory import read, write
+from ntm_jax.models.precision import HIGHEST
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
+# With the range of float32 at least. In float16, the gradients of addressing overflow.
+PARAM_DTYPES = ("bfloat16", "float32", "float64")
 
 
 @exportable
@@ -72,7 +76,9 @@ class NTMCell(nnx.Module):
       cosine_epsilon: added inside the root of the cosine's denominator.
       compute: precision of the layers' products, `float32` or `bfloat16`. `float32` stands for the parameters' own
         dtype. Addressing and memory never use `bfloat16`.
-      param_dtype: of parameters and of the state.
+      precision: of every matrix product of float32 numbers, as in `jax.lax.Precision`: `highest`, `high` or
+        `default`. A CPU computes all alike. GPUs round to TF32 below `highest`, TPUs to bfloat16 at `default`.
+      param_dtype: of parameters and of the state, `bfloat16`, `float32` or `float64`.
       rngs: random streams for the initial parameters.
 
     Raises:
@@ -108,9 +114,11 @@ class NTMCell(nnx.Module):
         sharpening_bias: float = 0.0,
         cosine_epsilon: float = COSINE_EPSILON,
         compute: str = "float32",
+        precision: str = HIGHEST,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
+        _check_dtype(param_dtype)
         if reads_from not in READS_FROM:
             raise unknown_choice("model.reads_from", reads_from, READS_FROM)
         for field, size in (
@@ -129,7 +137,7 @@ class NTMCell(nnx.Module):
             )
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
-        self.cosine_epsilon = cosine_epsilon
+        self.cosine_epsilon, self.precision = cosine_epsilon, precision
         self.heads = Heads(
             read_heads=read_heads,
             write_heads=write_heads,
@@ -171,7 +179,7 @@ class NTMCell(nnx.Module):
         )
         output_input = controller_size + (read_heads * word_size if output_reads else 0)
         self.to_output = Linear(output_input, output_size, param_dtype=param_dtype, rngs=rngs)
-        set_compute(self, compute)
+        set_products(self, compute, precision)
         self.initial = InitialState(
             memory=initial_memory,
             weighting=initial_weighting,
@@ -180,6 +188,7 @@ class NTMCell(nnx.Module):
             word_size=word_size,
             addressings=self.heads.addressings,
             read_heads=read_heads,
+            precision=precision,
             param_dtype=param_dtype,
             rngs=rngs,
         )
@@ -233,7 +242,8 @@ class NTMCell(nnx.Module):
         self, memory: jax.Array, previous: jax.Array, controls: Controls
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Addresses, writes and reads, for one example: new memory, weightings and reads."""
-        weightings = jax.vmap(address, in_axes=(None, 0, 0, 0, 0, 0, 0, None))(
+        one_head = partial(address, epsilon=self.cosine_epsilon, precision=self.precision)
+        weightings = jax.vmap(one_head, in_axes=(None, 0, 0, 0, 0, 0, 0))(
             memory,
             previous,
             controls.key,
@@ -241,11 +251,14 @@ class NTMCell(nnx.Module):
             controls.gate,
             controls.shift,
             controls.sharpening,
-            self.cosine_epsilon,
         )
-        written = write(memory, weightings[-self.heads.write_heads :], controls.erase, controls.add)
+        reading, writing = (
+            weightings[: self.heads.read_heads],
+            weightings[-self.heads.write_heads :],
+        )
+        written = write(memory, writing, controls.erase, controls.add, self.precision)
         source = written if self.reads_from == "written" else memory
-        return written, weightings, read(source, weightings[: self.heads.read_heads])
+        return written, weightings, read(source, reading, self.precision)
 
     def output(self, hidden: jax.Array, reads: jax.Array) -> jax.Array:
         """Returns logits `[..., output_size]` from hidden `[..., size]` and reads `[..., R, W]`, of any steps."""
@@ -274,6 +287,17 @@ class NTMCell(nnx.Module):
     def num_feature_axes(self) -> int:
         """Inputs and outputs have one axis besides batch and time."""
         return 1
+
+
+def _check_dtype(param_dtype: Any) -> None:
+    """Raises `UserError` for a type that is not in `PARAM_DTYPES`."""
+    try:
+        name = str(jnp.dtype(param_dtype))
+    except TypeError:  # it is no type of numbers at all
+        name = str(param_dtype)
+    if name not in PARAM_DTYPES:
+        allowed = ", ".join(PARAM_DTYPES)
+        raise UserError(f"param_dtype: {name} is given; choose one of {allowed}")
 
 
 def _joined(reads: jax.Array) -> jax.Array:

@@ -67,7 +67,14 @@ def linear_layers(cell: NTMCell) -> list[Linear]:
     return [*cell.controller.linear_layers(), cell.to_heads]
 
 
-Form = tuple[Heads, bool, float]  # the heads, whether they read what was written, the cosine's ε
+@dataclass(frozen=True)
+class Form:
+    """What of a cell's heads and memory does not change with time, without parameters."""
+
+    heads: Heads
+    reads_written: bool  # whether they read what was written
+    epsilon: float  # the cosine's ε
+    precision: str  # of products
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ class Structure:
     @classmethod
     def of(cls, cell: NTMCell) -> "Structure":
         """Returns the cell's."""
-        form = (cell.heads, cell.reads_from == "written", cell.cosine_epsilon)
+        reads_written = cell.reads_from == "written"
+        form = Form(cell.heads, reads_written, cell.cosine_epsilon, cell.precision)
         return cls(cell.controller.step, form)
 
 
@@ -134,7 +142,7 @@ def access(
     """Addresses, writes and reads (sections 3.1 to 3.3), all heads of a batch at once.
 
     Args:
-      form: what does not change with time.
+      form: of the cell.
       raw: the controller's numbers for the heads, `[B, sum(heads.widths)]`.
       memory: `[B, W, N]`.
       previous: the weightings of the step before, `[B, A, N]`.
@@ -149,40 +157,44 @@ def access(
 def _forward(
     form: Form, raw: jax.Array, memory: jax.Array, previous: jax.Array, one: jax.Array
 ) -> tuple[tuple[Controls, jax.Array, jax.Array, jax.Array], Kept]:
-    heads, reads_written, epsilon = form
+    heads, precision = form.heads, form.precision
     controls = heads.controls(raw)
     norm = jnp.sqrt(squared_norm(memory))
-    cosine = over_words(controls.key, memory) / _root(controls.key, norm, epsilon)
+    cosine = over_words(controls.key, memory, precision)
+    cosine = cosine / _root(controls.key, norm, form.epsilon)
     content = _softmax(controls.strength[..., None] * cosine)
     shifted = _shift(_gated(controls, content, previous), controls.shift)
     log_shifted = jnp.log(jnp.maximum(shifted, _tiny(shifted)))
     weightings = _softmax(controls.sharpening[..., None] * log_shifted)
     reading, writing = _roles(heads, weightings)
-    written = _erased(controls.erase, writing, memory) + outer(controls.add, writing)
-    reads = over_rows(reading, written if reads_written else memory)
+    added = outer(controls.add, writing, precision)
+    written = _erased(controls.erase, writing, memory) + added
+    reads = over_rows(reading, written if form.reads_written else memory, precision)
     kept = Kept(raw, memory, previous, norm, cosine, content, log_shifted, weightings, one)
     return (controls, written, weightings, reads), kept
 
 
 def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
     """Returns the cotangents of raw, memory, previous and one (zero). `d_x` is the derivative of the loss by x."""
-    heads, reads_written, epsilon = form
+    heads, reads_written, precision = form.heads, form.reads_written, form.precision
     d_controls, d_written, d_weightings, d_reads = d
     controls, pull = jax.vjp(heads.controls, kept.raw)
     reading, writing = _roles(heads, kept.weightings)
 
     # Read, then write: equations 2 to 4.
-    d_source = outer(d_reads, reading)
+    d_source = outer(d_reads, reading, precision)
     if reads_written:
         d_written = stored(d_written + d_source, kept.one)
     partly = _erased_by_head(controls.erase, writing, kept.memory, kept.one)
-    source = partly[-1] + outer(controls.add, writing) if reads_written else kept.memory
-    d_reading = over_words(d_reads, source)
-    d_add = over_rows(writing, d_written)
+    source = kept.memory
+    if reads_written:
+        source = partly[-1] + outer(controls.add, writing, precision)
+    d_reading = over_words(d_reads, source, precision)
+    d_add = over_rows(writing, d_written, precision)
     d_memory, d_erase, d_erased = _erased_backward(
-        controls.erase, writing, partly, d_written, kept.one
+        controls.erase, writing, partly, d_written, kept.one, precision
     )
-    d_writing = over_words(controls.add, d_written) + d_erased
+    d_writing = over_words(controls.add, d_written, precision) + d_erased
     if not reads_written:
         d_memory = d_memory + d_source
     d_weightings = d_weightings + _together(heads, d_reading, d_writing)
@@ -204,15 +216,18 @@ def _backward(form: Form, kept: Kept, d: Any) -> tuple[jax.Array, ...]:
     # Content: equations 5 and 6. The cosine is dot / root, and root² is |k|² |M(i)|² + ε.
     d_scores = _softmax_backward(kept.content, gate * d_gated)
     d_strength = sum_last(d_scores * kept.cosine)
-    root = _root(controls.key, kept.norm, epsilon)
+    root = _root(controls.key, kept.norm, form.epsilon)
     d_dot = controls.strength[..., None] * d_scores / root
     d_square = d_dot * kept.cosine / root  # by root², times -2; so for the squared norms
     d_key = (
-        over_rows(d_dot, kept.memory)
+        over_rows(d_dot, kept.memory, precision)
         - controls.key * (sum_last(d_square * kept.norm[:, None, :] ** 2)[..., None])
     )
-    d_squared_norm = jnp.einsum("ban,ba->bn", d_square, jnp.sum(controls.key**2, axis=-1))
-    d_memory = d_memory + outer(controls.key, d_dot) - kept.memory * d_squared_norm[:, None, :]
+    d_squared_norm = jnp.einsum(
+        "ban,ba->bn", d_square, jnp.sum(controls.key**2, axis=-1), precision=precision
+    )
+    d_memory = d_memory + outer(controls.key, d_dot, precision)
+    d_memory = d_memory - kept.memory * d_squared_norm[:, None, :]
 
     of_controls = Controls(d_key, d_strength, d_gate, d_shift, d_sharpening, d_erase, d_add)
     (d_raw,) = pull(jax.tree.map(jnp.add, d_controls, of_controls))
@@ -280,15 +295,20 @@ def _erased_by_head(
 
 
 def _erased_backward(
-    erase: jax.Array, writing: jax.Array, partly: list[jax.Array], d: jax.Array, one: jax.Array
+    erase: jax.Array,
+    writing: jax.Array,
+    partly: list[jax.Array],
+    d: jax.Array,
+    one: jax.Array,
+    precision: str,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Differentiates `_erased`: returns the cotangents of memory `[B, W, N]`, erase `[B, H, W]`, writing `[B, H, N]`."""
     d_erase, d_writing = [], []
     for head in reversed(range(erase.shape[1])):
         this = slice(head, head + 1)
         lost = -d * partly[head]
-        d_erase.append(over_rows(writing[:, this], lost))
-        d_writing.append(over_words(erase[:, this], lost))
+        d_erase.append(over_rows(writing[:, this], lost, precision))
+        d_writing.append(over_words(erase[:, this], lost, precision))
         d = d * _left(erase, writing, head)
         if head > 0:
             d = stored(d, one)

@@ -12,6 +12,7 @@ from flax import nnx
 
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.models.memory import read
+from ntm_jax.models.precision import HIGHEST
 
 MEMORIES = {"constant", "learned_row", "learned", "random"}
 WEIGHTINGS = {"first_row", "learned", "random", "uniform"}
@@ -47,6 +48,7 @@ class InitialState(nnx.Module):
         word_size: int,
         addressings: int,
         read_heads: int,
+        precision: str = HIGHEST,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -65,7 +67,7 @@ class InitialState(nnx.Module):
         self.memory, self.weighting, self.reads = memory, weighting, reads
         self.memory_size, self.word_size = memory_size, word_size
         self.addressings, self.read_heads = addressings, read_heads
-        self.param_dtype = param_dtype
+        self.precision, self.param_dtype = precision, param_dtype
 
         def normal(*shape: int, deviation: float) -> nnx.Param[jax.Array]:
             values = deviation * jax.random.normal(rngs.params(), shape, param_dtype)
@@ -112,5 +114,5 @@ class InitialState(nnx.Module):
             case "learned":
                 reads = self.read_values[...]
             case "memory":
-                reads = read(memory, weightings[: self.read_heads])
+                reads = read(memory, weightings[: self.read_heads], self.precision)
         return memory, weightings, reads

@@ -5,7 +5,8 @@ Reverse differentiation of a scan adds to every weight's gradient at every step:
 at every step. One matrix product over all steps and sequences then gives the same sum.
 
 In half precision, both sides of a layer's products are bfloat16, in every direction. Sums, parameters and
-everything else stay float32.
+everything else stay float32. A layer's `precision`, see `ntm_jax.models.precision`, is that of its products in
+every direction too.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 
 from ntm_jax.errors import unknown_choice
+from ntm_jax.models.precision import check_precision
 
 COMPUTE = {"float32": None, "bfloat16": jnp.bfloat16}  # None: the type of the parameters
 
@@ -27,7 +29,7 @@ Recorder: TypeAlias = tuple[
 
 
 class Linear(nnx.Linear):
-    """Extends `nnx.Linear` with a named precision for its products."""
+    """Extends `nnx.Linear` with a choice, by name, of the dtype and the precision of its products."""
 
     compute = "float32"
 
@@ -37,20 +39,21 @@ class Linear(nnx.Linear):
             return super().__call__(inputs, out_sharding)
         assert self.bias is not None
         bias = jnp.broadcast_to(self.bias[...], (*inputs.shape[:-1], self.out_features))
-        return _product(inputs, rounded(self.kernel[...], self.compute)) + bias
+        return _product(inputs, rounded(self.kernel[...], self.compute), self.precision) + bias
 
 
-def set_compute(module: nnx.Module, compute: str) -> None:
-    """Sets the precision that every `Linear` of a module computes in.
+def set_products(module: nnx.Module, compute: str, precision: str) -> None:
+    """Sets the dtype and the precision of the products of every `Linear` of a module.
 
     Raises:
       UserError: an unknown name.
     """
+    check_precision(precision)
     if compute not in COMPUTE:
         raise unknown_choice("model.compute", compute, COMPUTE)
     for _, node in nnx.iter_graph(module):
         if isinstance(node, Linear):
-            node.compute = compute
+            node.compute, node.precision = compute, precision
 
 
 def rounded(values: jax.Array, compute: str) -> jax.Array:
@@ -59,11 +62,13 @@ def rounded(values: jax.Array, compute: str) -> jax.Array:
     return values if dtype is None else values.astype(dtype)
 
 
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _product(x: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
     """Returns `x @ kernel`, computed in the kernel's type and summed in that of x."""
     if x.dtype == kernel.dtype:
-        return x @ kernel
-    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
+        return jnp.matmul(x, kernel, precision=precision)
+    return jnp.matmul(
+        x.astype(kernel.dtype), kernel, precision=precision, preferred_element_type=x.dtype
+    )
 
 
 @struct.dataclass
@@ -75,11 +80,12 @@ class Weights:
     # pass would make it at every step.
     transposed: jax.Array
     bias: jax.Array  # [out]
+    precision: Any = struct.field(pytree_node=False)  # type: ignore[no-untyped-call]  # the layer's
 
 
 def unrecorded(weights: Weights, x: jax.Array) -> jax.Array:
     """Applies a layer: `[B, in]` -> `[B, out]`."""
-    return _product(x, weights.kernel) + weights.bias[None, :]
+    return _product(x, weights.kernel, weights.precision) + weights.bias[None, :]
 
 
 @jax.custom_vjp
@@ -103,7 +109,8 @@ def _forward(weights: Weights, recorder: Recorder, x: jax.Array) -> Any:
 
 def _backward(kept: tuple[Weights, jax.Array], d: jax.Array) -> Any:
     weights, x = kept
-    return jax.tree.map(jnp.zeros_like, weights), (x, d), _product(d, weights.transposed)
+    d_x = _product(d, weights.transposed, weights.precision)
+    return jax.tree.map(jnp.zeros_like, weights), (x, d), d_x
 
 
 recorded.defvjp(_forward, _backward)
@@ -123,13 +130,13 @@ def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, 
       TypeError: a second derivative is requested. It would be wrong, because `recorded` gives weights no cotangent.
     """
     length_and_batch = jax.tree.leaves(inputs)[0].shape[:2]
-    computes = [layer.compute for layer in layers]
+    choices = [(layer.compute, layer.precision) for layer in layers]
 
     def run(parameters: Any, recorders: Any, state: Any, inputs: Any) -> Any:
         weights = []
-        for (kernel, bias), compute in zip(parameters, computes, strict=True):
+        for (kernel, bias), (compute, precision) in zip(parameters, choices, strict=True):
             kernel = rounded(kernel, compute)
-            weights.append(Weights(kernel, kernel.T, bias))
+            weights.append(Weights(kernel, kernel.T, bias, precision))
 
         def apply(recorders: Sequence[Recorder] | None) -> list[Apply]:
             if recorders is None:
@@ -154,9 +161,11 @@ def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, 
     def backward(vjp: Any, d: Any) -> Any:
         d_recorders, d_state, d_inputs = vjp(d)
         d_parameters = []
-        for (x, dy), compute in zip(d_recorders, computes, strict=True):
+        for (x, dy), (compute, precision) in zip(d_recorders, choices, strict=True):
             both = rounded(x, compute), rounded(dy, compute)
-            kernel = jnp.einsum("tbi,tbo->io", *both, preferred_element_type=dy.dtype)
+            kernel = jnp.einsum(
+                "tbi,tbo->io", *both, precision=precision, preferred_element_type=dy.dtype
+            )
             d_parameters.append((kernel, jnp.sum(dy, axis=(0, 1))))
         return jax.tree.map(_first_derivative, (d_parameters, d_state, d_inputs))
 

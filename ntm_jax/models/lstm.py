@@ -8,7 +8,8 @@ from flax import nnx
 
 from ntm_jax.models import streams
 from ntm_jax.models.controllers import LSTMCarry, StackedLSTM
-from ntm_jax.models.linear import Linear, set_compute
+from ntm_jax.models.linear import Linear, set_products
+from ntm_jax.models.precision import HIGHEST
 
 
 class LSTM(nnx.Module):
@@ -20,6 +21,7 @@ class LSTM(nnx.Module):
       controller_size: units in each layer.
       controller_layers: layers.
       compute: precision of the layers' products, `float32` or `bfloat16`, see `NTMCell`.
+      precision: of float32 products, see `NTMCell`.
       param_dtype: of parameters and state.
       rngs: random streams for the initial parameters.
     """
@@ -32,10 +34,12 @@ class LSTM(nnx.Module):
         controller_size: int,
         controller_layers: int = 3,
         compute: str = "float32",
+        precision: str = HIGHEST,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.input_size, self.output_size = input_size, output_size
+        self.precision = precision
         self.layers = StackedLSTM(
             input_size,
             controller_size,
@@ -44,7 +48,7 @@ class LSTM(nnx.Module):
             rngs=rngs,
         )
         self.to_output = Linear(controller_size, output_size, param_dtype=param_dtype, rngs=rngs)
-        set_compute(self, compute)
+        set_products(self, compute, precision)
 
     def initial_state(
         self, batch_shape: tuple[int, ...] = (), key: jax.Array | None = None

@@ -66,7 +66,8 @@ class Embedded(nnx.Module):
     ) -> jax.Array:
         """Converts the core's outputs to logits: `[..., E]` -> `[..., V]`; `key` and `draw` as in `embed`."""
         bias = self.bias[...]
-        scores = self._dropped(outputs, key, draw) @ self.table[...].T
+        shown, columns = self._dropped(outputs, key, draw), self.table[...].T
+        scores = jnp.matmul(shown, columns, precision=self.core.precision)
         return scores + jnp.broadcast_to(bias, scores.shape)
 
     def _dropped(self, values: jax.Array, key: jax.Array | None, draw: Draw) -> jax.Array:

@@ -34,8 +34,8 @@ def make(name: str, /, **difficulty: Any) -> Task:
     """
     if not isinstance(name, str) or name not in TASKS:
         raise UserError(
-            f"{unknown_choice('task', name, TASKS)}. To use your own task, pass the config file that "
-            "adds it to TASKS as --config"
+            f"{unknown_choice('task', name, TASKS)}. To use your own task, import the config file that "
+            "adds it to TASKS, or pass it as --config"
         )
     fields = {field.name: field for field in dataclasses.fields(TASKS[name])}
     for field, value in difficulty.items():

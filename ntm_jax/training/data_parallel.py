@@ -105,7 +105,7 @@ def build(config: ConfigDict) -> DataParallel:
     Raises:
       UserError: there are fewer devices, or they cannot share a batch evenly.
     """
-    wanted, together = wanted_devices(config), collectives.process_count()
+    wanted, together = int(config.mesh.data), collectives.process_count()
     if wanted == together == 1:
         return DataParallel()
     if wanted % together:
@@ -130,8 +130,3 @@ def build(config: ConfigDict) -> DataParallel:
         )
     devices = [device for some in of_process for device in some[:each]]
     return DataParallel(Mesh(np.array(devices), (AXIS,)))
-
-
-def wanted_devices(config: ConfigDict) -> int:
-    """Returns `mesh.data`, or 1 if the config is older than the field."""
-    return int(config.mesh.data) if "mesh" in config else 1

@@ -13,8 +13,8 @@ from ntm_jax.errors import UserError
 
 
 def limit(config: ConfigDict) -> int:
-    """Returns how many updates of a run may be skipped. It is 0 for configs older than the field."""
-    if config.train.get("on_nonfinite", "stop") == "stop":
+    """Returns how many updates of a run may be skipped."""
+    if config.train.on_nonfinite == "stop":
         return 0
     return int(config.train.max_skipped_updates)
 

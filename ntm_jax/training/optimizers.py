@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,20 +15,21 @@ from ntm_jax.errors import UserError, unknown_choice
 
 
 def graves_rmsprop(
-    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9, **arguments: Any
 ) -> optax.GradientTransformation:
     """Builds RMSProp as in Graves 2013 (arXiv 1308.0850, eqs. 38-41): centred, decay 0.95, 1e-4 inside the root."""
-    return optax.rmsprop(learning_rate, decay=0.95, eps=1e-4, centered=True, momentum=momentum)
+    arguments = {"decay": 0.95, "eps": 1e-4, "centered": True} | arguments
+    return optax.rmsprop(learning_rate, momentum=momentum, **arguments)
 
 
 def sgd(
-    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9, **arguments: Any
 ) -> optax.GradientTransformation:
     """Builds gradient descent with momentum."""
-    return optax.sgd(learning_rate, momentum=momentum)
+    return optax.sgd(learning_rate, momentum, **arguments)
 
 
-# Any other name is looked up in optax.
+# With defaults of their own, and all arguments of those in optax. Any other name is looked up there.
 OURS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "graves_rmsprop": graves_rmsprop,
     "sgd": sgd,
@@ -54,19 +55,18 @@ def build(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.GradientTra
     options = config.optimizer
     if options.clip not in CLIPPINGS:
         raise unknown_choice("optimizer.clip", options.clip, CLIPPINGS)
-    try:
-        optimizer = _constructor(options.name)(
-            learning_rate=schedule(config, schedule_ends), **parse_arguments(options.arguments)
-        )
-        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
-            jax.eval_shape(partial(_rehearse, optimizer), jnp.zeros(2))
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
+    constructor, arguments = _constructor(options.name), parse_arguments(options.arguments)
+    optimizer, error = _tried(constructor, schedule(config, schedule_ends), arguments)
+    if optimizer is None:
+        if _tried(constructor, options.learning_rate, arguments)[0] is not None:
+            raise UserError(
+                f"optimizer.name: {options.name!r} takes no learning-rate schedule, which every run has; "
+                "choose another"
+            )
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"optimizer.arguments: {options.name!r} does not take {options.arguments!r} ({reason})"
-        ) from None
+        )
     return optax.chain(CLIPPINGS[options.clip](options.clip_limit), optimizer)
 
 
@@ -123,8 +123,26 @@ def parse_arguments(text: str) -> dict[str, Any]:
     )
 
 
-def _rehearse(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
-    """Runs one update of a small parameter, which fails if an argument has the wrong type."""
+def _tried(
+    constructor: Callable[..., optax.GradientTransformation],
+    rate: optax.ScalarOrSchedule,
+    arguments: Mapping[str, Any],
+) -> tuple[optax.GradientTransformation | None, Exception | None]:
+    """Returns an optimiser with which an update can be made, or None and the error.
+
+    An argument of the wrong kind shows only in an update.
+    """
+    try:
+        optimizer = constructor(learning_rate=rate, **arguments)
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            jax.eval_shape(partial(_update, optimizer), jnp.zeros(2))
+    except (TypeError, ValueError) as error:
+        return None, error
+    return optimizer, None
+
+
+def _update(optimizer: optax.GradientTransformation, values: jax.Array) -> optax.Updates:
+    """Returns one update of a small parameter."""
     parameters = {"w": values}
     return optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
 

@@ -53,9 +53,15 @@ ROOM = 50_000_000  # bytes that are to be free there
 
 
 class RunMonitor(Observer):
-    """Runs the monitor of a run, from before its folder is opened until training ends."""
+    """Runs the monitor of a run, from before its folder is opened until training ends.
 
-    def __init__(self) -> None:
+    Args:
+      config_file: the run's config file, as `config.load` takes it, if that adds the task to `TASKS`. The
+        worker's process runs it too.
+    """
+
+    def __init__(self, config_file: str = "") -> None:
+        self._config_file = config_file
         self._stack = ExitStack()
         self._publish: Publisher | None = None
 
@@ -78,7 +84,7 @@ class RunMonitor(Observer):
         places = [str(folder), str(workdir.absolute())]
         handle = str(listener.fileno())
         _start(stack, "monitor_server", POLITE, [*places, handle], pass_fds=[listener.fileno()])
-        _start(stack, "monitor_worker", IDLE, places)
+        _start(stack, "monitor_worker", IDLE, [*places, self._config_file])
         print(f"monitor: {server.address(listener, options.host)}", flush=True)
         self._publish = Publisher(folder, config)
 

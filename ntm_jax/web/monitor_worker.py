@@ -7,6 +7,7 @@ twice a minute, so that whoever comes finds a curve.
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax import tasks
+from ntm_jax.errors import UserError
 from ntm_jax.evaluation import evaluate, figures
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
@@ -174,10 +176,22 @@ def text(episode: Watched, update: int) -> str:
     return "\n".join(lines)
 
 
-def main(folder: str, workdir: str) -> None:
-    """Works until training ends."""
+def main(folder: str, workdir: str, config_file: str) -> None:
+    """Works until training ends.
+
+    Args:
+      folder: the monitor's.
+      workdir: the run's.
+      config_file: run first, if not empty, for it may add the task to `TASKS`.
+    """
     end_with_parent()
-    worker = Worker(Path(folder), Path(workdir))
+    try:
+        if config_file:
+            configs.run_file(config_file)
+        worker = Worker(Path(folder), Path(workdir))
+    except UserError as error:
+        print(f"ntm_jax: the monitor shows no episodes ({error})", file=sys.stderr, flush=True)
+        return
     compiled = False
     while True:
         begun = time.process_time()

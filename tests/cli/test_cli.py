@@ -251,6 +251,70 @@ def test_training_with_it_is_training_without_it():
     assert numbers == pytest.approx(others, rel=1e-4)
 
 
+# ---- Variables of the environment that would decide the numbers
+
+ENVIRONMENT = {
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_ENABLE_X64": "1",
+    "JAX_HIGH_DYNAMIC_RANGE_GUMBEL": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_RANDOM_SEED_OFFSET": "3",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+}
+DRAW = """
+import jax, jax.numpy as jnp
+def draw():
+    key = jax.random.key(2)
+    bits = jax.random.bits(key, (5,)).tolist()
+    return [bits, str(key.dtype), str(jnp.ones(1).dtype), jax.config.jax_default_matmul_precision]
+"""
+PROCESSES = f"""
+import json, subprocess, sys
+from ntm_jax import cli
+{DRAW}
+before = draw()
+cli.prepare_process()
+code = {DRAW + "print(draw())"!r}
+child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+print(json.dumps([before, draw(), eval(child.stdout)]))
+"""
+
+
+def test_the_environment_decides_no_number_of_a_program():
+    """Nor of the processes that it starts."""
+    command, environment = [sys.executable, "-c", PROCESSES], os.environ | ENVIRONMENT
+    done = subprocess.run(command, env=environment, check=True, capture_output=True)
+    before, after, of_child = json.loads(done.stdout)
+    bits = jax.random.bits(jax.random.key(2), (5,)).tolist()
+    assert after == of_child == [bits, "key<fry>", "float32", "highest"]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_and_evaluated_alike_in_another_environment(tmp_path, monkeypatch):
+    """One process trains and evaluates; or one begins, and one with these variables does the rest."""
+    cases = "from ntm_jax.tasks import base, ngram\nngram.NGram.cases = lambda task: [base.Case('as_trained', {}, task)]"
+    ended = {"task": "ngram", "train__log_every": 2, "train__checkpoint_every": 2}
+
+    def run(name, updates):
+        process = programs.start(
+            tmp_path, tmp_path / name, first=cases, train__updates=updates, **ended
+        )
+        assert programs.end(process)[0] == 0
+
+    run("whole", 6)
+    run("parts", 2)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    run("parts", 6)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert len(programs.rows(whole)) == 3
+    assert programs.rows(parts) == programs.rows(whole)
+    results = [json.loads((run / "evaluation.json").read_text()) for run in (whole, parts)]
+    assert results[0]["cases"] == results[1]["cases"]
+
+
 # ---- A platform that is not there
 
 

@@ -20,7 +20,7 @@ from ntm_jax import models, tasks
 from ntm_jax.acrostic import corpus
 from ntm_jax.config import built_in, stages
 from ntm_jax.errors import UserError
-from ntm_jax.models import cell, controllers, heads, initial_state, linear
+from ntm_jax.models import cell, controllers, heads, initial_state, linear, precision
 from ntm_jax.models.build import KINDS
 from ntm_jax.tasks import repeat_copy
 from ntm_jax.training import optimizers
@@ -250,6 +250,7 @@ CHOICES = {
     "model.initial_weighting": initial_state.WEIGHTINGS,
     "model.initial_reads": initial_state.READS,
     "model.compute": linear.COMPUTE,
+    "model.precision": precision.PRECISIONS,
     "optimizer.schedule": optimizers.SCHEDULES,
     "optimizer.clip": optimizers.CLIPPINGS,
     "task.count": repeat_copy.COUNTS,

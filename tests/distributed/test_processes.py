@@ -46,7 +46,7 @@ UNEVEN = {
 # What programs do before they begin.
 NO_EVALUATION = """
 from ntm_jax.evaluation import report
-report.evaluate_run = lambda config, workdir: {"cases": []}
+report.evaluate_and_write = lambda config, workdir: ({"cases": []}, [])
 """
 ONE_CASE = """
 from ntm_jax.tasks import base, copy
@@ -54,6 +54,8 @@ copy.Copy.cases = lambda task: [base.Case("as_trained", {}, task)]
 """
 DOUBLE = """
 import jax
+from ntm_jax import cli
+del cli.NUMBERS["jax_enable_x64"]
 jax.config.update("jax_enable_x64", True)
 from ntm_jax.models import cell, token_model
 for module in (cell.NTMCell, token_model.Embedded):

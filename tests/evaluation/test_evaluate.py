@@ -342,8 +342,24 @@ def test_the_program_prints_the_table_of_a_read_only_folder(on_a_read_only_disk,
     workdir, _ = on_a_read_only_disk
     main.run(["--mode", "evaluate", "--workdir", str(workdir)])
     out, err = capfd.readouterr()
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["case", *NAMES["copy"]]
+    assert [line.split()[0] for line in out.splitlines()] == ["case", *NAMES["copy"]]
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("failing", "written"), [("evaluation.json", "figures/"), ("figures", "evaluation.json")]
+)
+def test_the_program_names_what_it_wrote(tmp_path, monkeypatch, capfd, failing, written):
+    save(tmp_path, tiny())
+    monkeypatch.setattr(report, "evaluate_model", lambda *_: {"cases": []})
+    if failing == "figures":  # a file in the place of a folder, or a folder in that of a file
+        (tmp_path / failing).touch()
+    else:
+        (tmp_path / failing).mkdir()
+    main.run(["--mode", "evaluate", "--workdir", str(tmp_path)])
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-1] == f"{tmp_path}: {written}"
+    assert f"not written: {failing}" in err
 
 
 def test_what_there_was_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, capfd):

@@ -195,3 +195,21 @@ def test_a_feedforward_controller_with_layers_is_refused():
 def test_a_size_below_1_is_refused(field, size):
     with pytest.raises(UserError, match=rf"^model\.{field}: "):
         make_cell("stacked_lstm", **{field: size})
+
+
+@pytest.mark.parametrize(
+    "dtype", [jnp.float16, "float16", jnp.float8_e4m3fn, jnp.complex64, jnp.int32, "half a float"]
+)
+def test_a_type_of_numbers_that_addressing_cannot_have_is_refused(dtype):
+    """In float16, the gradient of a row near 0 overflows."""
+    with pytest.raises(UserError, match=r"^param_dtype: .* is given; choose one of bfloat16, f"):
+        NTMCell(2, 2, param_dtype=dtype, rngs=nnx.Rngs(0))
+
+
+def test_bfloat16_in_flax_is_finite():
+    rnn = nnx.RNN(make_cell(param_dtype=jnp.bfloat16))
+    inputs = jnp.ones((2, 5, INPUTS), jnp.bfloat16)
+    gradient = nnx.grad(lambda rnn: jnp.sum(rnn(inputs) ** 2))(rnn)
+    for leaf in jax.tree.leaves(gradient):
+        assert leaf.dtype == jnp.bfloat16
+        assert jnp.isfinite(leaf).all()

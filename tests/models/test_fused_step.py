@@ -9,7 +9,9 @@ from jax.test_util import check_grads
 
 from ntm_jax.models import fused_step
 from ntm_jax.models.cell import NTMCell
+from ntm_jax.models.fused_step import Form
 from ntm_jax.models.heads import Heads
+from ntm_jax.models.precision import HIGHEST
 
 N, W, B = 6, 4, 2
 HEADS = {
@@ -43,7 +45,12 @@ def test_derivatives_by_hand_are_finite_differences(options, written, float64):
     """Every output, controls included, by every input."""
     heads = Heads(word_size=W, **options)
     check_grads(
-        step((heads, written, 1e-6)), arguments(heads), order=1, modes=["rev"], atol=1e-5, rtol=1e-5
+        step(Form(heads, written, 1e-6, HIGHEST)),
+        arguments(heads),
+        order=1,
+        modes=["rev"],
+        atol=1e-5,
+        rtol=1e-5,
     )
 
 
@@ -60,7 +67,7 @@ def test_a_weight_of_zero_has_no_derivative(sharpening, float64):
     raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([-800.0, 800.0, -800.0]), 2))
     raw = raw.at[:, ends[3] : ends[4]].set(sharpening)
     previous = jnp.zeros_like(previous).at[:, :, 0].set(1)
-    outputs, pull = jax.vjp(step((heads, True, 1e-6)), raw, memory, previous)
+    outputs, pull = jax.vjp(step(Form(heads, True, 1e-6, HIGHEST)), raw, memory, previous)
     np.testing.assert_allclose(outputs[2], previous, rtol=0, atol=1e-300)
     cotangents = pull(jax.tree.map(jnp.ones_like, outputs))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(cotangents))
@@ -81,7 +88,7 @@ def test_extreme_strength(rows, top):
     raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([0.0, 500.0, 0.0]), 2))
     memory = jnp.zeros((1, 2, rows)).at[0, 1].set(1).at[0, :, top].set(jnp.array([1.0, 0.0]))
     previous = jnp.full((1, 2, rows), 1 / rows)
-    form = (heads, True, 1e-6)
+    form = Form(heads, True, 1e-6, HIGHEST)
     weightings = fused_step.access(form, raw, memory, previous, fused_step.opaque_one("float32"))[2]
     expected = np.zeros(rows)
     expected[top] = 1

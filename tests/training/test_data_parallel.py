@@ -48,7 +48,7 @@ def test_one_device_has_no_trace_of_others():
     # Nor does a config of before, without the field.
     older = tiny()
     del older["mesh"]
-    assert data_parallel.build(older).mesh is None
+    assert data_parallel.build(configs.upgrade(older.to_dict())).mesh is None
 
 
 @pytest.mark.parametrize("model", ["ntm-ff", "lstm"])

@@ -1,5 +1,7 @@
 """Optimisers against their formulas, schedules at their ends, and names that are refused."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
+from ntm_jax.config import FIELDS
 from ntm_jax.errors import UserError
 from ntm_jax.training import optimizers
 
@@ -108,6 +111,26 @@ def test_sgd_has_momentum():
     np.testing.assert_allclose(found, [-0.1, -0.19, -0.271], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "graves_rmsprop"])
+@pytest.mark.parametrize("arguments", [{"momentum": 0.8, "nesterov": True}, {"nesterov": True}])
+def test_ours_take_what_those_of_optax_take(name, arguments):
+    text = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    found = optimizers.build(config(name=name, arguments=text), (UPDATES,))
+    arguments = {"momentum": 0.9} | arguments
+    if name == "graves_rmsprop":
+        arguments |= {"decay": 0.95, "eps": 1e-4, "centered": True}
+    expected = (optax.sgd if name == "sgd" else optax.rmsprop)(0.1, **arguments)
+    gradients = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
+    np.testing.assert_array_equal(steps(found, gradients), steps(expected, gradients))
+
+
+def test_the_example_of_the_help_is_one():
+    help = FIELDS["optimizer.arguments"].help
+    arguments = re.search(r": (.*)\.$", help)[1]
+    assert len(optimizers.parse_arguments(arguments)) == 2
+    optimizers.build(config(name="sgd", arguments=arguments), (UPDATES,))
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "lion", "sgd", "rmsprop", "nadam", "adagrad"])
 def test_any_optimiser_of_optax_goes_downhill(name):
     optimizer = optimizers.build(config(name=name, arguments="", learning_rate=0.01), (UPDATES,))
@@ -198,7 +221,7 @@ def test_an_unknown_name(field, allowed):
         ("adam", "beta=0.9"),
         ("adam", "learning_rate=0.1"),
         ("sgd", "b1=0.9"),
-        ("graves_rmsprop", "decay=0.9"),
+        ("graves_rmsprop", "rate=0.9"),
         ("noisy_sgd", "eta=0.9, none=2"),
     ],
 )
@@ -244,6 +267,13 @@ def test_arguments_that_cannot_be_read(text):
 )
 def test_arguments_that_can_be_read(text, expected):
     assert optimizers.parse_arguments(text) == expected
+
+
+@pytest.mark.parametrize("name", ["rprop", "sm3"])
+def test_an_optimiser_that_takes_no_schedule(name):
+    assert refused(name=name, arguments="") == (
+        f"optimizer.name: {name!r} takes no learning-rate schedule, which every run has; choose another"
+    )
 
 
 def test_an_optimiser_that_needs_more_than_a_gradient():
