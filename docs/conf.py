@@ -29,7 +29,7 @@ nitpick_ignore_regex = [
 ]
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # contains myst_parser
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
@@ -38,6 +38,11 @@ extensions = [
 
 myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 3  # the anchors that repository pages give to headings
+
+# Notebooks run when the site is built, unless neither they nor the cache have changed.
+nb_execution_mode = "cache"
+nb_execution_timeout = 600  # seconds for a cell
+nb_execution_raise_on_error = True
 
 highlight_language = "text"  # of fences without a language, which are commands and what they print
 default_role = "code"  # docstrings write shapes as `[T, B, R, N]`
