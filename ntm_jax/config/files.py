@@ -158,6 +158,8 @@ def _no_file(path: Path) -> UserError:
     beside = built_in.in_folder(path.parent) if path.suffix == ".py" else {}
     if beside:
         hint = f"there are {', '.join(other.name for other in beside.values())}"
+    elif path.stem in built_in.paths():
+        hint = f"the built-in config is called {path.stem}"
     else:
         hint = f"built-in configs are {', '.join(built_in.paths())}"
     return UserError(f"--config: there is no file {path}; {hint}")

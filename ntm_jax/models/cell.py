@@ -65,11 +65,17 @@ class NTMCell(nnx.Module):
       read_heads: R, the number of read heads.
       write_heads: H, the number of write heads.
       shift_range: k, the most rows that a `softmax` shift moves.
-      key_activation, strength_activation, shift_activation, add_activation: by name, see `heads`.
+      key_activation: `tanh` or `identity`.
+      strength_activation: `softplus` or `exp`.
+      shift_activation: `softmax` or `interpolated`.
+      add_activation: `tanh`, `sigmoid` or `identity`.
       shared_weighting: the n-th read and write head use one weighting, as in `fumin/ntm`.
       reads_from: `written` reads the memory after this step's write, `previous` the memory before it.
       output_reads: whether the output layer sees this step's reads as well as the controller's output.
-      initial_memory, initial_weighting, initial_reads: by name, see `initial_state`.
+      initial_memory: `constant`, `learned_row`, `learned` or `random`, see
+        `ntm_jax.models.initial_state.InitialState`.
+      initial_weighting: `first_row`, `learned`, `random` or `uniform`.
+      initial_reads: `zeros`, `learned` or `memory`.
       gate_bias: initial bias of the gates. Below 0, heads begin by location rather than content.
       no_shift_bias: initial bias of a `softmax` shift by 0 rows. Above 0, heads begin by staying.
       sharpening_bias: initial bias of the sharpening. Above 0, weightings begin sharper.

@@ -83,10 +83,16 @@ def reset(model: Any, state: Tree, done: jax.Array, key: jax.Array | None = None
       key: for a random initial state.
 
     Raises:
-      UserError: `done` is not boolean.
+      UserError: `done` is not boolean, or not of the batch's shape.
     """
     done = jnp.asarray(done)
     _check_boolean("done", done)
+    leaf, first = jax.tree.leaves(state)[0], jax.eval_shape(model.initial_state)
+    batch_shape = leaf.shape[: leaf.ndim - jax.tree.leaves(first)[0].ndim]
+    if done.shape != batch_shape:
+        raise UserError(
+            f"done: expected shape {list(batch_shape)} as the state's batch, got {list(done.shape)}"
+        )
     return select(done, model.initial_state(done.shape, key), state)
 
 

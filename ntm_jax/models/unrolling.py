@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
-from flax import struct
+from flax import nnx, struct
 
 from ntm_jax.errors import UserError
 from ntm_jax.models import fused_step
@@ -104,12 +104,12 @@ def unroll(
     If a subclass of `NTMCell` overrides `advance`, `unroll` calls it and uses JAX's derivatives.
 
     Args:
-      model: from `build`, `load`, `go_weights.load` or `NTMCell(...)`.
+      model: `NTMCell(...)`, `LSTM(...)`, or what `load` or `go_weights.load` returns.
       inputs: `[T, B, input_size]`. T or B may be 0.
       state: before the first step; the model's initial state if not given.
       key: for a random initial state.
       reset: booleans `[T, B]`, True where a new sequence begins: the state before that step is the model's
-        initial state. With a random one, all resets of an example have the same draw.
+        initial state, also if the step is padding. With a random one, all resets of an example have the same draw.
       mask: booleans `[T, B]`, False where a step is padding. Such a step leaves the state as it is, and its
         inputs are ignored. Its logits and its part of the trace are meaningless.
       lengths: integers `[B]`, an alternative to a mask: steps from `lengths` on are padding. Inside `jit`, lengths are
@@ -318,6 +318,9 @@ def _same(state: Any) -> Any:
 
 
 def _check_inputs(model: Model, inputs: jax.Array) -> None:
+    if not isinstance(model, NTMCell | LSTM | Embedded):
+        hint = "; pass its cell" if isinstance(model, nnx.RNN) else ""
+        raise UserError(f"model: expected NTMCell or LSTM, got {type(model).__name__}{hint}")
     if inputs.ndim != 3 or inputs.shape[-1] != model.input_size:
         raise UserError(
             f"inputs: expected shape [T, B, {model.input_size}], got {list(inputs.shape)}"

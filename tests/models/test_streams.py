@@ -252,3 +252,26 @@ def test_a_cell_with_a_step_of_its_own_has_resets_and_padding_too():
     )
     assert_close(found[0][MASK], expected[0][MASK])
     assert_close(found[2], expected[2])
+
+
+@pytest.mark.parametrize("shape", [(), (B, 1), (B - 1,)])
+@pytest.mark.parametrize("make", [make_cell, make_lstm])
+def test_a_reset_of_another_batch_is_refused(make, shape):
+    """Shapes that would broadcast, too."""
+    model = make()
+    with pytest.raises(UserError, match=rf"^done: expected shape \[{B}\] .*, got \["):
+        model.reset(model.initial_state((B,)), np.zeros(shape, bool))
+
+
+def test_one_stream_without_a_batch_can_be_reset():
+    cell = make_cell("stacked_lstm")
+    state = cell.initial_state()
+    after, _ = cell(state, normal(INPUTS))
+    assert_close(cell.reset(after, np.array(True)), state)
+
+
+def test_a_model_around_a_cell_is_refused_with_a_hint():
+    with pytest.raises(
+        UserError, match=r"^model: expected NTMCell or LSTM, got RNN; pass its cell$"
+    ):
+        models.unroll(nnx.RNN(make_cell()), normal(T, B, INPUTS))
