@@ -401,7 +401,13 @@ def test_a_curriculum_begins_with_the_shortest():
     assert np.flatnonzero(task.source.probabilities(jnp.zeros(()))).tolist() == [0]
 
 
-@pytest.mark.parametrize(("late", "rows", "kinds"), [(0, 0.0, {0, 1, 2}), (12, 0.25, {0, 1})])
+@pytest.mark.parametrize(
+    ("late", "rows", "kinds"),
+    [
+        (0, 0.0, {0, 1, 2}),
+        pytest.param(12, 0.25, {0, 1}, marks=pytest.mark.slow),
+    ],
+)
 def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows, kinds):
     """In a program of all kinds; logits of the answers alone, against those of every step."""
     fields = {"curriculum__name": "none", "optimizer__state_gradient_limit": 0.0}
@@ -444,6 +450,7 @@ def test_an_update_is_the_gradient_of_the_shape_that_its_key_decides(late, rows,
     assert seen == kinds
 
 
+@pytest.mark.slow
 def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     saving = {"train__checkpoint_every": 3, "train__log_every": 2}
     fields = {"optimizer__schedule": "constant", "curriculum__name": "none", **saving}
@@ -458,6 +465,7 @@ def test_a_run_stopped_and_gone_on_with_is_the_same(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found.optimizer, expected.optimizer)
 
 
+@pytest.mark.slow
 def test_a_restarted_schedule_is_that_of_a_finished_run_that_was_resumed(tmp_path):
     fields = {"curriculum__name": "none", "optimizer__schedule": "cosine"}
     fields |= {"train__write_penalty": 0.1, "train__checkpoint_every": 2, "train__log_every": 2}
@@ -537,7 +545,7 @@ def test_cases_are_of_the_test_part_unless_another_is_asked_for():
     assert names == [case.name for case in make(shortest=5, keywords=3, form="3x2").cases()]
 
 
-@pytest.mark.parametrize("part", ["test", "validation"])
+@pytest.mark.parametrize("part", [pytest.param("test", marks=pytest.mark.slow), "validation"])
 def test_an_evaluation_of_a_run(tmp_path, part):
     config = tiny("acrostic", "ntm-lstm", evaluate__episodes=1000, evaluate__part=part)
     config.train.updates = 1

@@ -190,6 +190,7 @@ report.evaluate_run(run, Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_training_and_evaluating_change_nothing_of_the_process(tmp_path):
     arguments = [COPY, tmp_path / "run", *tiny_overrides(train__updates=4, train__log_every=2)]
     changed, err = in_somebodys_process(TRAIN, *arguments, CRC32C_SW_MODE="auto")

@@ -160,7 +160,9 @@ assert not os.path.exists(f"/proc/{dog}")
 print("still here", file=sys.stderr)
 os.write(2, b"and C++\\n")"""
     )
-    assert run(code) == (0, "still here\nand C++\n")
+    status, err = run(code)
+    assert err == "still here\nand C++\n"  # first, for it says what is wrong
+    assert status == 0
 
 
 def test_a_process_that_is_killed_leaves_no_watchdog():

@@ -239,8 +239,17 @@ def test_forward_mode_is_refused():
         jax.jvp(lambda p: loss(p, inputs[0]), (parameters,), (parameters,))
 
 
-@pytest.mark.parametrize("outer", ["grad", "jacfwd", "jit(grad)"])
-@pytest.mark.parametrize("by", ["parameters", "inputs"])
+@pytest.mark.parametrize(
+    ("outer", "by"),
+    [
+        ("jit(grad)", "parameters"),
+        ("grad", "inputs"),
+        *(
+            pytest.param(*other, marks=pytest.mark.slow)
+            for other in [("grad", "parameters"), ("jacfwd", "parameters"), ("jacfwd", "inputs")]
+        ),
+    ],
+)
 def test_second_derivatives_are_refused(outer, by):
     """Also where the first derivative is by the inputs and the second by the weights."""
     _, parameters, inputs = example("ntm-ff")

@@ -104,6 +104,7 @@ def test_repeat_copy_with_another_count_is_shipped_beside_it(quick, tmp_path, co
     assert publish_results.ship(tmp_path / "sweep", tmp_path) == tmp_path / name
 
 
+@pytest.mark.slow
 def test_a_run_is_shipped_with_its_characters_and_without_the_optimiser(quick, tmp_path):
     """It writes the same poems, and training from it is refused before anything is replaced."""
     run = tmp_path / "sweep" / "seed_0"

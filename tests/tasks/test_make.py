@@ -73,7 +73,9 @@ def test_a_task_of_a_config_file_needs_that_file_again(tmp_path, monkeypatch, ca
     save(tmp_path / "run", configs.load(str(path), [*options, "task.max_length=3"]))
     del TASKS["backwards"]  # a new process
 
-    with pytest.raises(UserError, match=r"'backwards' is unknown.*--config, or imported") as caught:
+    with pytest.raises(
+        UserError, match=r"'backwards' is unknown.*import the config file"
+    ) as caught:
         main.run(flags)
     assert "\n" not in str(caught.value)
     overrides = [f"--config.{one}" for one in [*options, "task.max_length=3"]]

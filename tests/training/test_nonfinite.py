@@ -59,7 +59,9 @@ def finite(tree):
 
 
 @pytest.mark.parametrize(
-    ("value", "loss"), [(np.nan, False), (-np.inf, False), (np.inf, True)], ids=str
+    ("value", "loss"),
+    [(np.nan, False), pytest.param(-np.inf, False, marks=pytest.mark.slow), (np.inf, True)],
+    ids=str,
 )
 def test_training_stops_and_names_the_update_the_norms_and_the_checkpoint(tmp_path, value, loss):
     message = stopped(config_with(), tmp_path, spoiling([7], value=value, loss=loss))

@@ -85,7 +85,10 @@ def differ(one, other):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    [pytest.param(t, marks=pytest.mark.slow) if t == "acrostic" else t for t in TASKS],
+)
 def test_every_task_and_model_trains_with_every_optimiser(task, model):
     """Every pair of a task, a model and an optimiser is among these, every optimiser with its own schedule."""
     place = TASKS.index(task) + MODELS.index(model)

@@ -85,7 +85,7 @@ def test_too_many_steps_are_refused():
 
 def test_rows_of_a_model_that_learned_its_rows_stay():
     assert ask(fixed=True, rows="128").rows == 128
-    with pytest.raises(UserError, match="each of 128 rows"):
+    with pytest.raises(UserError, match="each of its 128 rows"):
         ask(fixed=True, rows="64")
 
 
