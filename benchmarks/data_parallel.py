@@ -1,7 +1,7 @@
-"""What sharing batches among devices can give, on paper and measured: `python -m benchmarks.data_parallel`.
+"""Computes and measures the speedup of sharing batches among devices: `python -m benchmarks.data_parallel`.
 
-An update computes, and then sums one buffer over the K devices, for the whole gradient is known only when time has
-been gone through backwards to the first step:
+An update computes, and then sums one buffer over the K devices. The sum cannot overlap the computation, because the
+gradient is complete only when backpropagation reaches the first step:
 
     compute = b T flops / rate            b sequences of T steps on each device
     sum     = 2 (K-1) latency + 2 (K-1)/K bytes / bandwidth        ring all-reduce
@@ -29,22 +29,22 @@ from ntm_jax.training import metrics
 from scripts.publish_results import MODELS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-BYTES = 4  # of a number, float32 in every setting
-COSTS = 2  # numbers that are summed with the gradient
+BYTES = 4  # per number, float32 in every setting
+COSTS = 2  # numbers summed together with the gradient
 DEVICES = (2, 8, 256)
-EVERY = 10**9  # episodes, where a task has an end of them
+EVERY = 10**9  # episodes: all of them, for tasks with a finite number
 
 
 @dataclass(frozen=True)
 class Link:
-    """What joins the devices."""
+    """The connection between the devices."""
 
     name: str
-    bandwidth: float  # bytes a second, each way
-    latency: float  # seconds a message
+    bandwidth: float  # bytes per second, each way
+    latency: float  # seconds per message
 
     def seconds(self, size: int, devices: int) -> float:
-        """To sum `size` bytes over them in a ring."""
+        """Returns the seconds of a ring all-reduce of `size` bytes."""
         moved = 2 * (devices - 1) / devices * size
         return 2 * (devices - 1) * self.latency + moved / self.bandwidth
 
@@ -58,42 +58,49 @@ LINKS = (
 
 @dataclass(frozen=True)
 class Work:
-    """One update of a config's model."""
+    """The work of one update of a config's model."""
 
     name: str
     parameters: int
-    steps: float  # of a sequence, in the mean
-    flops: float  # of a sequence, forward and backward
+    steps: float  # per sequence, mean
+    flops: float  # per sequence, forward and backward
 
     @property
     def bytes(self) -> int:
-        """Summed over the devices, once an update."""
+        """Returns the bytes summed over the devices in each update."""
         return BYTES * (self.parameters + COSTS)
 
     def efficiency(self, link: Link, devices: int, batch: int, rate: float) -> float:
-        """The share of its time that a device computes, with `batch` sequences, at `rate` operations a second."""
+        """Returns the share of its time that a device computes.
+
+        Args:
+          link: the connection between the devices.
+          devices: how many there are.
+          batch: sequences per device.
+          rate: operations per second of a device.
+        """
         compute = batch * self.flops / rate
         return compute / (compute + link.seconds(self.bytes, devices))
 
 
 def work(config: ConfigDict) -> Work:
-    """What an update of this config is.
+    """Returns the work of one update of a config.
 
     Raises:
-      UserError: its task needs data that is not there.
+      UserError: the task needs data that is missing.
     """
     task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     built = nnx.eval_shape(lambda: models.build(config, task.input_size, task.output_size))
     core, symbols = (built.core, built) if isinstance(built, Embedded) else (built, None)
     if config.model.kind == "ntm":
         flops = training_speed.flops_per_step(config, core.input_size, core.output_size)
-    else:  # products alone, 2 operations a weight; a backward pass is two forward passes
+    else:  # products only, 2 operations per weight; a backward pass counts as two forward passes
         flops = 3.0 * 2.0 * models.parameter_count(core)
     drawn = task.source.evaluation_shapes(EVERY)
     sequences = sum(count for _, count in drawn)
     steps = sum(shape.steps * count for shape, count in drawn) / sequences
     flops *= steps
-    if symbols is not None:  # the table as output, where there is an answer
+    if symbols is not None:  # the embedding table is the output layer at the steps of the answer
         answers = sum(shape.source.answer_steps * count for shape, count in drawn) / sequences
         flops += 3.0 * 2.0 * core.output_size * symbols.output_size * answers
     name = f"{config.task.name} {configs.model_name(config)}"
@@ -101,7 +108,10 @@ def work(config: ConfigDict) -> Work:
 
 
 def every_work() -> Iterator[Work]:
-    """Yields every task's and model's work, without the tasks whose data is missing, which standard error names."""
+    """Yields the work of every task and model.
+
+    Tasks whose data is missing are skipped, and named on standard error.
+    """
     paths = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "base")
     for path in paths:
         try:
@@ -112,7 +122,7 @@ def every_work() -> Iterator[Work]:
 
 
 def table(batch: int, gflops: float) -> Iterator[str]:
-    """Yields the lines of the table in docs/lab_book/sharing_a_batch.md, each when it is computed."""
+    """Yields the lines of the table in docs/lab_book/sharing_a_batch.md, as they are computed."""
     ends = [f"{link.name}, {k}" for link in LINKS for k in DEVICES]
     yield "| | parameters | kB summed | steps | MFLOP a sequence | " + " | ".join(ends) + " |"
     yield "| --- |" + " ---: |" * (4 + len(ends))
@@ -131,7 +141,10 @@ def table(batch: int, gflops: float) -> Iterator[str]:
 
 
 def measure(config: str, overrides: Sequence[str], count: int, updates: int, port: int) -> float:
-    """Sequences a second of `count` processes, one core each, after the first quarter of the updates."""
+    """Returns the sequences per second of `count` processes with one core each.
+
+    The first quarter of the updates is not counted.
+    """
     with tempfile.TemporaryDirectory(prefix="ntm_jax_scaling_") as folder:
         line = [sys.executable, "-m", "ntm_jax.main", "--config", config, "--workdir", folder]
         line += [*(f"--config.{override}" for override in overrides)]
@@ -163,7 +176,7 @@ def measure(config: str, overrides: Sequence[str], count: int, updates: int, por
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says."""
+    """Runs the program with these command-line arguments."""
     parser = Parser("python -m benchmarks.data_parallel", __doc__)
     parser.add_argument("--batch", type=int, default=16, help="sequences on each device (16)")
     parser.add_argument(

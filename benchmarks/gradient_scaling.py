@@ -1,7 +1,7 @@
-"""How the cost of a gradient grows with steps, rows, words and heads, beside the plain path: a part of `benchmarks.training_speed`.
+"""Measures how the cost of a gradient grows with steps, rows, words and heads.
 
-The plain path is `flax.nnx.RNN` over the cell. Time is a call's, compilation left out; memory is what XLA
-sets aside for it beside arguments and results.
+This is a part of `benchmarks.training_speed`. The plain path, for comparison, is `flax.nnx.RNN` over the cell. Time is
+that of a call, without compilation. Memory is what XLA allocates for it, without arguments and results.
 """
 
 import statistics
@@ -34,18 +34,21 @@ AXES: dict[str, Sequence[int]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """What one size costs."""
+    """The cost of one size."""
 
     axis: str
     size: int
-    seconds: float  # of a gradient, median
+    seconds: float  # per gradient, median
     plain_seconds: float
     bytes: int
     plain_bytes: int
 
 
 def growth(rounds: int) -> Iterator[dict[str, Any]]:
-    """Yields a point for each size in `AXES`, all else as usual; `rounds` calls of either path, in turn."""
+    """Yields a point for each size in `AXES`, with the other sizes as in `USUAL`.
+
+    Both paths are called `rounds` times each, in turn.
+    """
     sizes = [(axis, size) for axis, sizes in AXES.items() for size in sizes]
     with closing(progress.bar("growth", len(sizes), "size")) as bar:
         for done, (axis, size) in enumerate(sizes, 1):
@@ -54,7 +57,7 @@ def growth(rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def measure(axis: str, size: int, rounds: int) -> Point:
-    """One point."""
+    """Measures one point."""
     usual = USUAL | {axis: size}
     config = configs.load(
         str(CONFIG),

@@ -1,9 +1,9 @@
-"""How much the monitor slows training: `python -m benchmarks.monitor_overhead --config configs/copy.py`.
+"""Measures how much the monitor slows training: `python -m benchmarks.monitor_overhead --config configs/copy.py`.
 
-One run is trained in short blocks of three kinds, once each in every round and in random order: *watched*, with
-the monitor at work and a visitor who asks for what is new every second, and twice *alone*, with all of their
-processes stopped. The two that are alone differ by nothing but the machine's noise, so the same estimate from
-them, printed beside the monitor's, says how small an effect could have been seen at all.
+One run is trained in short blocks of three kinds, once each per round and in random order. In a *watched* block the
+monitor is running, and a visitor requests news every second. In the two *alone* blocks all of their processes are
+stopped. Those two differ only by the machine's noise. So the same estimate from them, printed beside the monitor's,
+shows the smallest effect that could have been seen.
 """
 
 import os
@@ -30,10 +30,10 @@ from ntm_jax.training import progress
 from ntm_jax.training.trainer import Trainer
 from ntm_jax.web import monitor
 
-WARM_UP_SECONDS = 40.0  # for the monitor's processes to have compiled
+WARM_UP_SECONDS = 40.0  # until the monitor's processes have compiled
 KINDS = ("watched", "alone", "alone again")
 RESAMPLES = 10_000
-# The visitor, with nothing but the standard library: what the page does.
+# The visitor makes the same requests as the page, with the standard library only.
 VISITOR = """
 import json, os, sys, threading, time, urllib.request
 os.nice(10)
@@ -53,7 +53,7 @@ while True:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median, and the middle 95% of the medians of resamples."""
+    """A median, and its 95% bootstrap interval."""
 
     median: float
     lower: float
@@ -66,13 +66,13 @@ class Estimate:
 def measure(
     block: Callable[[str], float], rounds: int, seed: int, report: Callable[[int], None]
 ) -> dict[str, list[float]]:
-    """Seconds an update of each kind of block, one for each round.
+    """Returns the seconds per update of each kind of block, one for each round.
 
     Args:
-      block: trains for a while as one of `KINDS` says; gives the seconds an update took.
-      rounds: of one block of each kind.
-      seed: of the order.
-      report: called with how many rounds are done.
+      block: trains for a while as one of `KINDS`, and returns the seconds per update.
+      rounds: how many, with one block of each kind.
+      seed: for the order of the blocks.
+      report: called with the number of finished rounds.
     """
     order = random.Random(seed)
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -84,7 +84,7 @@ def measure(
 
 
 def estimate(times: Sequence[float], others: Sequence[float], seed: int = 0) -> Estimate:
-    """The median over rounds of `times / others`, with a bootstrap interval over rounds."""
+    """Returns the median over rounds of `times / others`, with a bootstrap interval over rounds."""
     ratios = np.asarray(times) / np.asarray(others)
     drawn = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
     lower, upper = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
@@ -92,7 +92,7 @@ def estimate(times: Sequence[float], others: Sequence[float], seed: int = 0) -> 
 
 
 def summary(times: dict[str, list[float]]) -> str:
-    """Two lines for people: the monitor's ratio, and that of two kinds of block that are the same."""
+    """Returns the result as text: the monitor's ratio, and that of the two kinds that are the same."""
     watched, alone, again = (times[kind] for kind in KINDS)
     milliseconds = 1000 * statistics.median(alone)
     return (
@@ -106,13 +106,13 @@ def summary(times: dict[str, list[float]]) -> str:
 def blocks(
     config_path: str, overrides: Sequence[str], seconds: float, warm_up: float = WARM_UP_SECONDS
 ) -> Iterator[Callable[[str], float]]:
-    """What `measure` takes, for a config's run in a folder of its own.
+    """Yields the `block` for `measure`, which trains a config in a temporary folder.
 
     Args:
       config_path: as `--config` of `ntm_jax.main`.
       overrides: like `train.batch_size=16`.
-      seconds: of a block, about.
-      warm_up: seconds of training before the first.
+      seconds: approximate length of a block.
+      warm_up: seconds of training before the first block.
     """
     config = configs.load(config_path, [*overrides, "monitor.port=0"])
     trainer = Trainer(config)
@@ -154,13 +154,13 @@ def blocks(
 
 
 def _children() -> list[int]:
-    """The monitor's processes, by what the system lists of this one's (Linux)."""
+    """Returns the child processes of this process, as Linux lists them."""
     listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return [int(word) for path in listed for word in path.read_text().split()]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says."""
+    """Runs the program with these command-line arguments."""
     parser = Parser("python -m benchmarks.monitor_overhead", __doc__)
     parser.add_argument("--config", required=True, metavar="FILE[:MODEL]")
     parser.add_argument("--rounds", type=int, default=60, help="of three blocks; 60 if not given")

@@ -1,4 +1,4 @@
-"""What a sweep's seeds do side by side, beside one alone: a part of `benchmarks.training_speed`."""
+"""Measures the speed of a sweep's seeds side by side and of one alone: a part of `benchmarks.training_speed`."""
 
 import os
 import statistics
@@ -14,13 +14,14 @@ UPDATES = 16_000
 
 
 def measure(rounds: int, updates: int = UPDATES) -> dict[str, Any]:
-    """Updates/s of one seed that has all cores, and of a seed on each core, `rounds` times in turn.
+    """Measures the updates/s of one seed with all cores and of one seed per core, `rounds` times in turn.
 
-    Compilation and evaluation are left out: counted is from a run's first line of metrics to its last.
+    The time from a run's first line of metrics to its last is counted, without compilation and evaluation.
 
     Returns:
-      `seeds`, how many side by side; `alone` and `together`, medians of updates/s, those together added up;
-      `times_one` of the rounds, their ratios.
+      `seeds`: how many run side by side.
+      `alone` and `together`: median updates/s, summed over the seeds.
+      `times_one`: the sorted ratios of the rounds.
     """
     cores = os.cpu_count() or 1
     counts = (1, cores)
@@ -53,7 +54,7 @@ def _speed(path: Path) -> float:
 
 
 def line(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Returns the result as a line of text."""
     ratios = result["times_one"]
     return (
         f"a sweep of copy ntm-ff: {result['together']:,.0f} updates/s by {result['seeds']} seeds side by side, "

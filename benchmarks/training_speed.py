@@ -1,7 +1,7 @@
-"""How fast training is, beside the plain path in the same run: `python -m benchmarks.training_speed`.
+"""Measures the speed of training and of the plain path in the same run: `python -m benchmarks.training_speed`.
 
-The plain path is what one writes without this project's loops: `flax.nnx.RNN` over the cell, one jitted
-dispatch an update. Both train the same model on the same episodes with the same optimiser, in turn.
+The plain path does not use this project's loops. It is `flax.nnx.RNN` over the cell, with one jitted
+dispatch per update. Both paths train the same model on the same episodes with the same optimiser, in turn.
 """
 
 import json
@@ -35,7 +35,7 @@ PAPERS_SORT = (
     *("model.read_heads=8", "model.write_heads=8", "model.memory_size=128"),
     *("model.reads_from=written", "model.shared_weighting=False"),
 )
-# Name -> config file, model, and what is set besides.
+# Name -> config file, model and overrides.
 SETTINGS: dict[str, tuple[str, str, Sequence[str]]] = {
     "copy ntm-ff": ("copy", "ntm-ff", ("task.min_length=20", "model.memory_size=128")),
     "copy ntm-lstm": ("copy", "ntm-lstm", ("task.min_length=20", "model.memory_size=128")),
@@ -46,7 +46,7 @@ BATCHES = (1, 4, 16, 64)
 
 
 def plain_update(trainer: Trainer) -> Callable[[TrainState], TrainState]:
-    """One jitted update of `trainer`'s model, by `nnx.RNN` and nothing of `unroll`."""
+    """Returns a jitted update of `trainer`'s model with `nnx.RNN` in place of `unroll`."""
 
     def loss(parameters: Any, batch: tasks.Batch) -> jax.Array:
         cell = nnx.merge(trainer.structure, parameters)
@@ -66,11 +66,11 @@ def plain_update(trainer: Trainer) -> Callable[[TrainState], TrainState]:
 
 
 def flops_per_step(config: ConfigDict, input_size: int, output_size: int) -> float:
-    """Floating-point operations of one step of one sequence, forward and backward, from the algorithm.
+    """Returns the floating-point operations per step and sequence, forward and backward.
 
-    Counted are products, 2 operations each: the layers, 4 passes over the memory for each head (content
-    or read, erase, add) and one for the rows' norms; a backward pass counts as two forward passes.
-    Exponentials and the like are not counted.
+    They are counted from the algorithm. Only products count, as 2 operations each. They are the layers, 4 passes
+    over the memory for each head (content or read, erase, add) and one for the norms of the rows. A backward pass
+    counts as two forward passes. Exponentials and the like are not counted.
     """
     model = config.model
     reads = model.read_heads * model.word_size
@@ -88,14 +88,18 @@ def flops_per_step(config: ConfigDict, input_size: int, output_size: int) -> flo
 
 
 def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """Both paths in turn, `rounds` times each, about `seconds` a time: medians, and ratios pair by pair."""
+    """Measures both paths in turn, `rounds` times each, for about `seconds` each time.
+
+    Returns:
+      Medians of both paths, and the median, least and greatest ratio of the pairs.
+    """
     task, model, overrides = SETTINGS[name]
     config = configs.load(
         f"{CONFIGS / task}.py:{model}",
         [
             *overrides,
             f"train.batch_size={batch_size}",
-            "train.blur_penalty=0",  # these two the plain path does not have
+            "train.blur_penalty=0",  # the plain path has neither penalty
             "train.write_penalty=0",
             "optimizer.schedule=constant",
         ],
@@ -144,7 +148,7 @@ def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str
 
 
 def matrix_product_gflops() -> float:
-    """What this machine's product of two 1024 x 1024 float32 matrices runs at, best of 10."""
+    """Measures the GFLOP/s of a product of two 1024 x 1024 float32 matrices, best of 10."""
     matrix = jnp.ones((1024, 1024))
     product = jax.jit(jnp.matmul)
     product(matrix, matrix).block_until_ready()
@@ -157,13 +161,13 @@ def matrix_product_gflops() -> float:
 
 
 def benchmark(rounds: int, seconds: float, names: Sequence[str], out: Path | None) -> None:
-    """Measures everything, and prints and saves each row when it is measured.
+    """Measures everything, and prints and saves each row as it is measured.
 
     Args:
-      rounds: pairs a setting.
-      seconds: about, a measurement.
-      names: of `SETTINGS`.
-      out: where to write what there is so far, as JSON, after each row; the last time it is all.
+      rounds: pairs per setting.
+      seconds: approximate length of a measurement.
+      names: keys of `SETTINGS`.
+      out: where to write the rows measured so far, as JSON, after each row.
     """
     peak = matrix_product_gflops()
     result: dict[str, Any] = {
@@ -222,7 +226,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says."""
+    """Runs the program with these command-line arguments."""
     parser = Parser("python -m benchmarks.training_speed", __doc__)
     parser.add_argument(
         "--out",
