@@ -1,7 +1,7 @@
-"""Checks the wheel as somebody without a clone uses it: `python scripts/check_wheel.py`.
+"""Checks the wheel as a user without a clone would use it: `python scripts/check_wheel.py`.
 
-Builds the wheel, compares what is in it with the tree, installs it with its dependencies in a new environment, and
-runs the cell and the programs from an empty folder.
+It builds the wheel and compares its files with the tree. It installs the wheel with its dependencies in a new
+environment, and runs the cell and the programs from an empty folder.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parents[1]
-# What is compiled is run a few times only, and is the same for training's evaluation and the one after it.
+# Compiled code runs only a few times here, and the two evaluations share it.
 QUICK = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
@@ -45,11 +45,11 @@ LOAD = "import ntm_jax; ntm_jax.load('runs/copy-ntm-lstm')"
 
 
 class Failed(Exception):
-    """The wheel is not as it should be."""
+    """Raised when a check of the wheel fails."""
 
 
 class Installed:
-    """An environment with the wheel in it, and an empty folder to use it from."""
+    """A new environment with the wheel installed, and an empty folder to run it from."""
 
     def __init__(self, folder: Path, wheel: Path):
         self.folder = folder / "elsewhere"
@@ -61,29 +61,29 @@ class Installed:
         _call([*pip, "--quiet", "-c", ROOT / "constraints.txt", wheel], ROOT)
 
     def run(self, program: str, *arguments: str, status: int = 0) -> str:
-        """Runs a program of the environment, and returns its output, or its errors if `status` is not 0.
+        """Runs a program of the environment and returns its output, or its errors if `status` is not 0.
 
         Raises:
-          Failed: it ends with another status.
+          Failed: the program exits with another status.
         """
         return _call([self._programs / program, *arguments], self.folder, status, self._quick)
 
     def refuses(self, program: str, *arguments: str, names: Iterable[str]) -> None:
-        """Raises `Failed` unless a program ends with status 2 and one line that has these words."""
+        """Raises `Failed` unless a program exits with status 2 and prints one line with these words."""
         said = self.run(program, *arguments, status=2)
         if said.count("\n") != 1 or not all(name in said for name in names):
             raise Failed(f"{program} {' '.join(arguments)}: one line was expected:\n{said}")
 
 
 def build(folder: Path) -> Path:
-    """Builds the wheel of the tree in a folder, and returns its path."""
+    """Builds the tree's wheel in a folder and returns its path."""
     _call([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT], ROOT)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def differences(wheel: Path, root: Path = ROOT) -> list[str]:
-    """Returns a line for each file that the wheel lacks, or has beside those of ntm_jax/ and configs/."""
+    """Returns a line for each file that the wheel lacks, or that is not in ntm_jax/ or configs/."""
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
@@ -97,10 +97,10 @@ def differences(wheel: Path, root: Path = ROOT) -> list[str]:
 
 
 def check(folder: Path) -> None:
-    """Makes every check in a folder that is empty.
+    """Runs every check in an empty folder.
 
     Raises:
-      Failed: the wheel is not as it should be.
+      Failed: a check fails.
     """
     with _timed("the wheel is built"):
         wheel = build(folder)
@@ -148,7 +148,7 @@ def _call(
 ) -> str:
     words = [str(word) for word in command]
     environment = {**os.environ, **variables}
-    environment.pop("PYTHONPATH", None)  # may have the tree in it
+    environment.pop("PYTHONPATH", None)  # may contain the tree
     done = subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -159,7 +159,7 @@ def _call(
 
 
 def main() -> None:
-    """Runs the checks, and ends with status 1 if one fails."""
+    """Runs the checks, and exits with status 1 if one fails."""
     try:
         with tempfile.TemporaryDirectory(prefix="ntm_jax_wheel_") as folder:
             check(Path(folder).resolve())

@@ -1,8 +1,8 @@
-"""Draws which part of the project imports which: `python scripts/import_graph.py`.
+"""Lists which part of the project imports which: `python scripts/import_graph.py`.
 
 A room is a module or a folder directly below `ntm_jax/`, or a folder beside it. The page calls it a module, and its
-floor a layer. The floor of a room is the longest chain of imports below it, so imports only go down. `--write`
-puts the result into docs/project/architecture.md, between two marks.
+floor a layer. The floor of a room is the length of the longest chain of imports below it, so imports only go down.
+`--write` puts the result into docs/project/architecture.md, between two marks.
 """
 
 import argparse
@@ -18,11 +18,11 @@ BESIDE = ("configs", "benchmarks", "scripts")
 PAGE = ROOT / "docs" / "project" / "architecture.md"
 BEGIN, END = "<!-- import graph -->", "<!-- end of import graph -->"
 
-Graph = Mapping[str, frozenset[str]]  # room -> the rooms that it imports
+Graph = Mapping[str, frozenset[str]]  # room -> the rooms it imports
 
 
 def room(module: str) -> str | None:
-    """Returns the room of a module by its dotted name, or None if it is another project's."""
+    """Returns the room of a module by its dotted name, or None for modules of other projects."""
     first, *rest = module.split(".")
     if first in BESIDE:
         return first
@@ -33,7 +33,7 @@ def room(module: str) -> str | None:
 
 
 def imports(root: Path = ROOT) -> Graph:
-    """Returns the rooms and what each imports, at the top of a file or inside a function."""
+    """Returns the imports of each room, at the top of a file or inside a function."""
     found: dict[str, set[str]] = {}
     for folder in (PACKAGE, *BESIDE):
         for path in sorted((root / folder).rglob("*.py")):
@@ -84,7 +84,7 @@ def _file(name: str) -> Path:
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
-    """Yields the dotted names that a file imports, but for those that only a type checker sees."""
+    """Yields the dotted names that a file imports, except under `TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue

@@ -1,11 +1,11 @@
-"""Prints the results of the shipped runs as a Markdown table, and draws them.
+"""Prints the results of the shipped runs as a Markdown table and draws their figures.
 
     python scripts/publish_results.py
     python scripts/publish_results.py --ship runs/sweep-copy-ntm-ff
 
-Everything comes from runs/pretrained/<task>-<model>/: the best run of a sweep, with its weights in one file, and the
-sweep's summary over all of its seeds in seeds.json. Of the LSTM baselines there are no weights, only what training
-and evaluation measured. Results of others are in docs/reference/results_of_others.toml.
+It reads runs/pretrained/<task>-<model>/. Each folder holds the best run of a sweep, with its weights in one file, and
+the summary over all of the sweep's seeds in seeds.json. The LSTM baselines have measurements only, and no weights.
+The results of others are in docs/reference/results_of_others.toml.
 """
 
 import json
@@ -29,7 +29,7 @@ PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 MEASURED = ("config.json", "metrics.csv", "evaluation.json")
 REFERENCES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "results_of_others.toml"
-# Of acrostics: title, field of the evaluation, form. Of the baseline, the first two.
+# Columns for acrostics: title, field of the evaluation, format. The baseline has the first two.
 VERSE = (
     ("bits", "bits_per_character", "**{:.2f}**"),
     ("keywords", "keyword_accuracy", "{:.1%}"),
@@ -40,18 +40,18 @@ VERSE = (
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: a case, and what others reached in it, in bits per sequence."""
+    """A line of the table: a case, and the results of others in bits per sequence."""
 
-    task: str  # as in a folder's name, see `shipped_task`
+    task: str  # as in the folder's name, see `shipped_task`
     case: str
-    paper: str = ""  # its NTM
-    lstm: str = ""  # its LSTM
-    go: str = ""  # the trained weights of fumin/ntm, run by its own code
+    paper: str = ""  # the paper's NTM
+    lstm: str = ""  # the paper's LSTM
+    go: str = ""  # the trained weights of fumin/ntm, run with its own code
     peer: str = ""  # mgupta8143/neural-turing-machines, one seed
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Returns the title of the row."""
         return f"{self.task.replace('_', ' ')}, {self.case.replace('_', ' ')}"
 
 
@@ -64,14 +64,14 @@ LINES = read_lines()
 
 
 def ship(sweep: Path, pretrained: Path) -> Path:
-    """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, in place of what is there.
+    """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, replacing that folder.
 
     The best run has the fewest wrong bits over all test cases, and the lowest cost among equals. For n-grams, where
-    the best possible predictor is wrong as well, it is the run least above that one. The newest checkpoint becomes
-    one file with the weights. For an `lstm`, which has millions of them, only measurements are copied.
+    even the best possible predictor makes errors, it is the run closest to that predictor. The newest checkpoint
+    becomes one file with the weights. An `lstm` has millions of weights, so only its measurements are copied.
 
     Raises:
-      UserError: there is no finished sweep, or its best run was trained further than it was evaluated.
+      UserError: there is no finished sweep, or the best run was trained further after its evaluation.
     """
     try:
         summary = json.loads((sweep / "summary.json").read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def ship(sweep: Path, pretrained: Path) -> Path:
 
 
 def _cost(evaluation: Mapping[str, Any]) -> tuple[float, float]:
-    """Returns what decides between the runs of a sweep: less is better."""
+    """Returns the key that ranks the runs of a sweep: lower is better."""
     cases = evaluation["cases"]
     above_optimum = "gap_bits_per_sequence" in cases[0]
     wrong = "gap_bits_per_sequence" if above_optimum else "bit_errors_per_sequence"
@@ -116,10 +116,10 @@ def pack(run: Path, update: int) -> bytes:
 
     Args:
       run: the run's folder.
-      update: of the checkpoint, which the evaluation is of.
+      update: the update that was evaluated.
 
     Raises:
-      UserError: the newest checkpoint is of another update.
+      UserError: the newest checkpoint is from another update.
     """
     config = configs.read(run / "config.json")
     model, found = restore.load_as(run, config)
@@ -132,15 +132,18 @@ def pack(run: Path, update: int) -> bytes:
 
 
 def shipped_task(task: Mapping[str, Any]) -> str:
-    """What a config's `task` is called in the table: `repeat_copy_binary` is repeat copy with another count."""
+    """Returns the name of a config's `task` in the table.
+
+    Repeat copy with a binary count is `repeat_copy_binary`.
+    """
     count = task.get("count", "scalar")
     return str(task["name"]) if count == "scalar" else f"{task['name']}_{count}"
 
 
 def draw(pretrained: Path) -> None:
-    """Every task's learning curves, cost by case, and how each of its models uses the memory.
+    """Draws every task's learning curves, its cost by case, and each model's use of the memory.
 
-    They go to `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
+    The files are `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
     """
     from ntm_jax.evaluation import figures, memory_figures
     from ntm_jax.training import metrics
@@ -163,7 +166,7 @@ def draw(pretrained: Path) -> None:
 
 
 def _seeds(pretrained: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What every sweep's seeds reached, by task and model."""
+    """Returns the summary of every sweep, by task and model."""
     return {
         (task, model): json.loads(path.read_text(encoding="utf-8"))
         for task in dict.fromkeys(line.task for line in LINES)
@@ -173,7 +176,7 @@ def _seeds(pretrained: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def table(pretrained: Path) -> str:
-    """The Markdown table, of what is there."""
+    """Returns the Markdown table of the runs that are there."""
     seeds = _seeds(pretrained)
     shown = [model for model in MODELS if any(model == of for _, of in seeds)]
     ours = " | ".join(f"`{model}`" for model in shown)
@@ -189,7 +192,10 @@ def table(pretrained: Path) -> str:
 
 
 def verse_table(pretrained: Path) -> str:
-    """Of acrostics, in bits a character with linefeeds counted; empty where none is there."""
+    """Returns the Markdown table for acrostics, or an empty string without their runs.
+
+    Bits are per character, linefeeds included.
+    """
     told = {
         model: {case["name"]: case for case in json.loads(path.read_text("utf-8"))["cases"]}
         for model in MODELS
@@ -214,7 +220,10 @@ def verse_table(pretrained: Path) -> str:
 
 
 def _cell(summary: dict[str, Any] | None, case: str) -> str:
-    """Median (best - worst) of the seeds, or what the only one cost; of n-grams what is above the optimum."""
+    """Returns median (best - worst) of the seeds, or the cost of a single seed.
+
+    For n-grams it is the cost above the optimum.
+    """
     found = [entry for entry in summary["cases"] if entry["name"] == case] if summary else []
     if summary is None or not found:
         return ""
@@ -230,7 +239,7 @@ def _short(bits: float) -> str:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Does what the command line says."""
+    """Runs the program with these command-line arguments."""
     parser = Parser("python scripts/publish_results.py", __doc__)
     parser.add_argument(
         "--ship", type=Path, nargs="*", default=[], metavar="SWEEP", help="put these there first"

@@ -1,12 +1,12 @@
-"""Records what the code computes, and compares it with an earlier record, number by number.
+"""Records numbers that the code computes, and compares them with an earlier record.
 
     python scripts/record_numbers.py --out before.json
     python scripts/record_numbers.py --against before.json
 
-A record holds 200 updates of every config and model from seed 0, the evaluation of every shipped
-run on 100 episodes, and answers of the viewer and of the poems' page to fixed questions. Restructuring
-code must not change any of it, not even by rounding. Records are comparable on one kind of processor
-and one version of JAX; both are written into the record.
+A record holds 200 updates of every config and model from seed 0. It also holds the evaluation of every
+shipped run on 100 episodes, and the answers of the viewer and of the poems' page to fixed questions.
+Restructuring code must not change any of them, not even by rounding. Records are comparable only on the
+same kind of processor and version of JAX. Both are written into the record.
 """
 
 import argparse
@@ -33,7 +33,7 @@ TASKS = ("copy", "repeat_copy", "associative_recall", "ngram", "priority_sort", 
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 UPDATES = 200
 EPISODES = 100
-# Compressed stages: every kind of batch that acrostics train on, within 200 updates.
+# Earlier stages, so that 200 updates include every kind of batch that acrostics train on.
 STAGES: Sequence[str] = ("curriculum.stages.1.start=50", "curriculum.stages.2.start=100")
 QUESTIONS = {
     "copy": ("length=20&seed=1", "length=40&seed=2&rows=200"),
@@ -52,7 +52,7 @@ POEMS = (
 
 
 def processor() -> str:
-    """Returns this machine's processor and JAX's version: what rounding depends on."""
+    """Returns the processor and the version of JAX, on which rounding depends."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -67,7 +67,7 @@ def processor() -> str:
 
 
 def train(config: str, overrides: Sequence[str]) -> list[dict[str, str]]:
-    """Trains from nothing for 200 updates and returns the rows of metrics.csv, without times."""
+    """Trains from scratch for 200 updates and returns the rows of metrics.csv, without times."""
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "run"
         _run([__file__, "--train", config, "--workdir", str(workdir), *overrides])
@@ -85,7 +85,7 @@ def _train_here(config: str, workdir: Path, overrides: Sequence[str]) -> None:
 
 
 def evaluate(run: str) -> dict[str, Any]:
-    """Evaluates a copy of a shipped run on 100 episodes a case and returns its evaluation.json."""
+    """Evaluates a copy of a shipped run on 100 episodes per case and returns its evaluation.json."""
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / run
         shutil.copytree(ROOT / PRETRAINED / run, workdir)
@@ -97,7 +97,7 @@ def evaluate(run: str) -> dict[str, Any]:
 
 
 def view(run: str) -> dict[str, Any]:
-    """Returns the viewer's answers of a shipped run: scores as they are, all else as a checksum."""
+    """Returns the viewer's answers for a shipped run: the scores, and a checksum of everything else."""
     found = {}
     with _Viewer(PRETRAINED / run) as viewer:
         (described,) = json.loads(viewer.get("/api/runs"))
@@ -120,7 +120,7 @@ def view(run: str) -> dict[str, Any]:
 
 
 class _Viewer:
-    """A viewer in a process of its own, for as long as the context lasts."""
+    """A viewer in its own process, for the duration of the context."""
 
     def __init__(self, run: Path):
         self.run = run
@@ -138,7 +138,7 @@ class _Viewer:
         self.process.wait()
 
     def get(self, path: str) -> bytes:
-        """Returns what the viewer answers."""
+        """Returns the viewer's answer."""
         with urllib.request.urlopen(self.address + path, timeout=300) as response:
             content: bytes = response.read()
         return content
@@ -155,7 +155,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def everything() -> dict[str, Callable[[], Any]]:
-    """Returns all that a record holds, by name."""
+    """Returns the functions that compute each part of a record, by name."""
     found: dict[str, Callable[[], Any]] = {}
     for task in TASKS:
         for model in MODELS:
@@ -171,7 +171,7 @@ def everything() -> dict[str, Callable[[], Any]]:
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
-    """Returns one line for each place in which two records differ."""
+    """Returns one line for each difference between two records."""
     if isinstance(old, dict) and isinstance(new, dict):
         lines = []
         for name in sorted(old.keys() | new.keys()):
@@ -188,7 +188,7 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Records, compares, and returns the exit status: 1 if something differs."""
+    """Records and compares, and returns the exit status: 1 if something differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

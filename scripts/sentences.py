@@ -1,8 +1,8 @@
 """Measures how long the sentences of the documentation are: `python scripts/sentences.py`.
 
 The README and the pages of the site are measured together. So are the records, which are the lab book and
-the changelog: their entries stay as they were written. Code, tables, headings, formulas and the generated page are
-left out. A piece of inline code counts as one word.
+the changelog. Code, tables, headings, formulas and the generated page are left out. A piece of inline code counts
+as one word.
 """
 
 import math
@@ -32,7 +32,7 @@ END = re.compile(r"(?<=[.!?])[*)\"]*\s+")
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured of a group of pages."""
+    """The measures of a group of pages."""
 
     sentences: int
     median: float  # words in a sentence
@@ -59,7 +59,7 @@ def paragraphs(text: str) -> Iterator[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Returns the sentences of a page. What has fewer than two words is none."""
+    """Returns the sentences of a page that have at least two words."""
     found = (sentence for part in paragraphs(text) for sentence in END.split(part))
     return [sentence for sentence in found if len(sentence.split()) > 1]
 
@@ -79,7 +79,7 @@ def measure(texts: Sequence[str]) -> Measure:
 
 
 def site(root: Path = ROOT) -> list[Path]:
-    """Returns the README and the pages of the site, but for the generated one and the records."""
+    """Returns the README and the pages of the site, without the generated page and the records."""
     left_out = {root / name for name in GENERATED} | set(records(root))
     built = root / "docs" / "_build"
     pages = [page for page in sorted((root / "docs").rglob("*.md")) if built not in page.parents]
