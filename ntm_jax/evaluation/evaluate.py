@@ -81,7 +81,10 @@ def evaluate_model(
 
 
 def evaluated_task(config: ConfigDict) -> tasks.Task:
-    """Returns the task to evaluate: its fields that `evaluate` has too, like `part`, are taken from there."""
+    """Returns the task to evaluate.
+
+    Fields of the task that the config's `evaluate` section has too, like `part`, get their values from there.
+    """
     task = tasks.make(config.task.name, **tasks.difficulty(config.task))
     names = {field.name for field in dataclasses.fields(task)} - OPTIONS
     replaced = {name: value for name, value in config.evaluate.items() if name in names}
@@ -89,7 +92,7 @@ def evaluated_task(config: ConfigDict) -> tasks.Task:
 
 
 def case_key(config: ConfigDict, name: str) -> jax.Array:
-    """Returns the key of a case's episodes, from `evaluate.seed` and its name; training never has it."""
+    """Returns the key of a case's episodes, from `evaluate.seed` and its name. Training never uses this key."""
     key, _ = jax.random.split(jax.random.key(config.evaluate.seed))
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
@@ -97,7 +100,7 @@ def case_key(config: ConfigDict, name: str) -> jax.Array:
 def score(
     model: models.Model, task: tasks.Task, key: jax.Array, episodes: int
 ) -> tuple[Scores, Episode]:
-    """Returns the costs of `episodes` episodes, of which some run at once, and the first of them."""
+    """Runs a model on `episodes` episodes, in batches, and returns their costs and the first episode."""
     structure, parameters = nnx.split(model)
     scores, first_episodes = [], []
     for number, (shape, count) in enumerate(task.source.evaluation_shapes(episodes)):

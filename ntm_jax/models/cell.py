@@ -50,8 +50,8 @@ class NTMCell(nnx.Module):
     """Combines controller, heads and memory, for `flax.nnx.RNN` or `unroll`.
 
     The defaults are the paper's cell. Its read heads see the memory after this step's write, and its output
-    sees this step's reads. The fields of a config have the same defaults, except that the first row and the
-    first reads are learned. As defaults of the cell, these would add parameters to existing models.
+    sees this step's reads. Configs have the same defaults, except for `initial_memory="learned_row"` and
+    `initial_reads="learned"`. As defaults of the cell, these two would add parameters to existing models.
 
     Args:
       input_size: width of the input.
@@ -206,8 +206,8 @@ class NTMCell(nnx.Module):
 
         Args:
           batch_shape: `()` for one example.
-          key: for a random initial state, one, or one of each example `[*batch_shape]`; `jax.random.key(0)` if
-            not given.
+          key: draws a random initial state. Either one key, or one for each example, `[*batch_shape]`. The
+            default is `jax.random.key(0)`.
         """
         key = jax.random.key(0) if key is None else key
         initial = self.initial
@@ -225,7 +225,13 @@ class NTMCell(nnx.Module):
         return NTMState(memory, weightings, reads, self.controller.initial_carry(batch_shape))
 
     def reset(self, state: NTMState, done: jax.Array, key: jax.Array | None = None) -> NTMState:
-        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        """Resets to the initial state the batch elements for which `done` is True.
+
+        Args:
+          state: with leading axes `[*batch_shape]`.
+          done: booleans `[*batch_shape]`, True where a new sequence begins at the next step to compute.
+          key: draws a random initial state, as in `initial_state`.
+        """
         return streams.reset(self, state, done, key)
 
     def advance(self, state: NTMState, inputs: jax.Array) -> tuple[NTMState, Step]:

@@ -37,8 +37,8 @@ def identity(raw: jax.Array) -> jax.Array:
 def bounded_exp(raw: jax.Array) -> jax.Array:
     """Returns exp, limited to e^13, at which a softmax of cosines is already one-hot.
 
-    Beyond 1e7 the strength times the cosine's rounding is above 1, and no longer the same number wherever
-    XLA computes it: the softmax's largest exponential is then 0 or infinite.
+    With a strength above 1e7, the rounding error of strength times cosine exceeds 1. XLA may compute that product
+    twice and round it differently. The softmax's largest exponential could then be 0 or infinite.
     """
     return jnp.exp(jnp.minimum(raw, 13))
 

@@ -57,7 +57,7 @@ class LSTM(nnx.Module):
         return self.layers.initial_carry(batch_shape)
 
     def reset(self, state: LSTMCarry, done: jax.Array, key: jax.Array | None = None) -> LSTMCarry:
-        """Returns the state, at its initial value where `done` (booleans, of the batch axes) is True."""
+        """Resets to the initial state the batch elements for which `done` is True; see `NTMCell.reset`."""
         return streams.reset(self, state, done, key)
 
     def advance(self, state: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:

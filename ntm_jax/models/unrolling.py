@@ -93,9 +93,9 @@ def unroll(
 ) -> tuple[jax.Array, Trace] | tuple[jax.Array, Trace, State]:
     """Runs a model over a batch of sequences.
 
-    A sequence can be given in chunks: each call gets the state that the one before it returned. Logits,
-    traces and gradients are then those of the whole sequence. `jax.lax.stop_gradient` of the state between
-    them truncates backpropagation.
+    To run a sequence in chunks, pass each call the state that the previous call returned. Logits and traces are
+    then those of the whole sequence. So are gradients, if one loss covers all chunks.
+    `jax.lax.stop_gradient(state)` between two chunks truncates backpropagation.
 
     Reverse mode gives first derivatives under every transformation of JAX. Forward mode (`jax.jvp`,
     `jax.jacfwd`, `jax.hessian`) and second derivatives raise a `TypeError` for an `NTMCell`. For both, use
@@ -114,7 +114,7 @@ def unroll(
         inputs are ignored. Its logits and its part of the trace are meaningless.
       lengths: integers `[B]`, an alternative to a mask: steps from `lengths` on are padding. Inside `jit`, lengths are
         clipped to 0 .. T. Elsewhere, a length out of these bounds raises an error.
-      memory: whether the trace holds the memory after every step. It is T times as large as all else.
+      memory: whether the trace holds the memory after every step, `[T, B, N, W]`. This is usually most of the trace.
       return_state: whether to return the state after the last step as well.
 
     Returns:
@@ -122,8 +122,8 @@ def unroll(
       an `NTMState` of `[B, ...]` arrays, or the LSTM's carry, `(hidden, cell)` of `[B, size]` for each layer.
 
     Raises:
-      UserError: inputs, a state or marks of another shape or dtype, lengths out of bounds, or a model whose
-        step is in its own `__call__`.
+      UserError: a wrong shape or dtype of an argument, lengths out of bounds, or a subclass that overrides
+        `__call__`.
     """
     _check_inputs(model, inputs)
     steps, batch, _ = inputs.shape

@@ -66,7 +66,7 @@ class Task(ABC):
 
         Args:
           key: decides everything about the episode.
-          progress: `[]` in [0, 1], the share of the range that a curriculum has opened; 1 is all of it.
+          progress: `[]` in [0, 1], how much of the difficulty range the curriculum allows so far; 1 is all of it.
         """
 
     @abstractmethod
@@ -111,7 +111,10 @@ class Task(ABC):
         return None
 
     def episode_with_table(self, key: jax.Array, table_key: jax.Array) -> Batch:
-        """Draws an episode whose hidden table comes from another key; see `keeps_table`."""
+        """Draws an episode whose hidden table, such as an n-gram's probabilities, comes from `table_key`.
+
+        Only tasks with `keeps_table` define it.
+        """
         raise NotImplementedError
 
     # What pages and figures show.
@@ -138,8 +141,8 @@ class Task(ABC):
 class Source:
     """Draws a task's batches: independent episodes, all of one shape.
 
-    A task has a source of its own if its episodes differ much in length or are finite in number.
-    Then `shapes` are several tasks, and every batch is of one of them.
+    A task defines its own source if its episodes differ much in length or come from a finite set. `shapes` then
+    returns several tasks, each with its own number of steps. Every batch comes from one of them.
     """
 
     task: Task
@@ -187,7 +190,11 @@ class Source:
         return self.task
 
     def evaluation_shapes(self, episodes: int) -> tuple[tuple[Task, int], ...]:
-        """Returns the shapes that an evaluation of so many episodes consists of, and the episodes of each."""
+        """Returns the shapes of an evaluation, each with its number of episodes.
+
+        Args:
+          episodes: the number to evaluate.
+        """
         return ((self.task, episodes),)
 
     def evaluation_batch(

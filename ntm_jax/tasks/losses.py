@@ -1,4 +1,4 @@
-"""Computes masked cross-entropy of logits: nats inside, bits outside; and finds the scored steps."""
+"""Computes the masked cross-entropy of logits, in nats, and finds the scored steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

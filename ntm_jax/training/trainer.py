@@ -2,9 +2,9 @@
 
 An update
 
-1. looks up what to train on (`Stages.at`): the kind of its batch, how much of the task's range of difficulties is
-   open, and two random keys. All of it follows from the config and the update's number, so a resumed run draws what
-   it would have drawn;
+1. looks up what to train on (`Stages.at`): the kind of its batch, how much of the difficulty range the curriculum
+   allows, and two random keys. All of it depends only on the config and the update's number, so a resumed run draws
+   the same batches as an uninterrupted one;
 2. draws a batch of new episodes (`Trainer.draw`);
 3. takes the gradient of the loss (`loss_fn`): the mean cross-entropy of a sequence in nats, plus penalties. Each of
    several devices draws and differentiates its own sequences, and the parts are added up (`Trainer.total_gradient`);
@@ -84,9 +84,9 @@ class LossOptions:
     """Holds the options of the loss, which are the same at every update."""
 
     outputs: losses.Outputs  #: cross-entropy and wrong outputs of each sequence
-    batch_size: int  #: sequences that a batch counts as
-    blur_penalty: float  #: nats for a head's step over many rows
-    write_penalty: float  #: nats for erasing, or adding 1s to, whole rows while answering
+    batch_size: int  #: number of sequences that the loss divides by
+    blur_penalty: float  #: nats for each step at which a head's weighting spreads over many rows
+    write_penalty: float  #: nats for each scored step at which a head erases or adds to whole rows
     # Backpropagation clips each element of the loss's derivative by the state to ± this, at every step. 0: none.
     state_gradient_limit: float
 
