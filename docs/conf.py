@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 project = "ntm_jax"
 html_title = "ntm_jax"
 root_doc = "index"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute", ".jupyter_cache"]
 nitpicky = True
 # Names of ours have to lead somewhere. Those of other projects cannot without intersphinx.
 nitpick_ignore_regex = [

@@ -27,14 +27,19 @@ from ntm_jax.training.trainer import Trainer
 from ntm_jax.web import monitor, monitor_server, monitor_worker
 from ntm_jax.web.monitor_process import Tail
 from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
+from tests.helpers import runs
 from tests.helpers.browser import get, get_json, printed_address, program, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
-from tests.helpers.runs import flags
 
 UPDATES = 10**7  # of a run that is interrupted when all was seen
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
+
+def flags(workdir, **fields):
+    """Of a run that lasts until it is interrupted."""
+    return runs.flags(workdir, **({"train__updates": UPDATES} | fields))
 
 
 @pytest.fixture(scope="module", autouse=True)
