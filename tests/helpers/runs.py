@@ -111,9 +111,12 @@ def saved(workdir, config):
     return newest, resume.restore(checkpoints, newest, state)[0]
 
 
+ENDLESS = 10**7  # updates of a run that a test interrupts
+
+
 def flags(workdir, port=0, **fields):
-    """A tiny run that lasts some seconds, as on a command line."""
-    usual = {"train__updates": UPDATES, "train__log_every": 100, "train__checkpoint_every": 5000}
+    """A tiny run that lasts until it is interrupted, as on a command line."""
+    usual = {"train__updates": ENDLESS, "train__log_every": 100, "train__checkpoint_every": 5000}
     # So that the number of updates has no influence.
     usual |= {"optimizer__schedule": "constant", "train__blur_penalty": 0.0}
     overrides = [*tiny_overrides(**(usual | fields)), f"monitor.port={port}"]

@@ -18,7 +18,7 @@ from tests.helpers import programs
 from tests.helpers.configs import quick_compile, tiny, tiny_overrides
 from tests.helpers.runs import assert_same, saved
 
-TIMES = int(os.environ.get("NTM_JAX_KILLS", "100"))
+TIMES = int(os.environ.get("NTM_JAX_KILLS", "60"))
 UPDATES = 402  # enough for 20 kills
 # A process that has imported all, which takes longest, but begun nothing; for each line with two numbers of updates
 # it starts one that trains with chunks that begin at so many and logs that often, and tells its number, and how it
@@ -102,7 +102,6 @@ def kill_sometime(sessions, workdir, chance):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     base, chance = tmp_path.parent, random.Random(2014)
     straight, workdir = tmp_path / "straight", tmp_path / "killed"

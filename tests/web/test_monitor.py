@@ -27,19 +27,11 @@ from ntm_jax.training.trainer import Trainer
 from ntm_jax.web import monitor, monitor_server, monitor_worker
 from ntm_jax.web.monitor_process import Tail
 from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
-from tests.helpers import runs
 from tests.helpers.browser import get, get_json, printed_address, program, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
-
-UPDATES = 10**7  # of a run that is interrupted when all was seen
-
+from tests.helpers.runs import ENDLESS, flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
-
-
-def flags(workdir, **fields):
-    """Of a run that lasts until it is interrupted."""
-    return runs.flags(workdir, **({"train__updates": UPDATES} | fields))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,7 +112,7 @@ def test_the_progress(trained):
     base, seen = trained
     progress = seen["progress"]
     rows = {float(row["update"]): row for row in numbers(base / "watched")}
-    assert (progress["task"], progress["model"], progress["updates"]) == ("copy", "ntm-ff", UPDATES)
+    assert (progress["task"], progress["model"], progress["updates"]) == ("copy", "ntm-ff", ENDLESS)
     for row in progress["rows"]:
         for name in ("loss_bits_per_sequence", "gradient_norm", "learning_rate"):
             assert row[name] == float(rows[row["update"]][name])
