@@ -225,14 +225,13 @@ PROGRAM = """
 import json, sys
 if sys.argv[2] == "with":
     from ntm_jax import cli
-from ntm_jax.errors import UserError
     cli.prepare_process()
 import jax, jax.numpy as jnp
 from ntm_jax import config
 from ntm_jax.training.trainer import Trainer
 trainer = Trainer(config.load(sys.argv[1], ["optimizer.learning_rate=1e-3"]))
 state = trainer.initial_state()
-compiled = jax.jit(trainer._run).lower(state, jnp.int32(1)).compile()
+compiled = jax.jit(trainer.run_updates).lower(state, jnp.int32(1)).compile()
 state = compiled(state, jnp.int32(10))
 whole = compiled.as_text().count("xla_cpu_small_call")
 print(json.dumps([whole, float(state.sums.nats), float(state.sums.gradient_norm)]))
