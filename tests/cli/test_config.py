@@ -461,7 +461,8 @@ def test_no_such_file_names_those_that_there_are(tmp_path):
     assert f"no file {FOLDER}/copi.py" in message
     assert all(f"{task}.py" in message for task in TASKS)
     assert "base.py" not in message
-    assert f"no file {tmp_path}/copy.py; built-in configs are" in refused(f"{tmp_path}/copy.py")
+    assert f"no file {tmp_path}/mine.py; built-in configs are" in refused(f"{tmp_path}/mine.py")
+    assert refused(f"{tmp_path}/copy.py").endswith("; the built-in config is called copy")
 
 
 def test_a_folder_is_no_file():

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import ntm_jax
 from ntm_jax import config as configs
@@ -75,7 +76,8 @@ def executed(tmp_path_factory):
                 exec(compile(block, f"{path.name}, block {number}", "exec"), namespace)
         return namespace
 
-    return run
+    yield run
+    pyplot.close("all")
 
 
 def test_the_readme_is_short():

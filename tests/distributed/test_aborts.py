@@ -42,8 +42,8 @@ def run(code, **options):
     """Exit status and standard error of a program."""
     begun = time.monotonic()
     done = subprocess.run(
-        # A shell starts what it runs in the background with Ctrl-C ignored.
-        ["env", "--default-signal=INT", sys.executable, "-c", code],
+        # A shell starts what it runs in the background with Ctrl-C and Ctrl-\ ignored.
+        ["env", "--default-signal=INT,QUIT", sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
