@@ -309,7 +309,7 @@ def _check_dtype(param_dtype: Any) -> None:
         name = str(param_dtype)
     if name not in PARAM_DTYPES:
         allowed = ", ".join(PARAM_DTYPES)
-        raise UserError(f"param_dtype: {name} is given; choose one of {allowed}")
+        raise UserError(f"param_dtype: {name} is not allowed; choose one of {allowed}")
 
 
 def _joined(reads: jax.Array) -> jax.Array:

@@ -239,13 +239,13 @@ class _Run:
             return model.logits(outputs, keys[1], self.draw), recorded, state
         _check_step(model)
         batch_shape = (inputs.shape[1],)
-        given = state
-        if given is None or self.marks.reset is not None:
-            state = model.initial_state(batch_shape, key)
-        first = state if self.marks.reset is not None else None
-        if given is not None:
-            _check_state(model, batch_shape, given)
-            state = given
+        first = None  # the initial state, where it is needed again
+        if self.marks.reset is not None:
+            first = model.initial_state(batch_shape, key)
+        if state is not None:
+            _check_state(model, batch_shape, state)
+        else:
+            state = model.initial_state(batch_shape, key) if first is None else first
         inputs = self.marks.cleared(inputs)
         if isinstance(model, LSTM):
             step = self.marks.around(model.advance, first)

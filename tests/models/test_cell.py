@@ -202,7 +202,9 @@ def test_a_size_below_1_is_refused(field, size):
 )
 def test_a_type_of_numbers_that_addressing_cannot_have_is_refused(dtype):
     """In float16, the gradient of a row near 0 overflows."""
-    with pytest.raises(UserError, match=r"^param_dtype: .* is given; choose one of bfloat16, f"):
+    with pytest.raises(
+        UserError, match=r"^param_dtype: .* is not allowed; choose one of bfloat16, f"
+    ):
         NTMCell(2, 2, param_dtype=dtype, rngs=nnx.Rngs(0))
 
 
