@@ -25,8 +25,10 @@ Trains a Neural Turing Machine on a task, evaluates what was trained, or shows i
   python -m ntm_jax.main --config configs/copy.py --config.monitor.port=8082
   python -m ntm_jax.main --mode evaluate --workdir runs/copy-ntm-ff --config.evaluate.memory_size=256
   python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/pretrained/copy-ntm-lstm
+  python -m ntm_jax.main --mode figures --workdir runs/copy-ntm-ff --format pdf
 """
-MODES = ("train", "evaluate", "serve", "report")
+MODES = ("train", "evaluate", "serve", "report", "figures")
+FORMATS = ("png", "svg", "pdf")
 PORT = 9000
 
 
@@ -57,8 +59,9 @@ def parser() -> Parser:
         choices=MODES,
         default="train",
         help="train, then evaluate (the default); evaluate the newest checkpoint; serve a viewer of it; "
-        "write a report, which is the viewer as one HTML file",
+        "write a report, which is the viewer as one HTML file; draw figures for a paper into figures/",
     )
+    add("--format", choices=FORMATS, help="figures: of the files (default: png)")
     add(
         "--weights",
         type=Path,
@@ -107,7 +110,9 @@ def run(arguments: Sequence[str]) -> None:
         _describe(options, overrides)
         return
     _check_together(options, overrides)
-    if options.mode in ("serve", "report"):
+    if options.mode == "figures":
+        _draw(options, overrides)
+    elif options.mode in ("serve", "report"):
         _show(options, overrides)
     elif options.weights is not None:
         _evaluate_weights(options.weights, overrides)
@@ -127,6 +132,13 @@ def _check_together(options: argparse.Namespace, overrides: Sequence[str]) -> No
     if options.weights is not None and (options.mode == "train" or options.config):
         other = "--config" if options.config else "--mode train"
         raise UserError(f"--weights: the file has its own config; it cannot be used with {other}")
+    if options.mode == "figures" and (options.weights is not None or options.beside):
+        given = "--weights" if options.weights is not None else "--beside"
+        raise UserError(f"{given}: not for --mode figures, which draws the run in --workdir")
+    if options.mode == "figures" and options.config is None and options.workdir is None:
+        raise UserError("--workdir: required for figures, or --config; see --help")
+    if options.format is not None and options.mode != "figures":
+        raise UserError("--format: only for --mode figures")
     joining = (options.coordinator, options.processes, options.process)
     if options.mode != "train" and joining != (None, None, None):
         raise UserError("--coordinator, --processes, --process: only for --mode train")
@@ -264,6 +276,19 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         path = first.with_name(f"{first.name}-report.html")
     size = report.report(shown, path)
     print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
+
+
+def _draw(options: argparse.Namespace, overrides: Sequence[str]) -> None:
+    from ntm_jax.evaluation import run_figures
+    from ntm_jax.storage import run_folder
+
+    workdir = options.workdir
+    if options.config is not None:
+        config = _config(options, overrides)
+        workdir = _workdir(options, config)
+        run_folder.same_run(workdir, config)
+    written = run_figures.write(workdir, options.format or FORMATS[0])
+    print(f"{workdir / run_figures.FOLDER}: {', '.join(path.name for path in written)}")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.evaluation import canvas, evaluate, figures
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
@@ -121,8 +121,8 @@ class Worker:
         if time.monotonic() - self._pictured < PICTURE_SECONDS:
             return
         episode, update = self._shown
-        figure = figures.episode(f"the latest episode, update {update}", episode)
-        self._events.add_image("episode", figures.pixels(figure), update, dataformats="HWC")
+        figure = figures.episode(episode)
+        self._events.add_image("episode", canvas.pixels(figure), update, dataformats="HWC")
         self._events.flush()
         self._pictured = time.monotonic()
 
