@@ -4,6 +4,7 @@
 /api/poems   poems; the parameters are `run` and the fields of `Request`
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from ntm_jax.acrostic import memory_rows
 from ntm_jax.acrostic.corpus import MARKS, VOCABULARY
+from ntm_jax.acrostic.pinyin import pinyin
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Poem, Writer
 from ntm_jax.errors import UserError, unknown_choice
@@ -30,7 +33,7 @@ WHOLE = {
     "beam": (0, 64),
     "seed": (0, LARGEST_SEED),
 }
-YES_OR_NO = ("rhyme", "tones", "repeats")
+YES_OR_NO = ("surprise", "rhyme", "tones", "repeats")
 
 
 class AcrosticPage:
@@ -109,19 +112,26 @@ def write(writer: Writer, request: Request, read_heads: int) -> dict[str, Any]:
     Raises:
       UserError: a message or a form that cannot be.
     """
-    form, poems = answer(writer, request)
+    found = answer(writer, request)
+    form = found.form
+    places = np.flatnonzero(form.fixed >= MARKS).tolist()
     return {
-        "asked": writer.text(form.message),
+        "asked": found.message.text,
+        "left_out": found.message.left_out,
         "width": form.width,
         "column": form.column,
-        "places": np.flatnonzero(form.fixed >= MARKS).tolist(),
-        "poems": [_poem(poem, read_heads) for poem in poems],
+        "places": places,
+        "poems": [_poem(poem, places, read_heads) for poem in found.poems],
     }
 
 
-def _poem(poem: Poem, read_heads: int) -> dict[str, Any]:
+def _poem(poem: Poem, places: Sequence[int], read_heads: int) -> dict[str, Any]:
     result: dict[str, Any] = {"lines": poem.lines, "bits": poem.bits, "kept": poem.kept}
+    result["pinyin"] = [pinyin(line) for line in poem.lines]
     if poem.weightings is not None:
+        result["rows"] = memory_rows.in_use(poem.weightings, read_heads)
+        kept = memory_rows.kept(poem.weightings, places, read_heads)
+        result["kept_in"] = [dataclasses.asdict(one) for one in kept]
         result["read_weightings"] = pack(poem.weightings[:, :read_heads], rounded=True)
         result["write_weightings"] = pack(poem.weightings[:, read_heads:], rounded=True)
     return result

@@ -14,12 +14,13 @@ FREE = -1
 
 @dataclass(frozen=True)
 class Form:
-    """Defines one line of `width` characters per message character, which stands at `position`.
+    """Defines lines of `width` characters. Each of the first contains a message character at `position`.
 
     Args:
       message: symbols, see `tasks.acrostic.corpus`.
       width: 5 or 7.
       position: from 1; below 0 counted from the line's end.
+      lines: as many as the message has characters, or more; 0 for as many.
 
     Raises:
       UserError: no such form.
@@ -28,6 +29,7 @@ class Form:
     message: tuple[int, ...]
     width: int = 5
     position: int = 1
+    lines: int = 0
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
@@ -40,6 +42,7 @@ class Form:
             raise UserError(
                 f"a poem has 1 to {MOST_LINES} lines; {len(self.message)} are requested"
             )
+        object.__setattr__(self, "lines", max(self.lines, len(self.message)))
 
     @property
     def column(self) -> int:
@@ -49,8 +52,8 @@ class Form:
     @property
     def fixed(self) -> np.ndarray:
         """Returns `[S]`, the message and the linefeeds in their places, `FREE` elsewhere."""
-        lines = np.full((len(self.message), self.width + 1), FREE)
-        lines[:, self.column] = self.message
+        lines = np.full((self.lines, self.width + 1), FREE)
+        lines[: len(self.message), self.column] = self.message
         lines[:, -1] = LINEFEED
         return lines.reshape(-1)
 
@@ -129,7 +132,7 @@ class Rules:
             return self._level & (self._rhymes == rhyme)
         # One with room for the rhymed lines to come.
         sizes = np.bincount(self._rhymes[self._level], minlength=1)
-        roomy = np.flatnonzero(sizes >= min(2 * len(self.form.message), sizes.max()))
+        roomy = np.flatnonzero(sizes >= min(2 * self.form.lines, sizes.max()))
         return self._level & np.isin(self._rhymes, roomy)
 
     def _regulated(self) -> np.ndarray:
@@ -139,7 +142,7 @@ class Rules:
         couplet begins as the one before it ended. Of the two patterns that start with either tone, the one that
         suits the message's own characters better.
         """
-        lines, width = len(self.form.message), self.form.width
+        lines, width = self.form.lines, self.form.width
         pattern = np.zeros((lines, width + 1), int)
         for line in range(lines):
             sign = 1 if line % 4 in (0, 3) else -1
@@ -149,6 +152,6 @@ class Rules:
         column = self.form.column
         if column % 2 == 1 and column < width - 1:
             tones = self._level[list(self.form.message)] * 2 - 1
-            if (pattern[:, column] * tones).sum() < 0:
+            if (pattern[: len(tones), column] * tones).sum() < 0:
                 pattern[:, 1 : width - 1] *= -1
         return pattern.reshape(-1)

@@ -1,6 +1,6 @@
 """Writes poems with a trained model, by sampling or beam search, and traces its heads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ class Writer:
         return tuple(MARKS + self.vocabulary.index(character) for character in text)
 
     def sample(
-        self, form: Form, rules: Rules, count: int, temperature: float, seed: int
+        self, form: Form, rules: Rules, count: int, temperature: float, seed: Sequence[int]
     ) -> list[Poem]:
         """Samples `count` poems, each symbol from those the model and the rules allow.
 
@@ -85,10 +85,10 @@ class Writer:
           form: of all of them.
           rules: for that form.
           count: of poems; the first few are the same however many there are.
-          temperature: 1 draws as the model says, less keeps to what is probable.
-          seed: decides what is drawn.
+          temperature: 1 draws as the model predicts; less gives more common characters.
+          seed: whole numbers that decide what is drawn.
         """
-        draws = [np.random.default_rng([seed, poem]) for poem in range(count)]
+        draws = [np.random.default_rng([*seed, poem]) for poem in range(count)]
         written = np.zeros((count, 0), int)
         state, scores = self._listen(form, count)
         for place in range(len(form.fixed)):
@@ -103,30 +103,35 @@ class Writer:
                 state, scores = self._step(state, chosen)
         return self.follow(form, written)
 
-    def search(self, form: Form, rules: Rules, count: int, width: int) -> list[Poem]:
-        """Returns the most probable poems that beam search finds, best first.
+    def search(
+        self, form: Form, rules: Rules, width: int, costs: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Returns the most probable poems that beam search finds, `[K, S]`, best first; K is at most `width`.
 
         Args:
           form: of all of them.
           rules: for that form.
-          count: of poems, at most `width`.
           width: beginnings that are continued at every place.
+          costs: `[V]`, additional costs of symbols, in nats.
         """
         written, total = np.zeros((1, 0), int), np.zeros(1)
         state, scores = self._listen(form, 1)
         for place in range(len(form.fixed)):
             allowed = np.stack([rules.allowed(poem) for poem in written])
             # The message has its place whatever the model thinks of it, and decides between no beginnings.
-            costs = np.where(allowed, total[:, None] + _log_softmax(scores), -np.inf)
-            kept = np.argsort(-costs, axis=None, kind="stable")[:width]
-            kept = kept[np.isfinite(costs.reshape(-1)[kept])]
-            parents, chosen = np.divmod(kept, costs.shape[1])
+            values = total[:, None] + _log_softmax(scores)
+            if costs is not None:
+                values -= costs
+            values = np.where(allowed, values, -np.inf)
+            kept = np.argsort(-values, axis=None, kind="stable")[:width]
+            kept = kept[np.isfinite(values.reshape(-1)[kept])]
+            parents, chosen = np.divmod(kept, values.shape[1])
             written = np.concatenate([written[parents], chosen[:, None]], axis=1)
-            total = costs.reshape(-1)[kept]
+            total = values.reshape(-1)[kept]
             if place + 1 < len(form.fixed):
                 state = jax.tree.map(lambda x, of=parents: x[of], state)
                 state, scores = self._step(state, chosen)
-        return self.follow(form, written[:count])
+        return written
 
     def follow(self, form: Form, poems: np.ndarray) -> list[Poem]:
         """Returns the model's probabilities and weightings when it is forced to write poems `[B, S]`."""

@@ -5,6 +5,8 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 
+from ntm_jax.acrostic import memory_rows
+from ntm_jax.acrostic.pinyin import pinyin
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Writer
 from ntm_jax.training import loop
@@ -48,22 +50,37 @@ def test_which_runs_write(address):
 
 
 def test_poems_are_those_of_the_program(address, folder):
-    asked = {"message": "宇日天", "form": 7, "position": -1, "n": 2, "temperature": 2.5, "seed": 3}
+    asked = {"message": "宇日天♥", "form": 7, "position": -1, "n": 2, "temperature": 2.5, "seed": 3}
     said = poems(address, **asked)
     with quick_compile(folder):
-        _, expected = answer(Writer.load(folder / "verse"), Request(**asked))
+        expected = answer(Writer.load(folder / "verse"), Request(**asked)).poems
     assert [tuple(poem["lines"]) for poem in said["poems"]] == [poem.lines for poem in expected]
     assert (said["asked"], said["column"], said["places"]) == ("宇日天", 6, [6, 14, 22])
+    assert said["left_out"] == "♥"
     for poem, own in zip(said["poems"], expected, strict=True):
         assert poem["bits"] == pytest.approx(own.bits, abs=1e-4)
         heads = [unpack(poem[name]) for name in ("read_weightings", "write_weightings")]
         np.testing.assert_allclose(np.concatenate(heads, axis=1), own.weightings, atol=1e-3)
+        read_heads = heads[0].shape[1]
+        kept = memory_rows.kept(own.weightings, said["places"], read_heads)
+        assert [one["row"] for one in poem["kept_in"]] == [one.row for one in kept]
+        assert poem["rows"] == memory_rows.in_use(own.weightings, read_heads)
+        assert poem["pinyin"] == [pinyin(line) for line in poem["lines"]]
+
+
+def test_the_best_poems_are_the_usual_ones(address, folder):
+    with quick_compile(folder):
+        best = answer(Writer.load(folder / "verse"), Request("宇日天", beam=4)).poems
+    said = poems(address, message="宇日天", beam=4)
+    assert [tuple(poem["lines"]) for poem in said["poems"]] == [poem.lines for poem in best]
+    drawn = poems(address, message="宇日天", surprise=1)
+    assert drawn["poems"][0]["lines"] != said["poems"][0]["lines"]
 
 
 def test_a_beam_rhymes_and_no_memory(address):
     said = poems(address, run=2, message="宇日", beam=4, n=2, rhyme=1, tones=1, repeats=1)
     assert len(said["poems"]) == 2
-    assert "read_weightings" not in said["poems"][0]
+    assert not {"read_weightings", "rows", "kept_in"} & {*said["poems"][0]}
 
 
 @pytest.mark.parametrize(

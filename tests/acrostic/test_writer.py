@@ -1,4 +1,4 @@
-"""Poems around a message: the message itself, the form's rules, decoding, and the program."""
+"""Poems around a message: the form's rules, decoding, and the program."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from ntm_jax import cli, models
 from ntm_jax.acrostic import __main__ as program
-from ntm_jax.acrostic import message, readings
+from ntm_jax.acrostic import decoding, readings
 from ntm_jax.acrostic.corpus import BLANK, LINEFEED, MARKS
 from ntm_jax.acrostic.readings import Readings
 from ntm_jax.acrostic.request import Request, answer
@@ -28,50 +28,6 @@ from tests.helpers.configs import quick_compile, tiny
 COMMON = "山人春風花月日雲水天年時來去不有無一夜江間闌"
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-
-
-# ---- The message
-
-
-@pytest.mark.parametrize(
-    ("given", "read"),
-    [
-        ("紅春願此", "紅春願此"),
-        ("红春愿此", "紅春願此"),
-        (" 紅，春。願 此！", "紅春願此"),
-        (
-            "头发发愿",
-            "頭髮發願",
-        ),  # one simplified character, two traditional ones, by what is beside it
-        ("后", "后"),  # simplified for 後, and a character of its own that is there
-    ],
-)
-def test_a_message_is_read(given, read):
-    assert message.read(given, "紅春願此頭髮發后後", 32) == read
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("", "the message is empty"),
-        ("，。 ", "the message is empty"),
-        ("spring", "the message has 's'"),
-        ("紅2", "the message has '2'"),
-        ("紅あ", "the message has 'あ'"),
-        ("紅\ue000", "the message has '.ue000'"),  # of private use, not left out in silence
-        ("紅\udcff", "the message has '.udcff'"),
-        ("紅" * 33, "33 characters.*32 lines at most"),
-        # Another form of one that is there; one that sounds the same; one that sounds nearly so; nothing at all.
-        ("紅爲", "爲 is not among the 5 characters.*nearest is 為: 紅為"),
-        ("洪", "洪 is not among .*nearest is 紅: 紅"),
-        ("純", "純 is not among .*; the nearest is 唇: 唇"),
-        ("\U00030000", "is not among the 5 characters that it knows; choose another"),
-    ],
-)
-def test_a_message_that_cannot_be(given, said):
-    with pytest.raises(UserError, match=said) as raised:
-        message.read(given, "紅為唇此山", 32)
-    assert "\n" not in str(raised.value)
 
 
 # ---- Sounds
@@ -116,6 +72,11 @@ def test_a_form_by_hand():
     assert form.asked.tolist() == [1, 10, 1, 1, 1, 2, 1, 11, 1, 1, 1, 2]
     assert BLANK == 1
     assert Form((10,), 7, -1).fixed.tolist() == [-1] * 6 + [10, LINEFEED]
+    assert Form((10,), 5, 1, lines=2).fixed.tolist() == [
+        *[10, -1, -1, -1, -1, LINEFEED],
+        *[-1] * 5,
+        LINEFEED,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,50 +146,105 @@ def test_the_characters_are_kept_beside_the_run(run):
     assert sorted(kept) == sorted(verse.CHARACTERS)
 
 
-@pytest.mark.parametrize("beam", [0, 8])
+def plain(message, **options):
+    """A request without the rules of sounds."""
+    return Request(message, **{"rhyme": False, "tones": False, **options})
+
+
+def drawn(writer, message, **options):
+    """The lines of poems that are drawn at random."""
+    found = answer(writer, plain(message, surprise=True, **options))
+    return [poem.lines for poem in found.poems]
+
+
+@pytest.mark.parametrize("asked", [{"beam": 8}, {"temperature": 5.0}])
 @pytest.mark.parametrize(("form", "position"), [(5, 1), (5, -1), (7, 3)])
-def test_poems_carry_the_message(writer, form, position, beam):
-    request = Request("宇日天", form=form, position=position, beam=beam, temperature=5.0)
-    _, poems = answer(writer, request)
+@pytest.mark.parametrize("message", ["宇日天地玄", "宇", "宇日天"])
+def test_poems_carry_the_message(writer, form, position, asked, message):
+    """A message shorter than a poem is filled up to four lines."""
+    poems = answer(writer, plain(message, form=form, position=position, **asked)).poems
     assert len(poems) == 3
     for poem in poems:
-        assert [len(line) for line in poem.lines] == [form] * 3
+        assert [len(line) for line in poem.lines] == [form] * max(4, len(message))
         place = position - 1 if position > 0 else position
-        assert "".join(line[place] for line in poem.lines) == "宇日天"
+        assert "".join(line[place] for line in poem.lines[: len(message)]) == message
         assert all(c in verse.CHARACTERS for line in poem.lines for c in line)
-        if form == 5:  # with 20 characters, 21 places cannot all differ
-            assert len(set("".join(poem.lines))) == 15
+        if form * len(poem.lines) == 20:  # with 20 characters, more places cannot all differ
+            assert len(set("".join(poem.lines))) == 20
     assert len({poem.lines for poem in poems}) == 3
+    assert [poem.bits for poem in poems] == sorted(poem.bits for poem in poems)
 
 
-def test_what_is_drawn_is_decided_by_the_seed_alone(writer):
-    lines = [[p.lines for p in answer(writer, Request("宇日", n=n, seed=5))[1]] for n in (4, 2, 4)]
-    assert lines[0] == lines[2]
-    assert lines[0][:2] == lines[1]
-    assert lines[0] != [p.lines for p in answer(writer, Request("宇日", n=4, seed=6))[1]]
+def test_what_is_drawn_is_decided_by_seed_and_message(writer):
+    four = drawn(writer, "宇日", n=4, seed=5)
+    assert four == drawn(writer, "宇日", n=4, seed=5)
+    assert {*drawn(writer, "宇日", n=2, seed=5)} < {*four}
+    assert four != drawn(writer, "宇日", n=4, seed=6)
+
+
+def test_poems_of_different_messages_do_not_begin_alike():
+    """A model to which all characters are alike draws by the random numbers alone."""
+    config = tiny("acrostic", "ntm-lstm", task__vocabulary=len(COMMON))
+    model = models.build(config, 1, MARKS + len(COMMON))
+    model.table[...] = jnp.zeros_like(model.table[...])
+    blind = Writer(model, COMMON)
+    starts = {
+        tuple(lines[0][1:] for lines in drawn(blind, message, repeats=True))
+        for message in ("山人", "人山", "春風", "花")
+    }
+    assert len(starts) == 4
+
+
+def test_the_best_poems_differ_from_each_other(common):
+    """More than the best of one beam do."""
+    request = plain("春風花月", n=4, beam=8, repeats=True)
+    found = answer(common, request)
+    free = found.form.fixed == FREE
+
+    def shared(poems):
+        pairs = itertools.combinations(poems, 2)
+        return np.mean([(one[free] == other[free]).mean() for one, other in pairs])
+
+    rules = Rules(found.form, common.size, repeats=True)
+    beam = common.search(found.form, rules, 8)[:4]
+    best = min(poem.bits for poem in found.poems)
+    assert best == pytest.approx(common.follow(found.form, beam[:1])[0].bits, abs=1e-5)
+    assert shared([poem.symbols for poem in found.poems]) < shared(beam) / 2
+
+
+def test_as_many_best_poems_as_there_are():
+    """Of one line with two characters there are 16."""
+    config = tiny("acrostic", "ntm-lstm", task__vocabulary=2)
+    writer = Writer(models.build(config, 1, MARKS + 2), "山人")
+    form = Form((MARKS,), 5, 1)
+    seen = []
+    rules = Rules(form, writer.size, repeats=True)
+    found = decoding.find_best(writer, form, rules, 20, 32, seen.append)
+    assert len({poem.lines for poem in found}) == len(found) == 16
+    assert seen == [*range(1, 17)]
 
 
 def test_repeats_if_asked(writer):
     text = "宇日天地"
     assert any(
         len(set("".join(poem.lines))) < 20
-        for poem in answer(writer, Request(text, n=5, repeats=True, temperature=9.0))[1]
+        for poem in answer(writer, plain(text, n=5, repeats=True, temperature=9.0)).poems
     )
 
 
 def test_rhymes_and_tones(common):
     """Of the even lines' ends; and of the places that have tones, as far as there is a choice."""
-    request = Request("春風花月", n=20, rhyme=True, temperature=20.0, repeats=True)
+    request = plain("春風花月", n=20, rhyme=True, temperature=20.0, repeats=True)
     ends = set()
-    for poem in answer(common, request)[1]:
+    for poem in answer(common, request).poems:
         sounds = [readings.reading(line[-1]) for line in poem.lines[1::2]]
         assert len({readings.rhyme(sound) for sound in sounds}) == 1
         assert all(readings.is_level(sound) for sound in sounds)
         ends.add(readings.rhyme(sounds[0]))
-    request = Request("春風花月", n=5, tones=True, temperature=20.0, repeats=True)
-    form, poems = answer(common, request)
+    found = answer(common, plain("春風花月", n=5, tones=True, temperature=20.0, repeats=True))
+    form = found.form
     wanted = Rules(form, common.size, Readings(COMMON), tones=True)._tones
-    for poem in poems:
+    for poem in found.poems:
         text = [c for line in poem.lines for c in [*line, ""]]
         for place in np.flatnonzero((wanted != 0) & (form.fixed == FREE)):
             assert readings.is_level(readings.reading(text[place])) == (wanted[place] > 0)
@@ -236,7 +252,8 @@ def test_rhymes_and_tones(common):
 
 def test_a_low_temperature_takes_the_most_probable(writer):
     """Each symbol is the best of those that are allowed, by logits from `unroll`."""
-    form, (poem,) = answer(writer, Request("宇日", n=1, temperature=1e-6))
+    found = answer(writer, plain("宇日", n=1, temperature=1e-6))
+    form, (poem,) = found.form, found.poems
     scores = episode_logits(writer, form, poem.symbols)
     rules = Rules(form, writer.size)
     for place, symbol in enumerate(poem.symbols):
@@ -246,20 +263,21 @@ def test_a_low_temperature_takes_the_most_probable(writer):
 
 def test_what_is_said_of_a_poem(writer):
     """Bits, the message's characters that are the model's own, and weightings, by `unroll`."""
-    form, poems = answer(writer, Request("宇日", n=3))
-    for poem in poems:
+    found = answer(writer, plain("宇日", surprise=True))
+    form = found.form
+    for poem in found.poems:
         scores, trace = episode_logits(writer, form, poem.symbols, traced=True)
         shifted = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         nats = -shifted[np.arange(len(poem.symbols)), poem.symbols].mean()
         assert poem.bits == pytest.approx(nats * losses.BITS_PER_NAT, abs=1e-4)
-        own = scores.argmax(axis=1)[[0, 6]] == form.message
+        own = scores.argmax(axis=1)[[0, 6]] == form.message  # of the message; two lines follow
         assert poem.kept == own.sum()
         expected = np.concatenate([trace.read_weightings, trace.write_weightings], axis=2)[:, 0]
         np.testing.assert_allclose(poem.weightings, expected, atol=1e-5)
 
 
 def test_a_beam_as_wide_as_all_finds_the_best():
-    """Of all 3^4 lines, by brute force; and the next ones in order."""
+    """Of all 4^4 lines, by brute force; and the next ones in order."""
     config = tiny("acrostic", "ntm-lstm", task__vocabulary=4)
     writer = Writer(models.build(config, 1, MARKS + 4), "山人春風")
     form = Form((MARKS,), 5, 1)
@@ -268,9 +286,9 @@ def test_a_beam_as_wide_as_all_finds_the_best():
         for rest in itertools.product(range(MARKS, MARKS + 4), repeat=4)
     ]
     costs = {poem.lines: poem.bits for poem in writer.follow(form, np.stack(every))}
-    found = writer.search(form, Rules(form, writer.size, repeats=True), 5, 256)
-    best = sorted(costs, key=costs.get)[:5]
-    assert [poem.lines for poem in found] == best
+    symbols = writer.search(form, Rules(form, writer.size, repeats=True), 256)
+    found = writer.follow(form, symbols)
+    assert [poem.lines for poem in found] == sorted(costs, key=costs.get)
     for poem in found:
         assert poem.bits == pytest.approx(costs[poem.lines], abs=1e-5)
 
@@ -278,7 +296,7 @@ def test_a_beam_as_wide_as_all_finds_the_best():
 def test_an_lstm_writes_too(tmp_path):
     config = tiny("acrostic", "lstm")
     writer = Writer(models.build(config, 1, MARKS + verse.VOCABULARY), verse.CHARACTERS)
-    _, poems = answer(writer, Request("宇日", n=2))
+    poems = answer(writer, plain("宇日", n=2, beam=2)).poems
     assert all(poem.weightings is None and math.isfinite(poem.bits) for poem in poems)
 
 
@@ -299,7 +317,8 @@ def episode_logits(writer, form, symbols, traced=False):
     [
         ({"n": 0}, "n: 0 is not allowed; it must be from 1 to 100"),
         ({"beam": 257}, "beam: 257"),
-        ({"beam": 2}, "n: 3 is not allowed; a beam of 2"),
+        ({"beam": 2, "surprise": True}, "beam: 2 is not allowed with surprise"),
+        ({"beam": 2, "temperature": 1.0}, "beam: 2 is not allowed with temperature"),
         ({"seed": -1}, "seed: -1"),
         ({"temperature": 0.0}, "temperature: 0.0 is not allowed; it must be above 0"),
         ({"temperature": math.nan}, "temperature: nan"),
@@ -311,15 +330,25 @@ def test_what_cannot_be_asked(options, said):
 
 
 def test_the_program_prints_poems(run, capsys):
-    program.run(["宇日", "--model", str(run), "--n", "2"])
-    out = capsys.readouterr().out
-    first, second, nothing = out.split("\n\n")
-    assert nothing == ""
-    for poem in (first, second):
-        one, two, said = poem.split("\n")
-        assert (one[0], two[0], len(one), len(two)) == ("宇", "日", 5, 5)
-        assert "bits a character" in said
-        assert "of 2 of the message" in said
+    program.run(["宇日♥", "--model", str(run), "--n", "2"])
+    said, *printed, nothing = capsys.readouterr().out.split("\n\n")
+    assert (said, nothing) == ("left out: ♥\n宇日", "")
+    expected = answer(Writer.load(run), Request("宇日", n=2)).poems
+    for text, poem in zip(printed, expected, strict=True):
+        *lines, summary = text.split("\n")
+        assert tuple(lines) == poem.lines
+        assert f"{poem.bits:.2f} bits a character" in summary
+        assert "of 2 of the message" in summary
+
+
+def test_the_programs_defaults_are_those_of_a_request():
+    options = vars(program.parser().parse_args(["宇"]))
+    options.pop("model")
+    assert Request(**options) == Request("宇")
+    options = vars(program.parser().parse_args(["宇", "--no-rhyme", "--no-tones", "--beam", "0"]))
+    options.pop("model")
+    assert Request(**options) == plain("宇", beam=0)
+    assert Request(**options).draws
 
 
 @pytest.mark.parametrize(
@@ -349,7 +378,7 @@ def test_writing_needs_no_corpus(run, writer, tmp_path):
     config = json.loads((copied / "config.json").read_text())
     config["task"]["corpus"] = str(tmp_path / "none.npz")
     (copied / "config.json").write_text(json.dumps(config))
-    lines = [answer(w, Request("宇日"))[1][0].lines for w in (Writer.load(copied), writer)]
+    lines = [answer(w, plain("宇日")).poems[0].lines for w in (Writer.load(copied), writer)]
     assert lines[0] == lines[1]
 
 
