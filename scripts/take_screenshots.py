@@ -67,9 +67,9 @@ def main() -> None:
         for name, picture in PICTURES.items():
             take(page, address, name, picture)
         if options.weights:
-            link, *rest = TWO
-            two = (link.format(name=options.weights.name), *rest)
-            take(page, address, "viewer_two", two)
+            link, width, height, theme = TWO
+            link = link.format(name=options.weights.name)
+            take(page, address, "viewer_two", (link, width, height, theme))
     finally:
         page.quit()
         server.terminate()
