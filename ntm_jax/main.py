@@ -28,7 +28,7 @@ Trains a Neural Turing Machine on a task, evaluates what was trained, or shows i
   python -m ntm_jax.main --mode figures --workdir runs/copy-ntm-ff --format pdf
 """
 MODES = ("train", "evaluate", "serve", "report", "figures")
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf", "gif")
 PORT = 9000
 
 
@@ -61,7 +61,7 @@ def parser() -> Parser:
         help="train, then evaluate (the default); evaluate the newest checkpoint; serve a viewer of it; "
         "write a report, which is the viewer as one HTML file; draw figures for a paper into figures/",
     )
-    add("--format", choices=FORMATS, help="figures: of the files (default: png)")
+    add("--format", choices=FORMATS, help="figures: of the files (default: png); gif is a clip of the heads")
     add(
         "--weights",
         type=Path,
@@ -287,6 +287,9 @@ def _draw(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         config = _config(options, overrides)
         workdir = _workdir(options, config)
         run_folder.same_run(workdir, config)
+    if options.format == "gif":
+        print(run_figures.write_clip(workdir))
+        return
     written = run_figures.write(workdir, options.format or FORMATS[0])
     print(f"{workdir / run_figures.FOLDER}: {', '.join(path.name for path in written)}")
 
