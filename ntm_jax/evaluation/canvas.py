@@ -6,6 +6,7 @@ Figures are drawn by Agg without pyplot, so the user's own backend and figures a
 import io
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from ntm_jax.storage import files
 _backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib
+    from matplotlib import font_manager
     from matplotlib.axes import Axes as Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap
@@ -81,7 +83,9 @@ def save(figure: Figure, path: Path, about: Mapping[str, str] | None = None) -> 
     kind = path.suffix.removeprefix(".")
     content = io.BytesIO()
     metadata = {**UNDATED[kind], **(about or {})}
-    with matplotlib.rc_context({**STYLE, **FILES}):
+    with matplotlib.rc_context({**STYLE, **FILES}), warnings.catch_warnings():
+        # Of text in an SVG that this system cannot write; its reader can.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(content, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
     files.write_atomically(path, content.getvalue())
 
@@ -166,8 +170,25 @@ def image(
     ax.set_facecolor(palette.NOT_SCORED)
     ax.set_title(name, loc="left")
     ax.set_ylabel(ylabel)
+    ax.locator_params("y", integer=True)
     beyond = limits[1] is not None and np.nanmax(values, initial=-np.inf) > limits[1] + 1e-3
     ax.figure.colorbar(shown, ax=ax, label=unit, pad=0.01, extend="max" if beyond else "neither")
+
+
+def font_for(text: str, kind: str) -> str | None:
+    """Returns the name of a font for text that may be Chinese, or None if it could not be read in a file.
+
+    An SVG holds text as text, and its reader chooses the font.
+
+    Args:
+      text: what is to be written.
+      kind: of the file, one of `FORMATS`.
+    """
+    if text.isascii():
+        return "sans-serif"
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    found = next((name for name in palette.CHINESE_FONTS if name in there), None)
+    return found or ("sans-serif" if kind == "svg" else None)
 
 
 def row_ticks(rows: np.ndarray, most: int = 8) -> tuple[list[int], list[str]]:

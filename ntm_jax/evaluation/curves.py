@@ -12,6 +12,7 @@ Rows: TypeAlias = Sequence[Mapping[str, float]]
 BITS, WRONG = "loss_bits_per_sequence", "bit_errors_per_sequence"
 LINEAR_BELOW = 0.01  # bits
 SMOOTHED = 0.05  # share of a run over which the trend is taken
+MOST_NAMED = 20  # runs in a legend
 GRID = 300  # points of a trend
 PLAIN = StrMethodFormatter("{x:,g}")  # exponents would be too small to read
 MORE_THAN = 4  # times as long: then the longest run would hide the others on a linear axis
@@ -115,7 +116,8 @@ def learning_of_runs(of_runs: Mapping[str, Rows]) -> Figure:
             axes.plot(sequences, bits, label=name.replace("_", " "), color=shade)
         _sequences_axis(axes)
         _cost_axes([axes], "cost per sequence (bits)")
-        _legend(figure)
+        if len(of_runs) <= MOST_NAMED:
+            _legend(figure)
     return figure
 
 

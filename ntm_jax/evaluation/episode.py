@@ -7,7 +7,7 @@ from flax import struct
 USED = 0.05  # the weight from which a row counts as used
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)
 class Episode:
     """Holds one episode of a model, in the channels of its task."""
 
@@ -17,6 +17,7 @@ class Episode:
     probabilities: jax.Array  # [T, out]
     read_weightings: jax.Array  # [T, R, N]
     write_weightings: jax.Array  # [T, H, N]
+    symbols: jax.Array | None = None  # [T], the inputs of a task of symbols
 
 
 def used_rows(weights: np.ndarray) -> np.ndarray:

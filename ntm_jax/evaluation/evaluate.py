@@ -153,6 +153,7 @@ def _score(
             probabilities=probabilities,
             read_weightings=trace.read_weightings[:, 0],
             write_weightings=trace.write_weightings[:, 0],
+            symbols=first.inputs[:, 0] if task.outputs is losses.SYMBOLS else None,
         )
         return scores, episode
 

@@ -8,21 +8,27 @@ import numpy as np
 from ntm_jax.evaluation import canvas, palette
 from ntm_jax.evaluation.canvas import Axes, Figure, NullFormatter, NullLocator
 from ntm_jax.evaluation.episode import Episode, used_rows
+from ntm_jax.tasks import Task
 from ntm_jax.tasks.labels import Channels
 
 PANEL_WIDTH = 5.2  # inches of an episode's images, beside labels and colour bars
+STEPS_A_LINE = 48  # labels beside one another that can be read
 LEAST_WEIGHT = 0.1  # of a point; a flat weighting points to no row
 
 
 def episode(
-    shown: Episode, channels: Channels | None = None, steps: Sequence[str] | None = None
+    shown: Episode,
+    channels: Channels | None = None,
+    steps: Sequence[str] | None = None,
+    kind: str = "png",
 ) -> Figure:
     """Draws one episode: inputs, targets, predictions, and where the heads were on the rows that are used.
 
     Args:
       shown: NumPy arrays; steps that are not scored are left blank.
       channels: their names, which become labels if they are words rather than bits.
-      steps: a label for each step, such as a character.
+      steps: a label for each step, such as a character. Left out if `canvas.font_for` knows no font.
+      kind: of the file that the figure is for.
     """
     scored = np.asarray(shown.mask)[:, None] > 0
     targets = np.asarray(shown.targets)
@@ -49,10 +55,21 @@ def episode(
             _name_channels(ax, names[name])
         for ax, (name, kind, weights), height in zip(axes[4:, 0], heads, heights[4:], strict=True):
             _weights(ax, weights[:, rows], name, kind, rows, (PANEL_WIDTH, height))
-        if steps is not None:
-            axes[-1, 0].set_xticks(range(len(steps)), steps)
         axes[-1, 0].set_xlabel("step")
+        font = canvas.font_for("".join(steps), kind) if steps else None
+        if steps and font:
+            lines = -(-len(steps) // STEPS_A_LINE)
+            texts = ["\n" * (at % lines) + text for at, text in enumerate(steps)]
+            axes[-1, 0].set_xticks(range(len(steps)), texts, family=font)
+            axes[-1, 0].set_xlabel("symbol at each step")
     return figure
+
+
+def of_task(task: Task, shown: Episode, kind: str = "png") -> Figure:
+    """Draws an episode of a task with its channels' names and, for a task of symbols, the symbols; see `episode`."""
+    symbols = shown.symbols
+    steps = None if symbols is None else task.source.symbol_names(np.asarray(symbols))
+    return episode(shown, task.channels(), steps, kind)
 
 
 def _input_look(values: np.ndarray) -> tuple[Sequence[str], tuple[float, float]]:
@@ -89,7 +106,7 @@ def _channels_height(count: int) -> float:
 
 
 def _rows_height(count: int) -> float:
-    return min(2.2, max(0.5, 0.06 * count))  # inches
+    return min(1.5, max(0.5, 0.06 * count))  # inches
 
 
 def _name_channels(ax: Axes, names: Sequence[str]) -> None:
@@ -221,7 +238,7 @@ def memory_by_priority(
             label="its answer is due",
         )
         _head_points(when, priorities, read_steps, read_weights, "read")
-        when.set(ylabel="steps after the delimiter, when it is read")
+        when.set(ylabel="steps after the delimiter")
         for ax in (where, when):
             ax.set(xlabel="priority", xlim=(-1.05, 1.05))
             ax.yaxis.get_major_locator().set_params(integer=True)

@@ -4,6 +4,17 @@ MODELS = {"ntm-ff": "#7b3fa0", "ntm-lstm": "#0f8b8d", "lstm": "#c9820a"}
 WRITE, READ = "#d1495b", "#2e6f95"  # heads
 INK, GREY = "#222222", "#9a9a9a"
 NOT_SCORED = "#f2ead8"  # no value of a colour map below has this tint
+# Fonts with Chinese characters, of Linux, macOS and Windows.
+CHINESE_FONTS = (
+    *(
+        "Noto Sans CJK TC",
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Noto Serif CJK TC",
+        "WenQuanYi Zen Hei",
+    ),
+    *("PingFang TC", "PingFang HK", "Heiti TC", "Microsoft JhengHei", "MingLiU", "SimSun"),
+)
 MARKERS = "osD^vP*X"  # one for each head of a kind
 
 # Colour maps, from the least value to the greatest: bits and probabilities, the same with values down to -1, errors,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 from ml_collections import ConfigDict
 
+from ntm_jax import tasks
 from ntm_jax.evaluation import canvas, curves, figures
 from ntm_jax.evaluation.episode import Episode
 from ntm_jax.evaluation.evaluate import evaluate_model, evaluated_task
@@ -17,7 +18,6 @@ from ntm_jax.evaluation.tables import aligned
 from ntm_jax.storage import files
 from ntm_jax.storage.restore import load_as
 from ntm_jax.storage.run_folder import same_run
-from ntm_jax.tasks.labels import Channels
 from ntm_jax.training import metrics
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def evaluate_and_write(
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
     with ExitStack() as stack:
-        output = _Output(workdir, update, evaluated_task(config).channels(), stack)
-        result = evaluate_model(config, model, update, output.draw, case_done)
+        output = _Output(workdir, update, evaluated_task(config), stack)
+        result = evaluate_model(config, model, update, output.draw, case_done=case_done)
         output.write(result)
     output.report_unwritten()
     return result, output.written()
@@ -73,8 +73,8 @@ def evaluate_and_write(
 class _Output:
     """Writes an evaluation into a run's folder, as far as it can be written."""
 
-    def __init__(self, workdir: Path, update: int, channels: Channels, stack: ExitStack):
-        self._workdir, self._update, self._channels = workdir, update, channels
+    def __init__(self, workdir: Path, update: int, task: tasks.Task, stack: ExitStack):
+        self._workdir, self._update, self._task = workdir, update, task
         self._unwritten: dict[str, OSError] = {}
         self._events: SummaryWriter | None = None
         with self._writing("figures"):
@@ -92,7 +92,7 @@ class _Output:
 
     def draw(self, name: str, episode: Episode) -> None:
         """Writes the figure of one episode, the first of a case."""
-        figure = figures.episode(jax.device_get(episode), self._channels)
+        figure = figures.of_task(self._task, jax.device_get(episode))
         if self._events is not None:
             self._events.add_image(name, canvas.pixels(figure), self._update, dataformats="HWC")
         with self._writing("figures"):

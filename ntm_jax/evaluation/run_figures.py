@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import canvas, curves, evaluate, figures, memory_figures
+from ntm_jax.evaluation import canvas, clip, curves, evaluate, figures, memory_figures
 from ntm_jax.storage import restore
 from ntm_jax.training import metrics
 
@@ -36,7 +36,7 @@ def write(workdir: Path, kind: str) -> list[Path]:
     """
     config = configs.read(workdir / "config.json")
     written = []
-    for name, figure, about in _figures(workdir, config):
+    for name, figure, about in _figures(workdir, config, kind):
         path = workdir / FOLDER / f"{name}.{kind}"
         keywords = f"{about}, seed {config.seed}"
         title = f"{workdir.name}: {name.replace('_', ' ')}"
@@ -53,12 +53,43 @@ def write(workdir: Path, kind: str) -> list[Path]:
     return written
 
 
+def write_clip(workdir: Path) -> Path:
+    """Draws a clip of a run's heads on an episode, `figures/heads.gif`: the case of its memory picture.
+
+    Raises:
+      UserError: there is no run, its model has no memory, or the folder cannot be written.
+    """
+    config = configs.read(workdir / "config.json")
+    if config.model.kind != "ntm":
+        raise UserError(
+            f"--format: gif shows a memory, and the {config.model.kind} in {workdir} has none"
+        )
+    model, update = restore.load_as(workdir, config, config.evaluate.memory_size or None)
+    task = evaluate.evaluated_task(config)
+    cases = {case.name: case for case in task.cases()}
+    picture = task.memory_picture()
+    case = cases[picture.case] if picture is not None else next(iter(cases.values()))
+    shown = clip.scene(model, case.task, evaluate.case_key(config, case.name))
+    about = f"{workdir.name}, {case.name.replace('_', ' ')}, seed {config.seed}, update {update}"
+    path = workdir / FOLDER / "heads.gif"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        clip.save(path, shown, about)
+    except OSError as error:
+        raise UserError(
+            f"--workdir: {path} cannot be written ({error.strerror or error})"
+        ) from None
+    return path
+
+
 def _metadata(kind: str, title: str, keywords: str) -> dict[str, str]:
     """Returns title and keywords under the names that a format has for them."""
     return {"Title": title, "Description" if kind == "png" else "Keywords": keywords}
 
 
-def _figures(workdir: Path, config: ConfigDict) -> Iterator[tuple[str, canvas.Figure, str]]:
+def _figures(
+    workdir: Path, config: ConfigDict, kind: str
+) -> Iterator[tuple[str, canvas.Figure, str]]:
     """Yields name, figure and what it is of."""
     model_name = configs.model_name(config)
     about = f"{config.task.name}, {model_name}"
@@ -83,20 +114,22 @@ def _figures(workdir: Path, config: ConfigDict) -> Iterator[tuple[str, canvas.Fi
         memory = memory_figures.picture(workdir)
         if memory is not None:
             yield "memory", memory, f"{about}, update {update}"
-        for name, figure in _episodes(config, model):
+        for name, figure in _episodes(config, model, kind):
             yield name, figure, f"{about}, update {update}"
     except UserError as error:
         print(f"ntm_jax: no episodes: {error}", file=sys.stderr)
 
 
-def _episodes(config: ConfigDict, model: models.Model) -> Iterator[tuple[str, canvas.Figure]]:
+def _episodes(
+    config: ConfigDict, model: models.Model, kind: str
+) -> Iterator[tuple[str, canvas.Figure]]:
     """Yields the first evaluation episode of each case."""
     task = evaluate.evaluated_task(config)
     for case in task.cases():
         if case.task.source.evaluation_shapes(1):
             key = evaluate.case_key(config, case.name)
             _, episode = evaluate.score(model, case.task, key, 1)
-            yield case.name, figures.episode(jax.device_get(episode), task.channels())
+            yield case.name, figures.of_task(task, jax.device_get(episode), kind)
 
 
 def _of_one_seed(case: dict[str, float]) -> dict[str, object]:

@@ -242,6 +242,10 @@ class Source:
         """Returns more fields for a case of `evaluation.json`, from all `episode_statistics` `[E, ...]`."""
         return {}
 
+    def symbol_names(self, symbols: np.ndarray) -> list[str]:
+        """Returns how a figure writes input symbols `[T]`, for tasks of symbols: their numbers, unless overridden."""
+        return [str(symbol) for symbol in symbols]
+
     def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns inputs, targets and probabilities as a figure shows them, in the task's `channels`.
 

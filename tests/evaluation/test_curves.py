@@ -54,6 +54,13 @@ def test_one_run_s_curve_holds_all_of_its_points():
         assert len(legend(figure)) == 2
 
 
+def test_a_legend_of_many_runs_would_hide_them():
+    runs = {f"seed_{seed}": rows([5.0, 4.0]) for seed in range(30)}
+    figure = curves.learning_of_runs(runs)
+    assert len(figure.axes[0].lines) == 30
+    assert not figure.legends
+
+
 def test_one_point_can_be_drawn():
     assert curves.learning({"ntm-ff": [rows([5.0])]}).axes
     assert curves.learning_of_run([SMALL]).axes

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ntm_jax import tasks
+from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED, MARKS
 from ntm_jax.evaluation import canvas, curves, figures, palette
 from ntm_jax.evaluation.episode import Episode
 from ntm_jax.tasks.labels import Channels
+from tests.helpers.configs import tiny
 
 ROWS = [
     {"sequences": 8.0, "loss_bits_per_sequence": 120.5, "bit_errors_per_sequence": 40.0},
@@ -83,6 +86,39 @@ def test_channels_that_are_no_bits_have_their_names():
     figure = figures.episode(episode(np.zeros((6, 0, 0))), names)
     labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in images(figure)[:2]]
     assert labels == [["delimiter"], ["keyword", "linefeed"]]
+
+
+def test_symbols_stand_at_their_steps(tmp_path):
+    """In an SVG they are text; in other files they are left out where no font has them."""
+    shown = episode(np.zeros((6, 0, 0)))
+    words = list("春眠⏎_聞鳥")
+    axes = images(figures.episode(shown, None, words, "svg"))[-1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == words
+    canvas.save(axes.figure, tmp_path / "it.svg")
+    assert all(word in (tmp_path / "it.svg").read_text() for word in words)
+    png = figures.episode(shown, None, words, "png")
+    canvas.save(png, tmp_path / "it.png")
+    known = canvas.font_for("春", "png") is not None
+    assert (images(png)[-1].get_xlabel() == "symbol at each step") == known
+
+
+def test_symbols_of_poems_are_their_characters():
+    config = tiny("acrostic", "ntm-lstm")
+    source = tasks.make("acrostic", **tasks.difficulty(config.task)).source
+    symbols = np.array([BLANK, MARKS, LINEFEED, END, MARKS + 1])
+    characters = source.task.selection.open()[0].characters
+    assert source.symbol_names(symbols) == ["_", characters[0], "⏎", "‖", characters[1]]
+
+
+def test_many_symbols_stand_in_several_lines():
+    shown = episode(np.zeros((100, 0, 0)))
+    axes = images(figures.episode(shown, None, ["a"] * 100))[-1]
+    assert [label.get_text() for label in axes.get_xticklabels()][:4] == ["a", "\na", "\n\na", "a"]
+
+
+def test_channels_are_counted_in_whole_numbers():
+    figure = figures.episode(episode(np.zeros((6, 0, 0)), inputs=np.zeros((6, 4))))
+    assert all(tick == int(tick) for tick in images(figure)[0].get_yticks())
 
 
 def test_a_bit_looks_the_same_in_input_and_target():
