@@ -68,7 +68,7 @@ def test_an_episode(address):
         ("run=%C2%B2", "run"),
         ("length=1&length=2", "twice"),
         ("colour=3", "'colour'"),
-        ("rows=99999", "1 to 4096"),
+        ("rows=99999", "3 to 4096"),
         ("table=1", "'table'"),
     ],
 )
