@@ -202,6 +202,12 @@ class Acrostic(Task):
             labels.ViewerField("longest", ("longest",), 2, 256),
         )
 
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model is shown the form of a poem with some characters in their places, and must write a poem around them.",
+            "Look for one row written to for each character shown, and read again when that character is due.",
+        )
+
 
 def as_episode(symbols: jax.Array, shown: jax.Array, length: jax.Array) -> Batch:
     """Returns an episode `[2 S, 1]`, `[2 S, 1]`, `[2 S]` of a poem.

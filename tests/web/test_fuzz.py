@@ -91,11 +91,26 @@ def answer(app, method, target, headers, body):
 
 # ---- Requests
 
-ODD = ("0", "1", "3", "-1", "-0", "+1", "1e3", "00000000003", "0000000009", "9" * 30, "9" * 5000)
+CHANGES = ("gate_0_0.5_1", "erase_0_2*noise_1_2", "freeze_9_1", "gate_0_2", "AAAA", "_w", "0.5_1")
+ODD = (
+    *CHANGES,
+    "0",
+    "1",
+    "3",
+    "-1",
+    "-0",
+    "+1",
+    "1e3",
+    "00000000003",
+    "0000000009",
+    "9" * 30,
+    "9" * 5000,
+)
 NUMBERS = st.sampled_from(
     [*ODD, "٣", "²", "nan", "inf", "0x1", "1_0", " 1", "", "%00", "%ff", "%0a"]
 )
 NAMES = ("run", "length", "seed", "rows", "table", "items", "after", "repeats", "colour", "%0a", "")
+NAMES += ("bits", "numbers", "break")
 ASKED = (
     "run",
     "message",

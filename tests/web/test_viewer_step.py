@@ -16,6 +16,9 @@ from tests.helpers.viewer_page import cursor, panel, put, slide, text, titles, v
 
 PRETRAINED = ROOT / "runs" / "pretrained" / "copy-ntm-ff"
 pytestmark = pytest.mark.slow
+PICKED = (
+    "return document.querySelectorAll('.numbers')[1].querySelector('[aria-pressed=true]').innerText"
+)
 STAGES = ("content", "gated", "shifted", "sharpened")
 
 
@@ -139,6 +142,18 @@ def test_the_step_is_said_in_a_sentence(page, address):
     found = text(page, ".found")
     assert "0% by content, 100% from where the head was, row 4" in found
     assert "moves 1 row on" in found
+    assert found.startswith("Found by location: it was at row 4, and it moved 1 row on.")
+
+
+def test_a_head_whose_gate_is_open_finds_by_content(page, address):
+    """Of the model with random weights, whose rows differ; the write head, which is looked at before the answer."""
+    broken = "gate_2_1_4*gate_3_1_4*strength_2_1000_4*strength_3_1000_4*shift_2_0_4*shift_3_0_4"
+    visit(page, address, f"run=random&length=6&step=4&break={broken}")
+    found = js(page, "return document.querySelectorAll('.found')[1].innerText")
+    assert found.startswith("Found by content: row")
+    a = 2 if "write head 1" in js(page, PICKED) else 3
+    stage = stages(page, "random", {"length": 6, "break": broken}, 4, a)
+    assert f"row {stage['content'].argmax()} resembles the key." in found
 
 
 def test_one_weighting_for_reading_and_writing_is_drawn_once(page, address):
@@ -159,6 +174,19 @@ def test_pointing_at_a_row_lights_it_everywhere(page, address):
     lit, tip = js(page, code, 86)
     assert lit == 2  # in the weightings of both heads
     assert tip.startswith("row 1, column")
+
+
+def test_pointing_at_a_head_lights_its_weighting(page, address):
+    visit(page, address, "run=walker&length=5")
+    code = """
+      const button = document.querySelectorAll('.pick')[arguments[0]];
+      button.dispatchEvent(new PointerEvent('pointerenter'));
+      const shown = [...document.querySelectorAll('.lit-row')].map((b) => !b.hidden);
+      button.dispatchEvent(new PointerEvent('pointerleave'));
+      return shown;
+    """
+    assert js(page, code, 0) == [False, True]  # the read head, below the write head's
+    assert js(page, code, 1) == [True, False]
 
 
 def test_a_step_costs_little(page):

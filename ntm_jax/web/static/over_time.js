@@ -4,6 +4,7 @@
   const GAP = 28; // pixels between panels, for the titles
   const MOST_ROWS = 256; // of a weighting, each a pixel high at least
   const HIGHEST = 1.25 * MOST_ROWS;
+  const UNCHANGED = 1e-3; // the most that a control differs which counts as the same all the time
   const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
   // rows[channel][step] of an array [T, channels]; null where `shown` says no.
@@ -96,7 +97,9 @@
     const panels = [];
     if (bits.length) {
       const { z, names } = part(bits);
-      panels.push(heat("input", z, { names, unit: "value", height: size(names.length), range: [0, 1], scale: c.values }));
+      const room = names.filter((name) => !/^bit/.test(name)).length > 1 ? 11 : 0; // for each of their names at the axis
+      const height = names.length > 40 ? size(names.length) : Math.max(size(names.length), room * names.length);
+      panels.push(heat("input", z, { names, unit: "value", height, range: [0, 1], scale: c.values }));
     }
     if (numbers.length) {
       const { z, names } = part(numbers);
@@ -177,7 +180,12 @@
     const [strength, sharpening] = [range("strength"), range("sharpening")];
     const isLog = ([a, b]) => a > 0 && b / a > MOST_SPREAD;
     const axis = (found) => (isLog(found) ? { type: "log", range: wide(found.map(Math.log10)) } : { range: wide(found) });
-    return { strength: axis(strength), sharpening: axis(sharpening), shift: { range: wide(range("shift")) }, gate: { range: [-0.05, 1.05] } };
+    const found = { strength, gate: range("gate"), shift: range("shift"), sharpening };
+    const axes = { strength: axis(strength), gate: { range: [-0.05, 1.05] }, shift: { range: wide(found.shift) }, sharpening: axis(sharpening) };
+    for (const [name, [least, most]] of Object.entries(found)) {
+      if (most - least < UNCHANGED * Math.max(1, Math.abs(most))) axes[name].constant = most;
+    }
+    return axes;
   };
 
   function controlLines(episode, c, name) {
@@ -202,12 +210,24 @@
     const titles = {
       strength: "key strength β", gate: "gate g (1: by content, 0: from where it was)", shift: "shift s (mean, rows)", sharpening: "sharpening γ",
     };
-    const panels = Object.entries(titles).map(([name, title]) => ({
+    const changing = Object.entries(titles).filter(([name]) => !options.dense || scales[name].constant === undefined);
+    const panels = changing.map(([name, title]) => ({
       ...curves(scales[name].type === "log" ? `${title} (logarithmic)` : title, controlLines(episode, c, name)), axis: scales[name],
     }));
+    if (!panels.length) return panels;
     panels[0].legend = true;
     panels[0].gap = 18 * Math.ceil(NTM.heads(episode.arrays).length / (options.wide ? 5 : 3)); // for the legend, above it
     return panels;
+  }
+
+  // Of the controls that never change, their values.
+  function constants(episode, options) {
+    if (!episode.arrays.strength || !options.dense) return "";
+    const scales = options.scales || NTM.controlScales([episode]);
+    const names = { strength: "β", gate: "g", shift: "s", sharpening: "γ" };
+    const found = Object.keys(names).filter((name) => scales[name].constant !== undefined);
+    const shown = (x) => (Math.abs(x) < UNCHANGED ? "0" : NTM.fixed(x, 3));
+    return found.length ? `always ${found.map((name) => `${names[name]} ${shown(scales[name].constant)}`).join(", ")}` : "";
   }
 
   function spanShapes(episode, axis, c) {
@@ -235,9 +255,11 @@
     const bottom = 40;
     const gap = (panel) => (options.dense ? GAP - 6 : GAP) + (panel.gap || 0);
     const total = panels.reduce((sum, p) => sum + p.height + gap(p), 0);
-    const layout = NTM.layout(12 + total + bottom, { l: options.wide ? 62 : 56, r: 10, t: 12, b: bottom });
+    const longest = Math.max(...panels.map((panel) => Math.max(0, ...(panel.ticks?.ticktext || []).map((text) => text.length))));
+    const layout = NTM.layout(12 + total + bottom, { l: Math.max(options.wide ? 62 : 56, 6 * longest + 10), r: 10, t: 12, b: bottom });
     const range = options.range ? [options.range[0] - 0.5, options.range[1] + 0.5] : [-0.5, episode.steps - 0.5];
-    layout.xaxis = { title: { text: "step", standoff: 4 }, range, ...NTM.axis(), ticks: "outside" };
+    const always = constants(episode, options);
+    layout.xaxis = { title: { text: always ? `step (${always})` : "step", standoff: 4 }, range, ...NTM.axis(), ticks: "outside" };
     const data = [];
     let top = total;
     panels.forEach((panel, i) => {

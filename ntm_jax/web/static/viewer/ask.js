@@ -41,7 +41,8 @@
           id: `field-${field.name}`, name: field.name, type: "number", inputmode: "numeric", min: field.least, max: field.most, step: 1, value,
           required: "",
         });
-        return NTM.element("label", {}, `${field.name[0].toUpperCase()}${field.name.slice(1).replaceAll("_", " ")} `, input);
+        const word = NTM.words[field.name] ? { "data-word": field.name } : {};
+        return NTM.element("label", word, `${field.name[0].toUpperCase()}${field.name.slice(1).replaceAll("_", " ")} `, input);
       });
       $("fields").replaceChildren(...made);
       $("keep-label").hidden = NTM.source.isReport || !this.run.keeps_table;

@@ -19,14 +19,17 @@
 
   // The table of all heads at a step. Its cells are made once and filled at every step.
   class Numbers {
-    constructor(episode, choose) {
+    // on: pick(a) for a click on a head, point(a) for the pointer over it, or null.
+    constructor(episode, on) {
       this.heads = NTM.heads(episode.arrays);
       this.caption = element("caption");
       const names = [["head"], ["row"], ["weighting", "weight"], ["strength", "β"], ["gate", "g"], ["shift", "s"], ["sharpening", "γ"]];
       const titles = names.map((name) => element("th", { scope: "col" }, NTM.word(...name)));
       this.buttons = this.heads.map((head, a) => {
         const button = element("button", { type: "button", class: `pick ${head.kind}`, "aria-pressed": "false", title: "Show how this head found its row" }, head.name);
-        button.addEventListener("click", () => choose(a));
+        button.addEventListener("click", () => on.pick(a));
+        for (const name of ["pointerenter", "focus"]) button.addEventListener(name, () => on.point(a));
+        for (const name of ["pointerleave", "blur"]) button.addEventListener(name, () => on.point(null));
         return button;
       });
       this.cells = this.heads.map(() => names.slice(1).map(() => element("td")));
@@ -46,6 +49,19 @@
         if (this.buttons[a].getAttribute("aria-pressed") !== pressed) this.buttons[a].setAttribute("aria-pressed", pressed);
       });
     }
+  }
+
+  // Of each kind, the head that is most on single rows: the one to look at first.
+  function clearest(episode) {
+    const { read_weightings: read, write_weightings: write } = episode.arrays;
+    const found = {};
+    NTM.heads(episode.arrays).forEach((head, a) => {
+      const array = head.kind === "read" ? read : write;
+      let sum = 0;
+      for (let t = 0; t < episode.steps; t++) sum += NTM.strongest(array.part(t).part(head.index).values).weight;
+      if (sum > (found[head.kind]?.sum ?? -1)) found[head.kind] = { sum, a };
+    });
+    return { write: found.write?.a, read: (found.read || found.write)?.a };
   }
 
   // What the colours mean.
@@ -107,9 +123,7 @@
     get chosen() {
       const heads = NTM.heads(this.episode.arrays);
       if (this.picked !== null && this.picked < heads.length) return this.picked;
-      const answering = this.episode.arrays.mask.at(this.step) > 0;
-      const found = heads.findIndex((head) => head.kind === (answering ? "read" : "write"));
-      return Math.max(0, found);
+      return this.usual[this.episode.arrays.mask.at(this.step) > 0 ? "read" : "write"] ?? 0;
     }
 
     async show(episode, step, quick = false) {
@@ -117,7 +131,8 @@
       const dot = element("i", { class: "dot", style: `background: ${NTM.colours().models[episode.model] || "transparent"}` });
       this.title.replaceChildren(dot, `${episode.name} (${episode.task})${episode.changed ? ", broken" : ""}`);
       this.summary.replaceChildren(...summary(episode));
-      this.table = new Numbers(episode, (a) => { this.picked = a; this.drawStep(); });
+      this.usual = clearest(episode);
+      this.table = new Numbers(episode, { pick: (a) => { this.picked = a; this.drawStep(); }, point: (a) => this.lightHead(a) });
       this.numbers.replaceChildren(this.table.table);
       await this.draw(step, quick);
     }
@@ -162,9 +177,10 @@
     // The step in words, which would come too fast while it plays.
     describe() {
       if (!this.hasMemory) return;
-      const sentences = NTM.foundSentences(this.episode, this.step, this.chosen, this.stage.stages);
+      const [[by, how], ...sentences] = NTM.foundSentences(this.episode, this.step, this.chosen, this.stage.stages);
+      const verdict = element("li", { class: "verdict" }, ...(by ? ["Found by ", NTM.word(by, by)] : []), how);
       const names = { "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
-      this.found.replaceChildren(...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${text}`)));
+      this.found.replaceChildren(verdict, ...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${text}`)));
       this.stage.canvas.setAttribute("aria-label", NTM.stepSentence(this.episode, this.step));
     }
 
@@ -181,6 +197,15 @@
       [this.lit, this.litStep] = [row, step];
       this.stage.draw(this.step, this.chosen, row);
       this.marks.light(row === null ? -1 : this.rows.indexOf(row), step, this.rows.length);
+    }
+
+    // Lights a head everywhere: its pointers among those of others, and its weighting over time.
+    lightHead(a) {
+      const heads = NTM.heads(this.episode.arrays);
+      this.stage.only = a === null ? null : heads[a];
+      this.stage.draw(this.step, this.chosen, this.lit ?? null);
+      const writes = heads.filter((head) => head.kind === "write").length;
+      this.marks.lightPanel(a === null ? -1 : heads[a].index + (heads[a].kind === "read" ? writes : 0));
     }
 
     async zoom(range) {

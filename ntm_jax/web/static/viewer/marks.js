@@ -41,6 +41,16 @@
       this.cursor.style.transform = `translateX(${this.x(step)}px)`;
     }
 
+    // The weighting at a place among all of them, below 0 for none.
+    lightPanel(index) {
+      this.weightings().forEach((axis, i) => {
+        if (i !== index) return (this.bands[i].hidden = true);
+        this.bands[i].hidden = false;
+        const { _offset: left, _length: width } = this.axis;
+        Object.assign(this.bands[i].style, { left: `${left}px`, width: `${width}px`, top: `${axis._offset}px`, height: `${axis._length}px` });
+      });
+    }
+
     // `line` is a place among the shown rows, below 0 for none; `step` may be null.
     light(line, step, lines) {
       if (!this.axis) return;

@@ -5,6 +5,8 @@
   const HEADER = 50;
   const STRIP = 13; // height of a vector
   const MOST_LINES = 300;
+  const LEAST_SHOWN = 0.08; // of a weight that has a pointer
+  const DIMMED = 0.2; // of the heads that the pointer is not over
   const STAGES = [
     ["before", "before", () => ""],
     ["content", "content", (e, t, a, digits) => `β ${NTM.fixed(e.arrays.strength.at(t, a), digits)}`],
@@ -67,6 +69,7 @@
       Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(this.height * ratio) });
       Object.assign(this.canvas.style, { width: `${width}px`, height: `${this.height}px` });
       Object.assign(this.picture, { width: words, height: this.groups.length });
+      this.only = null;
       this.image = new ImageData(words, this.groups.length);
       this.context = this.canvas.getContext("2d");
       this.ratio = ratio;
@@ -166,7 +169,9 @@
       this.text(both ? "▶ reads and writes" : "▶ writes", p.memory.x - MARK, p.top - 35, c.writeText);
       if (!both) this.text("reads ◀", p.memory.x + p.memory.width + MARK, p.top - 35, c.readText, "right");
       this.context.font = "bold 11px system-ui, sans-serif";
-      this.text(`How the ${head.name} found its row`, p.width - 4, p.top - 35, head.kind === "read" ? c.readText : c.writeText, "right");
+      const by = NTM.foundBy(this.episode, step, a, this.stages);
+      const how = `How ${/\d$/.test(head.name) ? head.name : `the ${head.name}`} found its row`;
+      this.text(by && p.bar > 50 ? `${how}: by ${by}` : how, p.width - 4, p.top - 35, head.kind === "read" ? c.readText : c.writeText, "right");
       this.context.font = p.bar < 50 ? "10px system-ui, sans-serif" : "11px system-ui, sans-serif";
       this.text("memory", p.memory.x, y, c.ink);
       this.text(p.memory.width > 90 ? "after the step" : "after", p.memory.x, p.top - 5, c.faint);
@@ -204,10 +209,11 @@
           const colour = colours[h % colours.length];
           this.groups.forEach((group, i) => {
             const weight = NTM.furthest(weights, group);
-            if (weight < 0.04) return;
+            if (weight < LEAST_SHOWN) return;
             const middle = this.y(i) + this.line / 2;
             const [tip, base] = kind === "write" ? [memory.x - 2, memory.x - MARK + 1] : [memory.x + memory.width + 2, memory.x + memory.width + MARK - 1];
-            g.globalAlpha = Math.min(1, 0.15 + weight);
+            const isOther = this.only && !(this.only.index === h && (both || this.only.kind === kind));
+            g.globalAlpha = Math.min(1, 0.15 + weight) * (isOther ? DIMMED : 1);
             g.fillStyle = g.strokeStyle = colour;
             g.beginPath();
             g.moveTo(tip, middle);

@@ -37,6 +37,27 @@
     return `Step ${step} of ${episode.steps - 1}, ${phase(episode, step)}: ${said}${output(episode, step)}`;
   };
 
+  const moved = (by) => (by === 0 ? "it stayed there" : `it moved ${NTM.plural(Math.abs(by), "row")} ${by > 0 ? "on" : "back"}`);
+
+  // In which of both ways a head came to its row: "content", "location", or "" if it is on no row.
+  NTM.foundBy = (episode, step, a, stages) => {
+    if (NTM.strongest(stages.sharpened).weight < 0.1) return "";
+    const g = episode.arrays.gate.at(step, a);
+    const { row } = NTM.strongest(stages.gated);
+    return g * stages.content[row] > (1 - g) * stages.before[row] ? "content" : "location";
+  };
+
+  // The same in a sentence.
+  function verdict(episode, step, a, stages) {
+    const by = NTM.foundBy(episode, step, a, stages);
+    if (!by) return ["", "The head is on no row in particular."];
+    const chances = episode.arrays.shift.part(step).part(a).values;
+    const move = NTM.strongest(chances).row - (chances.length - 1) / 2;
+    const from = NTM.strongest(stages.gated).row;
+    if (by === "location") return [by, `: it was at row ${from}, and ${moved(move)}.`];
+    return [by, `: row ${from} resembles the key${move === 0 ? "." : `, and from there ${moved(move)}.`}`];
+  }
+
   function content(episode, step, a, stages) {
     const like = NTM.strongest(stages.similar);
     const most = NTM.strongest(stages.content);
@@ -49,7 +70,7 @@
     const g = episode.arrays.gate.at(step, a);
     const was = NTM.strongest(stages.before);
     const from = was.weight < 0.1 ? "where the head was" : `where the head was, row ${was.row}`;
-    return `Gate g = ${NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.`;
+    return `Gate g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.`;
   }
 
   function shift(episode, step, a) {
@@ -84,10 +105,11 @@
     return parts.join(" ");
   }
 
-  // How one head found its row at a step: [the stage's name, a sentence] in the order of the stages.
+  // How one head found its row at a step: by content or by location, and then [the stage's name, a sentence] for each.
   NTM.foundSentences = (episode, step, a, stages) => {
     const head = NTM.heads(episode.arrays)[a];
     return [
+      verdict(episode, step, a, stages),
       ["1 content", content(episode, step, a, stages)],
       ["2 gate", gate(episode, step, a, stages)],
       ["3 shift", shift(episode, step, a)],

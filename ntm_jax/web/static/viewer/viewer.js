@@ -3,6 +3,7 @@
 (function () {
   const $ = (id) => document.getElementById(id);
   const SLOW = 600; // milliseconds after which a visitor is told what takes so long
+  const SHORT = 5; // steps of an answer that is looked at from its first step, at which it is found
   const SETTLED = 300; // milliseconds without an edit, after which the link is written
   const columns = [];
   let ask = null;
@@ -57,7 +58,7 @@
   // A step at which something happens: in the middle of the answer.
   function middle(episode) {
     const scored = Array.from(episode.arrays.mask.values.keys()).filter((t) => episode.arrays.mask.at(t) > 0);
-    return scored.length ? scored[Math.floor(0.47 * scored.length)] : 0;
+    return scored.length ? scored[scored.length < SHORT ? 0 : Math.floor(0.47 * scored.length)] : 0;
   }
 
   // The questions of all columns: [name of the run, parameters]. What is broken stands beside the untouched.
@@ -100,6 +101,8 @@
       editor.show(found[0]);
       breaking.show(found[0], player.step);
       $("beside").disabled = Boolean(breaking.text);
+      $("moments").hidden = NTM.source.isReport || !ask.run.moments;
+      $("moments").href = `/moments#${new URLSearchParams({ run: ask.run.name })}`;
       [shownRun, shownState] = [ask.run, state];
       say();
       clearTimeout(linking);
