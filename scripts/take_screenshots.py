@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-PRETRAINED = Path("runs") / "pretrained"
 # Name of the picture -> the page's link, width, height and theme.
 PICTURES = {
     "viewer": ("run=copy-ntm-ff&length=20&seed=0&step=30", 1280, 800, "light"),
@@ -53,13 +52,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, help="a weight file of fumin/ntm for copy")
     options = parser.parse_args()
-    runs = sorted(path.parent for path in PRETRAINED.glob("*/config.json"))
-    shown = [*runs, *([options.weights] if options.weights else [])]
-    beside = [word for path in shown[1:] for word in ("--beside", str(path))]
-    command = ["-m", "ntm_jax.main", "--mode", "serve", "--workdir", str(shown[0]), "--port", "0"]
-    server = subprocess.Popen(
-        [sys.executable, *command, *beside], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "ntm_jax.main", "--mode", "serve", "--port", "0"]
+    if options.weights:
+        command += ["--beside", str(options.weights)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     address = next(word for word in server.stdout.readline().split() if word.startswith("http"))
     page = browser()
