@@ -41,7 +41,7 @@ AGREEMENT = 1e-4  # a larger relative difference of the gradients is an error of
 Run = Callable[[TrainState, int], TrainState]
 
 
-def config_of(name: str, batch_size: int, engine: str) -> ConfigDict:
+def config_of(name: str, batch_size: int, which: str) -> ConfigDict:
     """Returns the config of a setting, without the penalties that the plain path does not have."""
     task, model, overrides = SETTINGS[name]
     return configs.load(
@@ -52,14 +52,14 @@ def config_of(name: str, batch_size: int, engine: str) -> ConfigDict:
             "train.blur_penalty=0",
             "train.write_penalty=0",
             "optimizer.schedule=constant",
-            f"model.engine={engine}",
+            f"model.engine={which}",
         ],
     )
 
 
 def paths(name: str, batch_size: int, engines: Sequence[str]) -> tuple[dict[str, Run], Trainer]:
     """Returns functions that run updates, and the trainer that scans."""
-    trainers = {engine: Trainer(config_of(name, batch_size, engine)) for engine in engines}
+    trainers = {which: Trainer(config_of(name, batch_size, which)) for which in engines}
     update = training_speed.plain_update(trainers["scan"])
 
     def plain(state: TrainState, updates: int) -> TrainState:
@@ -70,7 +70,7 @@ def paths(name: str, batch_size: int, engines: Sequence[str]) -> tuple[dict[str,
     def compiled(trainer: Trainer) -> Run:
         return lambda state, updates: trainer.run(state, jnp.int32(updates))
 
-    runs = {engine: compiled(trainer) for engine, trainer in trainers.items()}
+    runs = {which: compiled(trainer) for which, trainer in trainers.items()}
     return {"plain": plain, **runs}, trainers["scan"]
 
 
@@ -102,11 +102,11 @@ def launches(planes: Iterable[Any]) -> int | None:
     return sum(1 for line in streams for _ in line.events) if streams else None
 
 
-def launches_per_update(run: Callable[[int], Any], updates: int = 8) -> float | None:
-    """Profiles some updates; None where the profiler sees no GPU."""
+def launches_per_update(run: Run, state: TrainState, updates: int = 8) -> float | None:
+    """Profiles some updates from a state; None where the profiler sees no GPU."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            run(updates)
+            jax.block_until_ready(run(state, updates))  # type: ignore[no-untyped-call]
         (file,) = Path(folder).rglob("*.xplane.pb")
         count = launches(jax.profiler.ProfileData.from_file(str(file)).planes)
     return None if count is None else count / updates
@@ -141,9 +141,7 @@ def measure(
             "sequences_per_second": batch_size / medians[path],
             "microseconds_per_step": 1e6 * medians[path] / trainer.task.steps,
             "compile_seconds": compilation[path],
-            "launches_per_update": launches_per_update(
-                lambda updates, path=path: timed(path, updates)  # type: ignore[misc]
-            ),
+            "launches_per_update": launches_per_update(runs[path], trainer.initial_state()),
         }
     if "kernel" in runs:
         row["times_the_scan"] = sorted(each["scan"] / each["kernel"] for each in times)

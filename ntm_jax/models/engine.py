@@ -7,6 +7,7 @@ the kernel on the kinds of GPU in `SHOWN_TO_WORK`, and the scan elsewhere.
 import importlib
 import logging
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import FeedForward
 from ntm_jax.models.kernel_layout import Form
 from ntm_jax.models.linear import Linear
-from ntm_jax.models.scanning import SEGMENT
+from ntm_jax.models.scanning import in_segments
 from ntm_jax.models.streams import Marks
 
 # Kinds of device, as `jax.Device.device_kind` says, on which `benchmarks.sequence_kernel` found the kernel to agree with
@@ -25,9 +26,7 @@ SHOWN_TO_WORK: frozenset[str] = frozenset()
 
 BACKEND = "jax.experimental.pallas.triton"  # deprecated since jax 0.11
 
-MOST_CELLS = (
-    8_192  # of a memory; the backward kernel has two of them and as much again in registers
-)
+MOST_CELLS = 8_192  # of a memory, padded; the backward kernel has several of them in registers
 MOST_UNITS = 1_024
 MOST_ADDRESSINGS, MOST_MOVES = 16, 17  # the kernels' code grows with both
 
@@ -46,7 +45,7 @@ def uses_kernel(cell: NTMCell, steps: int, batch: int, resets: bool) -> bool:
         return False
     if cell.engine == "auto" and not _shown_to_work():
         return False
-    reason = why_not(cell, steps, resets)
+    reason = why_not(cell, resets)
     if reason:
         _say_once(f"model.engine: the kernel cannot compute this, the scan does: {reason}")
         return False
@@ -55,7 +54,7 @@ def uses_kernel(cell: NTMCell, steps: int, batch: int, resets: bool) -> bool:
     return True
 
 
-def why_not(cell: NTMCell, steps: int, resets: bool) -> str | None:
+def why_not(cell: NTMCell, resets: bool) -> str | None:
     """Returns what the kernel does not support, or None if it supports everything."""
     try:
         importlib.import_module(BACKEND)
@@ -74,7 +73,6 @@ def why_not(cell: NTMCell, steps: int, resets: bool) -> str | None:
         return "sequences begin within the batch"
     form = form_of(cell)
     sizes = {
-        "steps": (steps, SEGMENT),
         "padded memory_size * word_size": (form.rows * form.words, MOST_CELLS),
         "padded controller_size": (form.units, MOST_UNITS),
         "padded controller_size * word_size": (form.units * form.words, kernel_layout.MOST_IN_TILE),
@@ -136,14 +134,16 @@ def run_kernel(
     layers = [_parameters(layer) for layer in fused_step.linear_layers(cell)]
     kernel, bias = layers[0]
     x = kernel_layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))
-    found = sequence_kernel.run(
-        form,
-        x,
-        kernel_layout.weights(form, layers, inputs.shape[-1]),
-        kernel_layout.state(form, state.memory, state.weightings, state.reads, state.controller),
-        None if marks.mask is None else marks.mask.astype(dtype),
-    )
-    heads, last, size = form.heads, found["last"], form.controller_size
+    weights = kernel_layout.weights(form, layers, inputs.shape[-1])
+
+    def segment(state: Any, steps: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
+        found = sequence_kernel.run(form, steps[0], weights, state, steps[1])
+        return found.pop("last"), found
+
+    mask = None if marks.mask is None else marks.mask.astype(dtype)
+    first = kernel_layout.state(form, state.memory, state.weightings, state.reads, state.controller)
+    last, found = in_segments(segment, first, (x, mask))
+    heads, size = form.heads, form.controller_size
     raw = found["raw"][..., form.column_of]
     reads = found["reads"][..., : heads.word_size]
     weightings = found["weightings"][..., : form.memory_size]
@@ -151,7 +151,7 @@ def run_kernel(
     if memory_trace:
         memory = kernel_layout.unpadded_memory(form, found["memory"])
     step = Step(found["hidden"][..., :size], reads, weightings, heads.controls(raw))
-    carry = ()
+    carry: Any = ()
     if form.lstm:
         carry = tuple(
             (last["hidden"][:, layer, :size], last["cell"][:, layer, :size])

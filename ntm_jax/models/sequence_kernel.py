@@ -176,7 +176,9 @@ def _forward_kernel(
 ) -> None:
     b, heads = pl.program_id(0), form.heads
     first = given["first"]
-    for name in first.keys() - {"memory"}:
+    for name in first:
+        if name == "memory":
+            continue
         for i in range(out[name].shape[2]):
             out[name][0, b, i] = first[name][b, i]
     barrier()

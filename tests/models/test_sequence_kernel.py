@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from ntm_jax.models import scanning
 from ntm_jax.models.cell import NTMCell
 from ntm_jax.models.unrolling import training_outputs, unroll
+from tests.helpers.cuda import lowered_for_cuda
 from tests.helpers.tiny_models import VARIANTS
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -83,16 +85,24 @@ def inputs(steps, batch, dtype, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=(steps, batch, INPUTS)), dtype)
 
 
-@pytest.mark.parametrize("options", [FEEDFORWARD, LSTM], ids=["feedforward", "lstm"])
-def test_all_results_with_padding_steps(options, float64):
-    structure, parameters = make(options, jnp.float64)
+def test_all_results_with_padding_steps(float64):
+    structure, parameters = make(FEEDFORWARD, jnp.float64)
     mask = jnp.array([[True, True], [True, False], [False, True], [True, False]])
     agree(partial(traced, structure, mask), parameters, inputs(4, 2, jnp.float64), 1e-11)
 
 
 def test_limited_gradients_in_float32():
-    structure, parameters = make({"memory_size": 4, "word_size": 2, "controller_size": 4})
+    structure, parameters = make(LSTM)
     agree(partial(trained, structure, 0.05), parameters, inputs(5, 2, jnp.float32), 1e-5)
+
+
+@pytest.mark.slow
+def test_a_long_sequence_in_segments(monkeypatch, float64):
+    monkeypatch.setattr(scanning, "SEGMENT", 4)
+    options = {"memory_size": 4, "word_size": 2, "controller_size": 3, "initial_memory": "learned"}
+    structure, parameters = make(options, jnp.float64)
+    mask = jnp.arange(7)[:, None] < jnp.array([[7, 5]])  # segments of 3, 3 and 1 steps
+    agree(partial(traced, structure, mask), parameters, inputs(7, 2, jnp.float64), 1e-11)
 
 
 def drawn(seed):
@@ -152,24 +162,21 @@ def test_drawn_models_in_float32(seed):
     agree(partial(trained, structure, limit), parameters, x, 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_it_lowers_for_cuda(variant):
     """To one kernel forward and one backward, without a loop that launches others."""
     options = VARIANTS[variant] | {"memory_size": 100, "word_size": 20, "controller_size": 100}
-    structure, parameters = make(options | {"engine": "kernel"})
-
-    def loss(parameters, x):
-        return jnp.sum(training_outputs(nnx.merge(structure, parameters), x)[0] ** 2)
-
-    def lowered(function):
-        traced = jax.jit(function).trace(parameters, jnp.ones((41, 16, INPUTS)))
-        return traced.lower(lowering_platforms=("cuda",)).as_text()
-
-    text = lowered(jax.value_and_grad(loss))
+    structure, parameters = make(options)
+    losses = (partial(trained, structure, 10.0), partial(traced, structure, jnp.ones((9, 3), bool)))
+    loss = losses[list(VARIANTS).index(variant) % 2]
+    gradient = jax.value_and_grad(partial(loss, "kernel"))
+    text = lowered_for_cuda(gradient, parameters, inputs(9, 3, jnp.float32))
     assert text.count("stablehlo.while") == 0
     assert text.count("xla.gpu.triton") == 2
 
 
+@pytest.mark.slow
 def test_many_models_at_once():
     """`vmap` over parameters gives what each model gives alone."""
     structure, parameters = make(FEEDFORWARD)
