@@ -199,9 +199,9 @@ def benchmark(rounds: int, seconds: float, names: Sequence[str], out: Path | Non
     result["sweep"] = sweep_throughput.measure(rounds)
     show(sweep_throughput.line(result["sweep"]))
     if out is not None:
-        from ntm_jax.evaluation import figures
+        from ntm_jax.evaluation import canvas, figures
 
-        figures.save(figures.growth(result["growth"]), out.with_suffix(".png"))
+        canvas.save(figures.growth(result["growth"]), out.with_suffix(".png"))
 
 
 HEADING = (

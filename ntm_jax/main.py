@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from ntm_jax.distributed import cluster
     from ntm_jax.training.observers import Observer
+    from ntm_jax.web.monitor import RunMonitor
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -25,8 +27,10 @@ Trains a Neural Turing Machine on a task, evaluates what was trained, or shows i
   python -m ntm_jax.main --config configs/copy.py --config.monitor.port=8082
   python -m ntm_jax.main --mode evaluate --workdir runs/copy-ntm-ff --config.evaluate.memory_size=256
   python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/pretrained/copy-ntm-lstm
+  python -m ntm_jax.main --mode figures --workdir runs/copy-ntm-ff --format pdf
 """
-MODES = ("train", "evaluate", "serve", "report")
+MODES = ("train", "evaluate", "serve", "report", "figures")
+FORMATS = ("png", "svg", "pdf", "gif")
 PORT = 9000
 
 
@@ -57,7 +61,12 @@ def parser() -> Parser:
         choices=MODES,
         default="train",
         help="train, then evaluate (the default); evaluate the newest checkpoint; serve a viewer of it; "
-        "write a report, which is the viewer as one HTML file",
+        "write a report, which is the viewer as one HTML file; draw figures for a paper into figures/",
+    )
+    add(
+        "--format",
+        choices=FORMATS,
+        help="figures: of the files (default: png); gif is a clip of the heads",
     )
     add(
         "--weights",
@@ -107,7 +116,9 @@ def run(arguments: Sequence[str]) -> None:
         _describe(options, overrides)
         return
     _check_together(options, overrides)
-    if options.mode in ("serve", "report"):
+    if options.mode == "figures":
+        _draw(options, overrides)
+    elif options.mode in ("serve", "report"):
         _show(options, overrides)
     elif options.weights is not None:
         _evaluate_weights(options.weights, overrides)
@@ -127,6 +138,13 @@ def _check_together(options: argparse.Namespace, overrides: Sequence[str]) -> No
     if options.weights is not None and (options.mode == "train" or options.config):
         other = "--config" if options.config else "--mode train"
         raise UserError(f"--weights: the file has its own config; it cannot be used with {other}")
+    if options.mode == "figures" and (options.weights is not None or options.beside):
+        given = "--weights" if options.weights is not None else "--beside"
+        raise UserError(f"{given}: not for --mode figures, which draws the run in --workdir")
+    if options.mode == "figures" and options.config is None and options.workdir is None:
+        raise UserError("--workdir: required for figures, or --config; see --help")
+    if options.format is not None and options.mode != "figures":
+        raise UserError("--format: only for --mode figures")
     joining = (options.coordinator, options.processes, options.process)
     if options.mode != "train" and joining != (None, None, None):
         raise UserError("--coordinator, --processes, --process: only for --mode train")
@@ -162,12 +180,19 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
 
     config = _config(options, overrides)
     workdir = _workdir(options, config)
-    if options.mode == "train" and not _train(options, config, workdir):
-        return
-    result, written = report.evaluate_and_write(config, workdir)
-    print(report.table(config, result))
-    if written:
-        print(f"{workdir}: {', '.join(written)}")
+    with ExitStack() as stack:
+        watching = None
+        if options.mode == "train":
+            watching = _monitor(config, options.config, stack)
+            if not _train(options, config, workdir, watching):
+                return
+        told = {} if watching is None else {"case_done": watching.case}
+        result, written = report.evaluate_and_write(config, workdir, **told)
+        print(report.table(config, result), flush=True)
+        if written:
+            print(f"{workdir}: {', '.join(written)}", flush=True)
+        if watching is not None:
+            watching.evaluated()
 
 
 def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
@@ -190,7 +215,12 @@ def _meeting(options: argparse.Namespace) -> "cluster.ClusterSpec":
     )
 
 
-def _train(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> bool:
+def _train(
+    options: argparse.Namespace,
+    config: "ConfigDict",
+    workdir: Path,
+    watching: "RunMonitor | None",
+) -> bool:
     """Trains, together with other processes if there are any. Returns whether this process evaluates."""
     from ntm_jax.distributed import cluster, collectives
     from ntm_jax.training import loop
@@ -200,7 +230,7 @@ def _train(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> 
     if meeting.asked or config.mesh.data > 1:
         cluster.join(meeting)
     try:
-        loop.train(config, workdir, _observers(config, options.config))
+        loop.train(config, workdir, _observers(watching))
     except signals.Stopped:
         cluster.leave()
         raise
@@ -208,19 +238,26 @@ def _train(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> 
     return collectives.is_first()
 
 
-def _observers(config: "ConfigDict", config_file: str) -> "list[Observer]":
-    """Returns what shows a run of this config, from this file, while it trains."""
+def _monitor(config: "ConfigDict", config_file: str, stack: ExitStack) -> "RunMonitor | None":
+    """Returns the monitor of a run of this config, from this file, if it wants one; it ends with the stack."""
+    if config.monitor.port < 0:
+        return None
+    from ntm_jax.web.monitor import RunMonitor
+
+    result = RunMonitor(config_file, stays=True)
+    stack.callback(result.end)
+    return result
+
+
+def _observers(watching: "RunMonitor | None") -> "list[Observer]":
+    """Returns what shows a run while it trains."""
     from ntm_jax.training import event_writer
     from ntm_jax.training.progress import Progress
 
     observers: list[Observer] = [Progress()]
     if event_writer.installed():
         observers.append(event_writer.EventWriter())
-    if config.monitor.port >= 0:
-        from ntm_jax.web.monitor import RunMonitor
-
-        observers.append(RunMonitor(config_file))
-    return observers
+    return observers if watching is None else [*observers, watching]
 
 
 def _evaluate_weights(path: Path, overrides: Sequence[str]) -> None:
@@ -256,14 +293,32 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         )
     if options.mode == "serve":
         from ntm_jax.acrostic.page import AcrosticPage
+        from ntm_jax.web.moments_page import MomentsPage
 
-        viewer.serve(shown, options.host, options.port, [AcrosticPage()])
+        pages: list[viewer.Page] = [AcrosticPage(), MomentsPage()]
+        viewer.serve(shown, options.host, options.port, pages)
         return
     path = Path("report.html") if first is None else first / "report.html"
     if first is not None and not first.is_dir():
         path = first.with_name(f"{first.name}-report.html")
     size = report.report(shown, path)
     print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
+
+
+def _draw(options: argparse.Namespace, overrides: Sequence[str]) -> None:
+    from ntm_jax.evaluation import run_figures
+    from ntm_jax.storage import run_folder
+
+    workdir = options.workdir
+    if options.config is not None:
+        config = _config(options, overrides)
+        workdir = _workdir(options, config)
+        run_folder.same_run(workdir, config)
+    if options.format == "gif":
+        print(run_figures.write_clip(workdir))
+        return
+    written = run_figures.write(workdir, options.format or FORMATS[0])
+    print(f"{workdir / run_figures.FOLDER}: {', '.join(path.name for path in written)}")
 
 
 def main() -> None:

@@ -87,12 +87,12 @@ def sweep(
     text = json.dumps(result, indent=2) + "\n"
     (workdir / "summary.json").write_text(text, encoding="utf-8")
     if len(failed) < len(every):
-        from ntm_jax.evaluation import figures
+        from ntm_jax.evaluation import canvas, curves
         from ntm_jax.training import metrics
 
-        curves = {job.folder.name: job.folder / "metrics.csv" for job in every}
-        done = {name: metrics.read(path) for name, path in curves.items() if path.exists()}
-        figures.save(figures.learning_curves(done), workdir / "learning_curves.png")
+        files = {job.folder.name: job.folder / "metrics.csv" for job in every}
+        done = {name: metrics.read(path) for name, path in files.items() if path.exists()}
+        canvas.save(curves.learning_of_runs(done), workdir / "learning_curves.png")
     return result
 
 

@@ -1,14 +1,19 @@
-"""Prints the results of the shipped runs as a Markdown table and draws their figures.
+"""Writes the results of the shipped runs: the tables of the results page and the README, and all figures.
 
     python scripts/publish_results.py
     python scripts/publish_results.py --ship runs/sweep-copy-ntm-ff
+    python scripts/publish_results.py --format svg
 
-It reads runs/pretrained/<task>-<model>/. Each folder holds the best run of a sweep, with its weights in one file, and
-the summary over all of the sweep's seeds in seeds.json. The LSTM baselines have measurements only, and no weights.
-The results of others are in docs/reference/results_of_others.toml.
+It reads runs/pretrained/<task>-<model>/. Each folder holds the best run of a sweep, with its weights in one file, the
+summary over all of the sweep's seeds in seeds.json, and every seed's learning curve in curves.csv. The LSTM baselines
+have measurements only, and no weights. The results of others are in docs/reference/results_of_others.toml.
+
+The tables replace those below <!-- results --> and <!-- verse --> in docs/reference/results.md and below
+<!-- six rows --> in README.md, unless --pretrained names another folder. The figures are written beside the runs.
 """
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,13 +27,32 @@ from ntm_jax import config as configs
 from ntm_jax.acrostic.corpus import VOCABULARY
 from ntm_jax.cli import Parser, run_program
 from ntm_jax.errors import UserError
-from ntm_jax.storage import restore, weights
+from ntm_jax.evaluation import canvas, seed_curves
+from ntm_jax.storage import files, restore, weights
 from ntm_jax.storage.run_folder import WEIGHTS
+from ntm_jax.training import metrics
 
 PRETRAINED = Path("runs/pretrained")
 MODELS = ("ntm-ff", "ntm-lstm", "lstm")
 MEASURED = ("config.json", "metrics.csv", "evaluation.json")
-REFERENCES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "results_of_others.toml"
+ROOT = Path(__file__).resolve().parents[1]
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "reference" / "results.md"
+REFERENCES = ROOT / "docs" / "reference" / "results_of_others.toml"
+# The rows of the README, in its order: task and case.
+SIX = (
+    ("copy", "length_20"),
+    ("copy", "length_120"),
+    ("repeat_copy", "length_10_repeats_10"),
+    ("associative_recall", "items_6"),
+    ("ngram", "length_200"),
+    ("priority_sort", "items_20_kept_16"),
+)
+# A case's name, where its own words would read badly.
+CASE_TITLES = {
+    r"length_(\d+)_repeats_(\d+)": r"\1 vectors, \2 times",
+    r"items_(\d+)_kept_(\d+)": r"\1 items, \2 kept",
+    r"items_(\d+)": r"\1 items",
+}
 # Columns for acrostics: title, field of the evaluation, format. The baseline has the first two.
 VERSE = (
     ("bits", "bits_per_character", "**{:.2f}**"),
@@ -50,9 +74,22 @@ class Line:
     peer: str = ""  # mgupta8143/neural-turing-machines, one seed
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Returns task and case."""
+        return self.task, self.case
+
+    @property
     def title(self) -> str:
         """Returns the title of the row."""
-        return f"{self.task.replace('_', ' ')}, {self.case.replace('_', ' ')}"
+        return f"{self.task.replace('_', ' ')}, {case_title(self.case)}"
+
+
+def case_title(case: str) -> str:
+    """Returns how a table calls a case: `items_20_kept_16` is "20 items, 16 kept"."""
+    for pattern, title in CASE_TITLES.items():
+        if found := re.fullmatch(pattern, case):
+            return found.expand(title)
+    return case.replace("_", " ")
 
 
 def read_lines(path: Path = REFERENCES) -> tuple[Line, ...]:
@@ -64,7 +101,7 @@ LINES = read_lines()
 
 
 def ship(sweep: Path, pretrained: Path) -> Path:
-    """Copies a sweep's best run and its summary to `pretrained/<task>-<model>`, replacing that folder.
+    """Copies a sweep's best run, its summary and its seeds' curves to `pretrained/<task>-<model>`, replacing that folder.
 
     The best run has the fewest wrong bits over all test cases, and the lowest cost among equals. For n-grams, where
     even the best possible predictor makes errors, it is the run closest to that predictor. The newest checkpoint
@@ -97,6 +134,8 @@ def ship(sweep: Path, pretrained: Path) -> Path:
             shutil.copy2(source / VOCABULARY, partial / VOCABULARY)
     text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"
     (partial / "seeds.json").write_text(text, encoding="utf-8")
+    curves = {name: metrics.read(sweep / name / metrics.NAME) for name in summary["runs"]}
+    (partial / seed_curves.NAME).write_text(seed_curves.text(curves), encoding="utf-8")
     if target.exists():
         shutil.rmtree(target)
     partial.replace(target)
@@ -140,29 +179,30 @@ def shipped_task(task: Mapping[str, Any]) -> str:
     return str(task["name"]) if count == "scalar" else f"{task['name']}_{count}"
 
 
-def draw(pretrained: Path) -> None:
+def draw(pretrained: Path, formats: Sequence[str] = ("png",)) -> None:
     """Draws every task's learning curves, its cost by case, and each model's use of the memory.
 
-    The files are `<task>-learning.png`, `<task>-generalisation.png` and `<task>-<model>-memory.png`.
+    The files are `<task>-learning`, `<task>-generalisation` and `<task>-<model>-memory`, in every format.
     """
-    from ntm_jax.evaluation import figures, memory_figures
-    from ntm_jax.training import metrics
+    from ntm_jax.evaluation import curves, memory_figures, run_figures
+
+    def save(figure: canvas.Figure, name: str) -> None:
+        for kind in formats:
+            canvas.save(figure, pretrained / f"{name}.{kind}", {"Title": name})
 
     found = _seeds(pretrained)
     for task in dict.fromkeys(task for task, _ in found):
         of_task = {model: summary for (of, model), summary in found.items() if of == task}
-        curves = {
-            model: metrics.read(pretrained / f"{task}-{model}" / "metrics.csv") for model in of_task
-        }
-        title = task.replace("_", " ")
-        figures.save(figures.learning_curves(curves, title), pretrained / f"{task}-learning.png")
-        figures.save(
-            figures.generalisation(title, of_task), pretrained / f"{task}-generalisation.png"
-        )
-        for model in of_task:
-            figure = memory_figures.picture(pretrained / f"{task}-{model}", title)
+        folders = {model: pretrained / f"{task}-{model}" for model in of_task}
+        of_seeds = {model: seed_curves.read(folder) for model, folder in folders.items()}
+        save(curves.learning(of_seeds), f"{task}-learning")
+        config = configs.read(next(iter(folders.values())) / "config.json")
+        trained = run_figures.most_trained(config)
+        save(curves.generalisation(of_task, trained), f"{task}-generalisation")
+        for model, folder in folders.items():
+            figure = memory_figures.picture(folder)
             if figure is not None:
-                figures.save(figure, pretrained / f"{task}-{model}-memory.png")
+                save(figure, f"{task}-{model}-memory")
 
 
 def _seeds(pretrained: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -189,6 +229,47 @@ def table(pretrained: Path) -> str:
             cells += [line.paper, line.lstm, line.go, line.peer]
             rows.append("| " + " | ".join([line.title, *cells]) + " |")
     return "\n".join(rows)
+
+
+def six_rows(pretrained: Path) -> str:
+    """Returns the README's table: some lines of `table`, with the paper's NTM as the only other one."""
+    seeds = _seeds(pretrained)
+    rows = ["| | " + " | ".join(f"`{model}`" for model in MODELS) + " | the paper's NTM |"]
+    rows.append("| --- " * 5 + "|")
+    for line in sorted(
+        (line for line in LINES if line.key in SIX), key=lambda of: SIX.index(of.key)
+    ):
+        cells = [_cell(seeds.get((line.task, model)), line.case) for model in MODELS]
+        rows.append("| " + " | ".join([line.title, *cells, line.paper]) + " |")
+    return "\n".join(rows)
+
+
+def write_pages(pretrained: Path) -> list[Path]:
+    """Replaces the tables of the results page and the README. Returns the files that changed."""
+    tables = {
+        RESULTS: {"results": table(pretrained), "verse": verse_table(pretrained)},
+        README: {"six rows": six_rows(pretrained)},
+    }
+    changed = []
+    for path, of_page in tables.items():
+        before = path.read_text(encoding="utf-8")
+        after = before
+        for marker, text in of_page.items():
+            after = with_table(after, marker, text)
+        if after != before:
+            files.write_atomically(path, after.encode())
+            changed.append(path)
+    return changed
+
+
+def with_table(page: str, marker: str, text: str) -> str:
+    """Returns a page with another table below `<!-- marker -->`. A table ends at the first line without a bar."""
+    before, found, after = page.partition(f"<!-- {marker} -->\n")
+    if not found:
+        raise UserError(f"there is no <!-- {marker} --> in the page; the table goes below it")
+    lines = after.splitlines(keepends=True)
+    end = next((at for at, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    return before + found + text + "\n" + "".join(lines[end:])
 
 
 def verse_table(pretrained: Path) -> str:
@@ -247,12 +328,18 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--pretrained", type=Path, default=PRETRAINED, help=f"{PRETRAINED} if not given"
     )
+    parser.add_argument(
+        "--format", choices=canvas.FORMATS, nargs="*", default=["png"], help="of the figures"
+    )
     options = parser.parse_args(arguments)
     for sweep in options.ship:
         print(f"{ship(sweep, options.pretrained)}: shipped")
     if not options.pretrained.is_dir():
         raise UserError(f"--pretrained: {options.pretrained} is not there")
-    draw(options.pretrained)
+    draw(options.pretrained, options.format)
+    if options.pretrained.resolve() == (ROOT / PRETRAINED).resolve():
+        for path in write_pages(options.pretrained):
+            print(f"{path.relative_to(ROOT)}: tables written")
     print(table(options.pretrained))
     if verse := verse_table(options.pretrained):
         print(f"\n{verse}")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntm_jax.acrostic import batching, bigram, corpus, scores
-from ntm_jax.acrostic.corpus import MOST_SYMBOLS
+from ntm_jax.acrostic.corpus import BLANK, END, LINEFEED, MARKS, MOST_SYMBOLS, UNKNOWN
 from ntm_jax.tasks.base import Batch, Source
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ class PoemSource(Source):
     def summarise(self, statistics: dict[str, np.ndarray]) -> dict[str, float]:
         found = self.task.selection.open()[0]
         return scores.summarise(statistics, bigram.of_corpus(found, self.task.output_size))
+
+    def symbol_names(self, symbols: np.ndarray) -> list[str]:
+        """Returns the characters; a blank is `_`, a linefeed `⏎`, the end `‖`, an unknown character `□`."""
+        marks = {BLANK: "_", LINEFEED: "⏎", END: "‖", UNKNOWN: "□"}
+        characters = self.task.selection.open()[0].characters
+        return [marks.get(symbol) or characters[symbol - MARKS] for symbol in symbols.tolist()]
 
     def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         return scores.picture(batch, logits)

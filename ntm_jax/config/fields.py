@@ -65,8 +65,8 @@ _OPTIMIZER = {
     ),
     "optimizer.schedule": Field(
         "cosine",
-        "Learning-rate schedule. linear and cosine fall to 0 at train.updates.",
-        choices=("constant", "linear", "cosine"),
+        "Learning-rate schedule. At train.updates, linear and cosine reach 0, exponential 1% of the rate.",
+        choices=("constant", "linear", "cosine", "exponential"),
     ),
     "optimizer.warmup": Field(0, "Updates over which the rate rises from 0.", 0, _MANY),
     "optimizer.clip": Field(

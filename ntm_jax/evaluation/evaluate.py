@@ -40,6 +40,7 @@ def evaluate_model(
     model: models.Model,
     update: int,
     draw: Callable[[str, Episode], None] = lambda name, episode: None,
+    case_done: Callable[[dict[str, Any]], None] = lambda case: None,
 ) -> dict[str, Any]:
     """Evaluates a model on the named cases of its task; writes nothing.
 
@@ -48,6 +49,7 @@ def evaluate_model(
       model: with the number of memory rows to evaluate with.
       update: the update of its checkpoint.
       draw: called with every case's name and first episode.
+      case_done: called with every case's numbers.
 
     Returns:
       What `evaluation.json` holds.
@@ -68,6 +70,7 @@ def evaluate_model(
                 **case.task.source.summarise(jax.device_get(scores.statistics)),
             }
             cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
+            case_done(cases[-1])
             draw(case.name, episode)
             bar.move_to(done)
     return {
@@ -150,6 +153,7 @@ def _score(
             probabilities=probabilities,
             read_weightings=trace.read_weightings[:, 0],
             write_weightings=trace.write_weightings[:, 0],
+            symbols=first.inputs[:, 0] if task.outputs is losses.SYMBOLS else None,
         )
         return scores, episode
 

@@ -1,155 +1,138 @@
-"""Draws figures from arrays.
+"""Draws episodes and how a memory is used, from arrays."""
 
-Figures are drawn by Agg without pyplot, so the user's own backend and figures are left alone.
-"""
-
-import io
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from ntm_jax.evaluation.episode import Episode
-from ntm_jax.storage import files
+from ntm_jax.evaluation import canvas, palette
+from ntm_jax.evaluation.canvas import Axes, Figure, NullFormatter, NullLocator
+from ntm_jax.evaluation.episode import Episode, used_rows
+from ntm_jax.tasks import Task
+from ntm_jax.tasks.labels import Channels
 
-# A notebook's MPLBACKEND, inherited where that backend is not installed, stops the import of Matplotlib.
-_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
-try:
-    import matplotlib
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, NullLocator
-finally:
-    if _backend is not None:
-        os.environ["MPLBACKEND"] = _backend
-if _backend:
-    with suppress(ValueError):
-        matplotlib.rcParams["backend"] = _backend  # as Matplotlib does
-
-Rows: TypeAlias = Sequence[Mapping[str, float]]
-INK, RED = "#20639b", "#d1495b"
+PANEL_WIDTH = 5.2  # inches of an episode's images, beside labels and colour bars
+STEPS_A_LINE = 48  # labels beside one another that can be read
+LEAST_WEIGHT = 0.1  # of a point; a flat weighting points to no row
 
 
-def learning_curve(rows: Rows) -> Figure:
-    """Draws cost and wrong bits per sequence against sequences seen, from the rows of a run's metrics."""
-    figure, axes = _curve_axes("Training")
-    for name, label, colour in (
-        ("loss_bits_per_sequence", "cost (bits)", INK),
-        ("bit_errors_per_sequence", "wrong bits", RED),
-    ):
-        sequences = [row["sequences"] for row in rows]
-        axes.plot(sequences, [row[name] for row in rows], label=label, color=colour)
-    axes.set_ylim(bottom=0)  # after plotting: the top is found from the lines
-    axes.legend()
-    return figure
-
-
-def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Figure:
-    """Draws the cost per sequence of several runs, one line each, from their metrics."""
-    runs = f"{len(of_runs)} run{'s' * (len(of_runs) != 1)}"
-    figure, axes = _curve_axes(f"{title}, {runs}")
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(of_runs)))
-    for (name, rows), colour in zip(of_runs.items(), colours, strict=True):
-        sequences = [row["sequences"] for row in rows]
-        bits = [row["loss_bits_per_sequence"] for row in rows]
-        axes.plot(sequences, bits, label=name.replace("_", " "), color=colour)
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("cost per sequence (bits)")
-    axes.legend(ncols=2, fontsize="small")
-    return figure
-
-
-def generalisation(title: str, seeds: Mapping[str, dict[str, Any]]) -> Figure:
-    """Draws the cost per sequence by case, median and range over seeds, from each model's sweep summary."""
-    figure = _figure((6.4, 3.6))
-    axes = figure.subplots()
-    for (name, summary), colour in zip(seeds.items(), (INK, RED, "#3c896d"), strict=False):
-        cases = [case["name"].replace("_", " ") for case in summary["cases"]]
-        bits = [case["bits_per_sequence"] for case in summary["cases"]]
-        median, best, worst = ([one[of] for one in bits] for of in ("median", "best", "worst"))
-        axes.plot(cases, median, "o-", color=colour, label=f"{name}, {len(summary['runs'])} seeds")
-        axes.fill_between(cases, best, worst, color=colour, alpha=0.2)
-    axes.set(title=title, ylabel="cost per sequence (bits)")
-    axes.set_yscale("symlog", linthresh=0.01)
-    axes.set_ylim(bottom=0)
-    axes.tick_params(axis="x", labelrotation=30)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    return figure
-
-
-def growth(points: Sequence[dict[str, Any]]) -> Figure:
-    """Draws time and memory of a gradient against each size in `benchmarks.gradient_scaling`, beside the plain path."""
-    axes_of = list(dict.fromkeys(point["axis"] for point in points))
-    figure = _figure((11, 5))
-    grid = figure.subplots(2, len(axes_of), squeeze=False)
-    for column, axis in enumerate(axes_of):
-        of_axis = [point for point in points if point["axis"] == axis]
-        sizes = [point["size"] for point in of_axis]
-        for row, (name, scale, label) in enumerate(
-            (("seconds", 1e3, "gradient (ms)"), ("bytes", 2**-20, "memory (MiB)"))
-        ):
-            ax = grid[row, column]
-            for prefix, colour, title in (("", INK, "ntm_jax"), ("plain_", RED, "plain")):
-                values = [scale * point[prefix + name] for point in of_axis]
-                ax.loglog(sizes, values, "o-", color=colour, label=title)
-            ax.set(xlabel=axis.replace("_", " "), ylabel=label)
-            ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.yaxis.set_minor_formatter(NullFormatter())
-            ax.grid(alpha=0.3)
-    grid[0, 0].legend()
-    return figure
-
-
-def _curve_axes(title: str) -> tuple[Figure, Axes]:
-    figure = _figure((6.4, 3.6))
-    axes = figure.subplots()
-    axes.set(xlabel="sequences", ylabel="per sequence", title=title)
-    axes.set_yscale("symlog", linthresh=0.01)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def episode(title: str, shown: Episode) -> Figure:
-    """Draws one episode: inputs, targets, predictions, and where the heads were.
+def episode(
+    shown: Episode,
+    channels: Channels | None = None,
+    steps: Sequence[str] | None = None,
+    kind: str = "png",
+) -> Figure:
+    """Draws one episode: inputs, targets, predictions, and where the heads were on the rows that are used.
 
     Args:
-      title: above it all.
       shown: NumPy arrays; steps that are not scored are left blank.
+      channels: their names, which become labels if they are words rather than bits.
+      steps: a label for each step, such as a character. Left out if `canvas.font_for` knows no font.
+      kind: of the file that the figure is for.
     """
     scored = np.asarray(shown.mask)[:, None] > 0
     targets = np.asarray(shown.targets)
     predicted = np.where(scored, shown.probabilities, np.nan)
+    put_in, outputs = (channels.inputs, channels.outputs) if channels else ((), ())
+    names = {"input": put_in, "target": outputs, "prediction": outputs, "error": outputs}
     panels = [
-        ("input", np.asarray(shown.inputs), "channel", "value", "viridis", (None, None)),
-        ("target", np.where(scored, targets, np.nan), "bit", "value", "viridis", (0, 1)),
-        ("prediction", predicted, "bit", "probability", "viridis", (0, 1)),
-        ("error", np.abs(predicted - targets), "bit", "|p - target|", "magma", (0, 1)),
+        ("input", np.asarray(shown.inputs), "value", *_input_look(np.asarray(shown.inputs))),
+        ("target", np.where(scored, targets, np.nan), "value", palette.VALUES, (0, 1)),
+        ("prediction", predicted, "probability", palette.VALUES, (0, 1)),
+        ("error", np.abs(predicted - targets), "|p - target|", palette.ERRORS, (0, 1)),
     ]
-    for kind, weightings in (("write", shown.write_weightings), ("read", shown.read_weightings)):
-        heads = weightings.shape[1]
-        for head in range(heads):
-            name = f"{kind} weighting" + (f", head {head + 1}" if heads > 1 else "")
-            panels.append((name, np.asarray(weightings[:, head]), "row", "weight", "magma", (0, 1)))
-
-    heights = [2.6 if kind == "row" else 1.0 for _, _, kind, _, _, _ in panels]
-    figure = _figure((8, 0.9 * sum(heights) + 0.8))
-    axes = figure.subplots(len(panels), height_ratios=heights, sharex=True, squeeze=False)
-    for ax, (name, values, ylabel, unit, colours, limits) in zip(axes[:, 0], panels, strict=True):
-        _image(ax, values.T, name, ylabel, unit, colours, limits)
-    axes[-1, 0].set_xlabel("step")
-    figure.suptitle(title)
+    heads = _weightings(shown)
+    greatest = [weights.max(axis=0) for _, _, weights in heads]
+    rows = used_rows(np.max(greatest, axis=0)) if heads else np.empty(0, int)
+    heights = [_channels_height(values.shape[1]) for _, values, _, _, _ in panels]
+    heights += [_rows_height(len(rows)) for _ in heads]
+    with canvas.styled():
+        figure = canvas.figure(canvas.PAGE, sum(heights) + 0.22 * len(heights) + 0.4)
+        axes = figure.subplots(len(heights), height_ratios=heights, sharex=True, squeeze=False)
+        for ax, (name, values, unit, colours, limits) in zip(axes[:4, 0], panels, strict=True):
+            look: dict[str, Any] = {"unit": unit, "colours": colours, "limits": limits}
+            canvas.image(ax, values.T, name=name, ylabel="channel", **look)
+            _name_channels(ax, names[name])
+        for ax, (name, kind, weights), height in zip(axes[4:, 0], heads, heights[4:], strict=True):
+            _weights(ax, weights[:, rows], name, kind, rows, (PANEL_WIDTH, height))
+        axes[-1, 0].set_xlabel("step")
+        font = canvas.font_for("".join(steps), kind) if steps else None
+        if steps and font:
+            lines = -(-len(steps) // STEPS_A_LINE)
+            texts = ["\n" * (at % lines) + text for at, text in enumerate(steps)]
+            axes[-1, 0].set_xticks(range(len(steps)), texts, family=font)
+            axes[-1, 0].set_xlabel("symbol at each step")
     return figure
 
 
+def of_task(task: Task, shown: Episode, kind: str = "png") -> Figure:
+    """Draws an episode of a task with its channels' names and, for a task of symbols, the symbols; see `episode`."""
+    symbols = shown.symbols
+    steps = None if symbols is None else task.source.symbol_names(np.asarray(symbols))
+    return episode(shown, task.channels(), steps, kind)
+
+
+def _input_look(values: np.ndarray) -> tuple[Sequence[str], tuple[float, float]]:
+    """Returns colours and range of inputs, in which a bit looks as it does in the target; numbers above 1 are cut."""
+    if np.nanmin(values, initial=0) < 0:
+        return palette.VALUES_WITH_SIGN, (-1, 1)
+    return palette.VALUES, (0, 1)
+
+
+def _weightings(shown: Episode) -> list[tuple[str, str, np.ndarray]]:
+    """Returns name, kind and weights `[T, N]` of every head; one that reads where it writes is named once."""
+    writes, reads = (np.asarray(of) for of in (shown.write_weightings, shown.read_weightings))
+    if writes.shape == reads.shape and np.array_equal(writes, reads):
+        both = [
+            ("read and write weighting", "write", writes[:, at]) for at in range(reads.shape[1])
+        ]
+        return _numbered(both)
+    write = _numbered(
+        [("write weighting", "write", writes[:, at]) for at in range(writes.shape[1])]
+    )
+    return write + _numbered(
+        [("read weighting", "read", reads[:, at]) for at in range(reads.shape[1])]
+    )
+
+
+def _numbered(heads: list[tuple[str, str, np.ndarray]]) -> list[tuple[str, str, np.ndarray]]:
+    if len(heads) < 2:
+        return heads
+    return [(f"{name}, head {at}", kind, of) for at, (name, kind, of) in enumerate(heads, 1)]
+
+
+def _channels_height(count: int) -> float:
+    return min(1.0, max(0.35, 0.09 * count))  # inches
+
+
+def _rows_height(count: int) -> float:
+    return min(1.5, max(0.5, 0.06 * count))  # inches
+
+
+def _name_channels(ax: Axes, names: Sequence[str]) -> None:
+    """Labels the channels that are no numbered bits, if there are names for them."""
+    words = [(place, name) for place, name in enumerate(names) if not name.startswith("bit ")]
+    if words:
+        ax.set_yticks([place for place, _ in words], [name for _, name in words])
+        ax.set_ylabel("")
+
+
+def _weights(
+    ax: Axes,
+    weights: np.ndarray,
+    name: str,
+    kind: str,
+    rows: np.ndarray,
+    inches: tuple[float, float],
+) -> None:
+    """Draws a head's weights `[T, n]` on some rows, row 0 above row 1."""
+    colours = palette.WEIGHTS[kind]
+    look: dict[str, Any] = {"unit": "weight", "colours": colours, "limits": (0, 1)}
+    canvas.image(ax, weights.T, name=name, ylabel="row", inches=inches, **look)
+    ax.set_yticks(*canvas.row_ticks(rows, max(2, min(8, int(inches[1] / 0.12)))))
+
+
 def memory_walk(
-    title: str,
     *,
     inputs: np.ndarray,
     adds: np.ndarray,
@@ -162,7 +145,6 @@ def memory_walk(
     """Draws one episode like the paper's figure 6: inputs and writes, reads and outputs.
 
     Args:
-      title: above it all.
       inputs: `[T, in]`.
       adds: `[T, W]`, the vectors that are added to memory.
       write_weightings: `[T, n]`, of the rows that are shown.
@@ -172,135 +154,141 @@ def memory_walk(
       rows: `[n]`, their numbers.
     """
     columns = (
-        (("input", inputs), ("added", adds), ("write weighting", write_weightings)),
-        (("output", outputs), ("read", reads), ("read weighting", read_weightings)),
+        ("write", ("input", inputs, "value"), ("added", adds), write_weightings),
+        ("read", ("output", outputs, "probability"), ("read", reads), read_weightings),
     )
-    figure = _figure((10, 6.4))
-    axes = figure.subplots(3, 2, height_ratios=(1, 1.4, 2), sharex=True)
-    # Added and read vectors have signs, and each its own range.
-    reach = [float(np.abs(vectors).max()) or 1.0 for vectors in (adds, reads)]
-    for column, panels in enumerate(columns):
-        looks: tuple[tuple[str, str, str, tuple[float | None, float | None]], ...] = (
-            ("channel", "value", "viridis", (None, None))
-            if column == 0
-            else ("channel", "probability", "viridis", (0, 1)),
-            ("element", "value", "RdBu_r", (-reach[column], reach[column])),
-            ("row", "weight", "magma", (0, 1)),
-        )
-        for ax, (name, values), look in zip(axes[:, column], panels, looks, strict=True):
-            _image(ax, values.T, name, *look)
-        axes[2, column].set_yticks(*_row_ticks(rows))
-        axes[2, column].set_xlabel("step")
-    figure.suptitle(title)
+    with canvas.styled():
+        figure = canvas.figure(canvas.PAGE, 4.6)
+        axes = figure.subplots(3, 2, height_ratios=(1, 1.4, 2), sharex=True)
+        for places, (kind, (name, values, unit), (what, vectors), weights) in zip(
+            axes.T, columns, strict=True
+        ):
+            colours, limits = _input_look(values)
+            look: dict[str, Any] = {"unit": unit, "colours": colours, "limits": limits}
+            canvas.image(places[0], values.T, name=name, ylabel="channel", **look)
+            reach = (
+                float(np.abs(vectors).max()) or 1.0
+            )  # vectors have signs, and each its own range
+            look = {"unit": "value", "colours": palette.SIGNED, "limits": (-reach, reach)}
+            canvas.image(places[1], vectors.T, name=what, ylabel="element", **look)
+            _weights(places[2], weights, f"{kind} weighting", kind, rows, (2.4, 1.6))
+            places[2].set_xlabel("step")
     return figure
 
 
-def memory_by_context(
-    title: str, panels: Mapping[str, Mapping[str, np.ndarray]], bits: int
-) -> Figure:
+def memory_by_context(panels: Mapping[str, Mapping[str, np.ndarray]], bits: int) -> Figure:
     """Draws which rows an n-gram model reads after each context, and writes a step later (paper, figure 15).
 
     Args:
-      title: above it all.
       panels: by name, each with `contexts` `[C]`, `rows` `[n]`, and mean weightings `reads` and `writes` `[C, n]`.
       bits: in a context.
     """
-    figure = _figure((10, 0.8 + 4.2 * len(panels)))
-    axes = figure.subplots(len(panels), 2, squeeze=False)
-    for line, (name, panel) in zip(axes, panels.items(), strict=True):
-        contexts = [f"{context:0{bits}b}" for context in panel["contexts"]]
-        for ax, of, what in (
-            (line[0], "reads", "read after the context"),
-            (line[1], "writes", "written a step later"),
-        ):
-            label = "context (oldest bit first)"
-            _image(ax, panel[of], f"{what}, {name}", label, "weight", "magma", (0, None))
-            ax.set_xticks(*_row_ticks(panel["rows"]))
-            ax.set_yticks(range(len(contexts)), contexts, fontsize=6, family="monospace")
-            ax.set_xlabel("row")
-    figure.suptitle(title)
+    with canvas.styled():
+        figure = canvas.figure(canvas.PAGE, 0.3 + 3.9 * len(panels))
+        axes = figure.subplots(len(panels), 2, squeeze=False)
+        for line, (name, panel) in zip(axes, panels.items(), strict=True):
+            contexts = [f"{context:0{bits}b}" for context in panel["contexts"]]
+            for ax, kind, what in (
+                (line[0], "read", "read after the context"),
+                (line[1], "write", "written a step later"),
+            ):
+                colours = palette.WEIGHTS[kind]
+                look: dict[str, Any] = {"unit": "weight", "colours": colours, "limits": (0, None)}
+                label = "context (oldest bit first)"
+                canvas.image(ax, panel[f"{kind}s"], name=f"{what}, {name}", ylabel=label, **look)
+                ax.set_xticks(*canvas.row_ticks(panel["rows"]))
+                ax.set_yticks(range(len(contexts)), contexts, family="monospace")
+                ax.set_xlabel("row")
     return figure
 
 
 def memory_by_priority(
-    title: str,
     *,
     priorities: np.ndarray,
     rows: np.ndarray,
+    write_weights: np.ndarray,
     read_steps: np.ndarray,
+    read_weights: np.ndarray,
     answer_steps: np.ndarray,
 ) -> Figure:
     """Draws where a sorting model writes each item, and when it reads it, against its priority (paper, figure 17).
 
+    A point's size is its weight. Points below `LEAST_WEIGHT` are left out, since they point nowhere.
+
     Args:
-      title: above it all.
       priorities: `[items]`.
-      rows: `[items]`, where each is written.
-      read_steps: `[items]`, steps after the delimiter at which that row is read, NaN for never.
-      answer_steps: `[items]`, the step at which each is part of the answer.
+      rows: `[items, H]`, where each head writes each item.
+      write_weights: `[items, H]`, there.
+      read_steps: `[items, R]`, steps after the delimiter at which each head reads the item's row.
+      read_weights: `[items, R]`, then.
+      answer_steps: `[items]`, the step at which each is part of the answer, NaN if it is not.
     """
-    figure = _figure((10, 4))
-    where, when = figure.subplots(1, 2)
-    where.plot(priorities, rows, "o", color=INK)
-    where.set(title="where an item is written", ylabel="row")
-    when.plot(
-        priorities, answer_steps, "o", color="0.6", fillstyle="none", label="its answer is due"
-    )
-    when.plot(priorities, read_steps, "o", color=RED, markersize=4, label="its row is read")
-    when.set(title="when it is read", ylabel="steps after the delimiter")
-    when.legend(fontsize="small")
-    for ax in (where, when):
-        ax.set(xlabel="priority", xlim=(-1.05, 1.05))
-        ax.yaxis.get_major_locator().set_params(integer=True)
-        ax.grid(alpha=0.3)
-    figure.suptitle(title)
+    with canvas.styled():
+        figure = canvas.figure(canvas.PAGE, 2.9)
+        where, when = figure.subplots(1, 2)
+        _head_points(where, priorities, rows, write_weights, "write")
+        where.set(ylabel="row where an item is written")
+        where.invert_yaxis()  # row 0 on top, as everywhere
+        when.plot(
+            priorities,
+            answer_steps,
+            "o",
+            color=palette.GREY,
+            fillstyle="none",
+            label="its answer is due",
+        )
+        _head_points(when, priorities, read_steps, read_weights, "read")
+        when.set(ylabel="steps after the delimiter")
+        for ax in (where, when):
+            ax.set(xlabel="priority", xlim=(-1.05, 1.05))
+            ax.yaxis.get_major_locator().set_params(integer=True)
+            ax.grid(alpha=0.3)
+            count = len(ax.get_legend_handles_labels()[0])
+            if count:
+                place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+                ax.legend(**place, ncols=min(3, count), frameon=False)
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure to a PNG file, atomically."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    files.write_atomically(path, content.getvalue())
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """Returns a figure as `[height, width, 3]` bytes."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
-
-
-def _figure(inches: tuple[float, float]) -> Figure:
-    figure = Figure(inches, layout="constrained")
-    FigureCanvasAgg(figure)  # which the figure keeps
-    return figure
-
-
-def _row_ticks(rows: np.ndarray) -> tuple[list[int], list[str]]:
-    """Returns at most eight tick positions along an axis of `rows`, and their row numbers."""
-    places = range(0, len(rows), -(-len(rows) // 8))
-    return list(places), [str(rows[place]) for place in places]
-
-
-def _image(
-    ax: Axes,
-    values: np.ndarray,
-    title: str,
-    ylabel: str,
-    unit: str,
-    colours: str,
-    limits: tuple[float | None, float | None],
+def _head_points(
+    ax: Axes, x: np.ndarray, values: np.ndarray, weights: np.ndarray, kind: str
 ) -> None:
-    image = ax.imshow(
-        values,
-        aspect="auto",
-        interpolation="nearest",
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
-    )
-    ax.set_facecolor("0.9")  # not scored
-    ax.set_title(title, fontsize="small", loc="left")
-    ax.set_ylabel(ylabel)
-    ax.figure.colorbar(image, ax=ax, label=unit, pad=0.01)
+    """Draws a point for each item `[items]` and head `[items, heads]` whose weight is enough, sized by it."""
+    shades = canvas.colour_map(palette.WEIGHTS[kind])(np.linspace(0.55, 1, max(2, values.shape[1])))
+    for head in range(values.shape[1]):
+        shown = weights[:, head] >= LEAST_WEIGHT
+        if not shown.any():
+            continue
+        name = f"{kind} head {head + 1}" if values.shape[1] > 1 else f"{kind} head"
+        marker = palette.MARKERS[head % len(palette.MARKERS)]
+        sizes = 18 * weights[shown, head]
+        ax.scatter(
+            x[shown], values[shown, head], sizes, color=shades[head], marker=marker, label=name
+        )
+
+
+def growth(points: Sequence[dict[str, Any]]) -> Figure:
+    """Draws time and memory of a gradient against each size in `benchmarks.gradient_scaling`, beside the plain path."""
+    axes_of = list(dict.fromkeys(point["axis"] for point in points))
+    figure = canvas.figure(11, 5)
+    grid = figure.subplots(2, len(axes_of), squeeze=False)
+    for column, axis in enumerate(axes_of):
+        of_axis = [point for point in points if point["axis"] == axis]
+        sizes = [point["size"] for point in of_axis]
+        for row, (name, scale, label) in enumerate(
+            (("seconds", 1e3, "gradient (ms)"), ("bytes", 2**-20, "memory (MiB)"))
+        ):
+            ax = grid[row, column]
+            for prefix, colour, title in (
+                ("", palette.INK, "ntm_jax"),
+                ("plain_", palette.WRITE, "plain"),
+            ):
+                values = [scale * point[prefix + name] for point in of_axis]
+                ax.loglog(sizes, values, "o-", color=colour, label=title)
+            ax.set(xlabel=axis.replace("_", " "), ylabel=label)
+            ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.grid(alpha=0.3)
+    grid[0, 0].legend()
+    return figure

@@ -16,12 +16,11 @@ from flax import nnx, struct
 from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.evaluation.episode import used_rows
 from ntm_jax.storage import restore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-USED = 0.05  # the weight from which a row counts as used
 
 
 @struct.dataclass
@@ -37,12 +36,11 @@ class Episodes:
     read_weightings: np.ndarray  # [T, B, R, N]
 
 
-def picture(folder: Path, title: str) -> "Figure | None":
+def picture(folder: Path) -> "Figure | None":
     """Draws how a run's newest checkpoint uses its memory, with the picture that its task defines.
 
     Args:
       folder: of the run.
-      title: what the task is called.
 
     Returns:
       The figure; None where there is no model, no memory, or no such picture of the task.
@@ -56,16 +54,15 @@ def picture(folder: Path, title: str) -> "Figure | None":
         return None
     model, _ = restore.load_as(folder, config, config.evaluate.memory_size or None)
     (case,) = (case for case in task.cases() if case.name == wanted.case)
-    title = f"{title} with {configs.model_name(config)}, {case.name.replace('_', ' ')}"
     key = evaluate.case_key(config, case.name)
-    return draw(title, case.task, run(model, case.task, key, wanted.episodes))
+    return draw(case.task, run(model, case.task, key, wanted.episodes))
 
 
-def draw(title: str, task: tasks.Task, episodes: "Episodes") -> "Figure":
+def draw(task: tasks.Task, episodes: "Episodes") -> "Figure":
     """Draws episodes in the way that the task's `memory_picture` says, which has to be one."""
     wanted = task.memory_picture()
     assert wanted is not None
-    return KINDS[wanted.kind](title, episodes, **wanted.arguments)
+    return KINDS[wanted.kind](episodes, **wanted.arguments)
 
 
 def run(model: models.Model, task: tasks.Task, key: jax.Array, count: int) -> Episodes:
@@ -107,27 +104,6 @@ def walk(episodes: Episodes) -> dict[str, np.ndarray]:
         "read_weightings": reads[:, rows],
         "rows": rows,
     }
-
-
-def used_rows(weights: np.ndarray) -> np.ndarray:
-    """Returns the rows that are used and those between them, in the order in which a head walks over them.
-
-    Memory is a circle (eq. 8): it is cut open where the most unused rows lie in a row, so that a walk over
-    its end stays in one piece.
-
-    Args:
-      weights: `[N]`, the greatest weight that a row ever gets.
-
-    Returns:
-      Row numbers; all if none is used.
-    """
-    used = np.flatnonzero(weights >= USED)
-    if not len(used):
-        return np.arange(len(weights))
-    gaps = np.diff(used, append=used[0] + len(weights))
-    widest = len(gaps) - 1 - int(np.argmax(gaps[::-1]))  # of several, the one at the end
-    first, last = used[(widest + 1) % len(used)], used[widest]
-    return np.arange(first, first + (last - first) % len(weights) + 1) % len(weights)
 
 
 def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
@@ -172,44 +148,48 @@ def by_context(episodes: Episodes, bits: int) -> dict[str, np.ndarray]:
 def by_priority(episodes: Episodes, items: int, bits: int) -> dict[str, np.ndarray]:
     """Finds where a sorting model stores each item of the first episode, and when it reads it (paper, figure 17).
 
+    An item's row is the one most written at its step, by any head.
+
     Args:
       episodes: of priority sort, the priority in the channel after the vector's `bits`.
       items: in the list; the step after them is the delimiter's, which counts as 0 below.
       bits: in a vector.
 
     Returns:
-      `priorities` `[items]`; `rows` `[items]`, the row most written at the item's step; `read_steps`
-      `[items]`, the first step after the list at which that row is the one most read, NaN if there is none;
-      `answer_steps` `[items]`, the step at which the item is to be answered, NaN if it is not.
+      `priorities` `[items]`; `rows` and `write_weights` `[items, H]`, where each head writes most at the item's step;
+      `read_steps` and `read_weights` `[items, R]`, the step after the list at which each head is most on the
+      item's row; `answer_steps` `[items]`, the step at which the item is to be answered, NaN if it is not.
     """
     priorities = episodes.inputs[:items, 0, bits]
-    rows = episodes.write_weightings[:items, 0].max(axis=1).argmax(axis=1)
-    read = episodes.read_weightings[items:, 0].max(axis=1).argmax(axis=1)
-    found = read == rows[:, None]  # [items, steps after the list]
+    written = episodes.write_weightings[:items, 0]  # [items, H, N]
+    read = episodes.read_weightings[items:, 0]  # [steps after the list, R, N]
+    on_row = read[:, :, written.max(axis=1).argmax(axis=1)]  # [steps, R, items]
     rank = np.argsort(np.argsort(-priorities)) + 1
     return {
         "priorities": priorities,
-        "rows": rows,
-        "read_steps": np.where(found.any(axis=1), found.argmax(axis=1), np.nan),
+        "rows": written.argmax(axis=2),
+        "write_weights": written.max(axis=2),
+        "read_steps": on_row.argmax(axis=0).T,
+        "read_weights": on_row.max(axis=0).T,
         "answer_steps": np.where(rank < len(read), rank, np.nan),
     }
 
 
-def _draw_walk(title: str, episodes: Episodes) -> "Figure":
-    return figures.memory_walk(title, **walk(episodes))
+def _draw_walk(episodes: Episodes) -> "Figure":
+    return figures.memory_walk(**walk(episodes))
 
 
-def _draw_by_context(title: str, episodes: Episodes, bits: int) -> "Figure":
+def _draw_by_context(episodes: Episodes, bits: int) -> "Figure":
     one: Any = jax.tree.map(lambda values: values[:, :1], episodes)
     several = f"mean of {episodes.inputs.shape[1]} episodes"
     panels = {
         name: by_context(of, bits) for name, of in (("one episode", one), (several, episodes))
     }
-    return figures.memory_by_context(title, panels, bits)
+    return figures.memory_by_context(panels, bits)
 
 
-def _draw_by_priority(title: str, episodes: Episodes, items: int, bits: int) -> "Figure":
-    return figures.memory_by_priority(title, **by_priority(episodes, items, bits))
+def _draw_by_priority(episodes: Episodes, items: int, bits: int) -> "Figure":
+    return figures.memory_by_priority(**by_priority(episodes, items, bits))
 
 
 # Of `labels.MemoryPicture`.

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 from ml_collections import ConfigDict
 
-from ntm_jax.evaluation import figures
+from ntm_jax import tasks
+from ntm_jax.evaluation import canvas, curves, figures
 from ntm_jax.evaluation.episode import Episode
 from ntm_jax.evaluation.evaluate import evaluate_model, evaluated_task
 from ntm_jax.evaluation.tables import aligned
@@ -38,7 +39,11 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     return evaluate_and_write(config, workdir)[0]
 
 
-def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any], list[str]]:
+def evaluate_and_write(
+    config: ConfigDict,
+    workdir: Path,
+    case_done: Callable[[dict[str, Any]], None] = lambda case: None,
+) -> tuple[dict[str, Any], list[str]]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
     Writes the same to TensorBoard, if it is installed. If the folder cannot be written, prints a line on standard
@@ -47,6 +52,7 @@ def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
       workdir: the run's folder.
+      case_done: called with every case's numbers.
 
     Returns:
       What `evaluation.json` holds, and which of `evaluation.json` and `figures/` were written.
@@ -57,12 +63,8 @@ def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
     with ExitStack() as stack:
-        output = _Output(workdir, update, stack)
-
-        def draw(name: str, episode: Episode) -> None:
-            output.draw(name, f"{config.task.name}, {name.replace('_', ' ')}", episode)
-
-        result = evaluate_model(config, model, update, draw)
+        output = _Output(workdir, update, evaluated_task(config), stack)
+        result = evaluate_model(config, model, update, output.draw, case_done=case_done)
         output.write(result)
     output.report_unwritten()
     return result, output.written()
@@ -71,8 +73,8 @@ def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any
 class _Output:
     """Writes an evaluation into a run's folder, as far as it can be written."""
 
-    def __init__(self, workdir: Path, update: int, stack: ExitStack):
-        self._workdir, self._update = workdir, update
+    def __init__(self, workdir: Path, update: int, task: tasks.Task, stack: ExitStack):
+        self._workdir, self._update, self._task = workdir, update, task
         self._unwritten: dict[str, OSError] = {}
         self._events: SummaryWriter | None = None
         with self._writing("figures"):
@@ -88,13 +90,13 @@ class _Output:
         except OSError as error:
             self._unwritten.setdefault(name, error)
 
-    def draw(self, name: str, title: str, episode: Episode) -> None:
-        """Writes the figure of one episode."""
-        figure = figures.episode(title, jax.device_get(episode))
+    def draw(self, name: str, episode: Episode) -> None:
+        """Writes the figure of one episode, the first of a case."""
+        figure = figures.of_task(self._task, jax.device_get(episode))
         if self._events is not None:
-            self._events.add_image(name, figures.pixels(figure), self._update, dataformats="HWC")
+            self._events.add_image(name, canvas.pixels(figure), self._update, dataformats="HWC")
         with self._writing("figures"):
-            figures.save(figure, self._workdir / "figures" / f"{name}.png")
+            canvas.save(figure, self._workdir / "figures" / f"{name}.png")
 
     def write(self, result: dict[str, Any]) -> None:
         """Writes the numbers and the learning curve."""
@@ -104,9 +106,9 @@ class _Output:
                     self._events.add_scalar(f"{case['name']}/{name}", case[name], self._update)
         path = self._workdir / "metrics.csv"
         if path.exists():
-            curve = figures.learning_curve(metrics.read(path))
+            curve = curves.learning_of_run(metrics.read(path))
             with self._writing("figures"):
-                figures.save(curve, self._workdir / "figures" / "learning_curve.png")
+                canvas.save(curve, self._workdir / "figures" / "learning_curve.png")
         with self._writing("evaluation.json"):
             text = json.dumps(result, indent=2) + "\n"
             files.write_atomically(self._workdir / "evaluation.json", text.encode())

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntm_jax.tasks import labels
+from ntm_jax.tasks import editing, labels
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.drawing import (
     draw_between,
@@ -84,6 +84,22 @@ class AssociativeRecall(Task):
         targets = rows_from(vectors, (query + 1) * self.item_length + since, answered)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
+    def editable(self, batch: Batch) -> editing.Editable:
+        spans = self.spans(np.asarray(batch.inputs), np.asarray(batch.mask))
+        items = [span for span in spans if span.label.isdecimal()]
+        steps = [np.arange(span.start, span.end + 1) for span in items]
+        (asked,) = (float(span.label) for span in items if span.role == "asked")
+        number = editing.Number("item asked for", 1, len(items) - 1, whole=True)
+        return editing.Editable(np.concatenate(steps), self.bits, (number,), (asked,))
+
+    def edited(self, batch: Batch, content: editing.Content) -> Batch:
+        items = content.bits.reshape(-1, self.item_length, self.bits)
+        asked = int(content.numbers[0]) - 1
+        inputs = editing.with_bits(batch.inputs, self.editable(batch), content.bits)
+        query = int(np.flatnonzero(inputs[:, self.bits + 1] > 0)[0]) + 1
+        inputs[query : query + self.item_length, : self.bits] = items[asked]
+        return Batch(inputs, editing.answer(batch, items[asked + 1]), batch.mask)
+
     def cases(self) -> list[Case]:
         return [
             Case(f"items_{items}", {"items": items}, self.at(min_items=items, max_items=items))
@@ -113,6 +129,12 @@ class AssociativeRecall(Task):
 
     def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
         return (labels.ViewerField("items", ("min_items", "max_items"), 2, 400),)
+
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model is shown a list of items, then one of them again, and must answer with the item that came next in the list.",
+            "Look for the step at which the read head jumps by content to the row of the item asked for, and then moves on to the next.",
+        )
 
     def memory_picture(self) -> labels.MemoryPicture:
         return labels.MemoryPicture("walk", "items_6")

@@ -12,7 +12,8 @@ import numpy as np
 from flax import struct
 
 from ntm_jax.tasks import labels, losses
-from ntm_jax.tasks.labels import Channels, MemoryPicture, Span, ViewerField
+from ntm_jax.tasks.editing import Content, Editable
+from ntm_jax.tasks.labels import Channels, Explanation, MemoryPicture, Span, ViewerField
 
 
 @struct.dataclass
@@ -44,6 +45,7 @@ class Task(ABC):
     name: ClassVar[str]
     outputs: ClassVar[losses.Outputs] = losses.BITS
     keeps_table: ClassVar[bool] = False  # whether there is `episode_with_table`
+    opening_seed: ClassVar[int] = 0  # of the episode that a page opens with
 
     @property
     @abstractmethod
@@ -117,6 +119,19 @@ class Task(ABC):
         """
         raise NotImplementedError
 
+    # An episode with another input, as a visitor of the viewer makes it.
+
+    def editable(self, batch: Batch) -> Editable | None:
+        """Returns what can be changed in one episode, `[T, in]`, `[T, out]`, `[T]`, or None."""
+        return None
+
+    def edited(self, batch: Batch, content: Content) -> Batch:
+        """Returns one episode with another content; the targets follow by the task's rule.
+
+        Only tasks with `editable` define it. Steps and mask stay.
+        """
+        raise NotImplementedError
+
     # What pages and figures show.
 
     def channels(self) -> Channels:
@@ -131,6 +146,10 @@ class Task(ABC):
         """Returns the numbers that the viewer can set, by default all whole numbers of the task."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return labels.whole_number_fields(values)
+
+    def explanation(self) -> Explanation | None:
+        """Returns what is asked in this task and what to look for, for the viewer."""
+        return None
 
     def memory_picture(self) -> MemoryPicture | None:
         """Returns which picture shows the memory use in this task, or None."""
@@ -222,6 +241,10 @@ class Source:
     def summarise(self, statistics: dict[str, np.ndarray]) -> dict[str, float]:
         """Returns more fields for a case of `evaluation.json`, from all `episode_statistics` `[E, ...]`."""
         return {}
+
+    def symbol_names(self, symbols: np.ndarray) -> list[str]:
+        """Returns how a figure writes input symbols `[T]`, for tasks of symbols: their numbers, unless overridden."""
+        return [str(symbol) for symbol in symbols]
 
     def picture(self, batch: Batch, logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns inputs, targets and probabilities as a figure shows them, in the task's `channels`.

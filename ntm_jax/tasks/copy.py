@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntm_jax.tasks import labels
+from ntm_jax.tasks import editing, labels
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.drawing import (
     draw_between,
@@ -74,6 +75,14 @@ class Copy(Task):
         inputs = jnp.concatenate([shown, *flags], axis=1)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
+    def editable(self, batch: Batch) -> editing.Editable:
+        delimiter = int(np.flatnonzero(np.asarray(batch.inputs)[:, -1] > 0)[0])
+        return editing.Editable(np.arange(self.flags - 1, delimiter), self.bits)
+
+    def edited(self, batch: Batch, content: editing.Content) -> Batch:
+        inputs = editing.with_bits(batch.inputs, self.editable(batch), content.bits)
+        return Batch(inputs, editing.answer(batch, content.bits), batch.mask)
+
     def cases(self) -> list[Case]:
         return [
             Case(
@@ -90,6 +99,12 @@ class Copy(Task):
 
     def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
         return (labels.ViewerField("length", ("min_length", "max_length"), 1, 1000),)
+
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model is shown some random bit vectors once, then a delimiter, and must repeat the vectors in order.",
+            "Look for two diagonals: the write head stores one vector in each row, and the read head later follows the same rows.",
+        )
 
     def memory_picture(self) -> labels.MemoryPicture:
         return labels.MemoryPicture("walk", "length_20")

@@ -36,6 +36,14 @@ class ViewerField:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Explains a task to somebody who knows none of its papers, a sentence each."""
+
+    asked: str  # what the model is shown and has to answer
+    look_for: str  # what its heads do if it has learned the task
+
+
+@dataclass(frozen=True)
 class MemoryPicture:
     """Selects the picture of memory use for a task; see `evaluation.memory_figures`."""
 

@@ -15,8 +15,9 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntm_jax.tasks import labels
+from ntm_jax.tasks import editing, labels
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.drawing import opened, random_bits, require
 
@@ -27,6 +28,7 @@ class NGram(Task):
 
     name: ClassVar[str] = "ngram"
     keeps_table: ClassVar[bool] = True
+    opening_seed: ClassVar[int] = 1  # the episode of seed 0 ends in ones alone
     length: int = 200
     context: int = 5
 
@@ -117,6 +119,16 @@ class NGram(Task):
         chance = jnp.where(batch.targets > 0, probability, 1 - probability)
         return -jnp.sum(jnp.log(chance)[..., 0] * batch.mask, axis=0)
 
+    def editable(self, batch: Batch) -> editing.Editable:
+        return editing.Editable(np.arange(len(batch.inputs)), 1)
+
+    def edited(self, batch: Batch, content: editing.Content) -> Batch:
+        # The last bit is a target only, and stays.
+        following = np.concatenate([content.bits[1:], np.asarray(batch.targets)[-1:]])
+        scored = following[np.asarray(batch.mask) > 0]
+        inputs = editing.with_bits(batch.inputs, self.editable(batch), content.bits)
+        return Batch(inputs, editing.answer(batch, scored), batch.mask)
+
     def cases(self) -> list[Case]:
         return [
             Case(f"length_{length}", {"length": length}, self.at(length=length))
@@ -127,7 +139,13 @@ class NGram(Task):
         return labels.Channels(("bit",), ("next bit",))
 
     def viewer_fields(self) -> tuple[labels.ViewerField, ...]:
-        return (labels.ViewerField("length", ("length",), 2, 2000),)
+        return (labels.ViewerField("length", ("length",), self.context + 1, 2000),)
+
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model sees random bits one by one and must predict the next; how likely a 1 is depends on the five bits before it.",
+            "Look for the same rows read whenever the same five bits come round again: the model counts there what followed them.",
+        )
 
     def memory_picture(self) -> labels.MemoryPicture:
         arguments = {"bits": self.context}

@@ -15,8 +15,9 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntm_jax.tasks import labels
+from ntm_jax.tasks import editing, labels
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.drawing import flag, opened, random_bits, require, rows_from
 
@@ -72,6 +73,20 @@ class PrioritySort(Task):
         targets = rows_from(vectors[order], step - items - 1, answered)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
+    def editable(self, batch: Batch) -> editing.Editable:
+        inputs = np.asarray(batch.inputs)
+        items = int(np.flatnonzero(inputs[:, self.bits + 1] > 0)[0])
+        numbers = tuple(editing.Number(f"priority {i + 1}", -1, 1) for i in range(items))
+        values = tuple(map(float, inputs[:items, self.bits]))
+        return editing.Editable(np.arange(items), self.bits, numbers, values)
+
+    def edited(self, batch: Batch, content: editing.Content) -> Batch:
+        editable = self.editable(batch)
+        inputs = editing.with_bits(batch.inputs, editable, content.bits)
+        inputs[editable.steps, self.bits] = content.numbers
+        order = np.argsort(-content.numbers, kind="stable")[: int(np.sum(batch.mask))]
+        return Batch(inputs, editing.answer(batch, content.bits[order]), batch.mask)
+
     def cases(self) -> list[Case]:
         return [
             Case(
@@ -90,6 +105,12 @@ class PrioritySort(Task):
         return (
             labels.ViewerField("items", ("items",), 1, 500),
             labels.ViewerField("kept", ("kept",), 1, 500),
+        )
+
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model is shown bit vectors, each with a priority, and must give back those of the highest priorities in descending order.",
+            "Look for write locations that follow the priority rather than the time, so that reading needs only to walk along the rows.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:

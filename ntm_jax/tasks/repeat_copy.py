@@ -26,9 +26,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax.errors import unknown_choice
-from ntm_jax.tasks import labels
+from ntm_jax.tasks import editing, labels
 from ntm_jax.tasks.base import Batch, Case, Task
 from ntm_jax.tasks.drawing import (
     draw_between,
@@ -138,6 +139,21 @@ class RepeatCopy(Task):
         during = (step >= start) & (step < start + repeats)
         return [flag(during), flag(step == start + repeats)], start + repeats + 1
 
+    def editable(self, batch: Batch) -> editing.Editable:
+        opening = 0 if self.count == "scalar" else 1
+        first = np.abs(np.asarray(batch.inputs)[opening:, self.width :]).sum(axis=1)
+        length = int(np.flatnonzero(first)[0])  # to what gives the count, or says that it comes
+        return editing.Editable(np.arange(opening, opening + length), self.width)
+
+    def edited(self, batch: Batch, content: editing.Content) -> Batch:
+        inputs = editing.with_bits(batch.inputs, self.editable(batch), content.bits)
+        repeats = (int(np.sum(batch.mask)) - 1) // len(content.bits)
+        repeated = np.tile(content.bits, (repeats, 1))
+        # The end marker is a channel and a step of its own.
+        vectors = np.pad(repeated, ((0, 1), (0, 1)))
+        vectors[-1, -1] = 1
+        return Batch(inputs, editing.answer(batch, vectors), batch.mask)
+
     def cases(self) -> list[Case]:
         return [
             Case(
@@ -162,6 +178,12 @@ class RepeatCopy(Task):
         return (
             labels.ViewerField("length", ("min_length", "max_length"), 1, 200),
             labels.ViewerField("repeats", ("min_repeats", "max_repeats"), 1, 200),
+        )
+
+    def explanation(self) -> labels.Explanation:
+        return labels.Explanation(
+            "The model is shown some random bit vectors and a number, and must repeat the vectors that many times, then mark the end.",
+            "Look for one diagonal of the write head and many of the read head, which jumps back to the first row before each repeat.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:

@@ -39,7 +39,8 @@ CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "value": optax.clip,  # every element into [-limit, limit], as the paper does
     "global_norm": optax.clip_by_global_norm,
 }
-SCHEDULES = ("constant", "linear", "cosine")
+SCHEDULES = ("constant", "linear", "cosine", "exponential")
+EXPONENTIAL_END = 0.01  # of the peak, at the end of training
 
 
 def build(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.GradientTransformation:
@@ -100,6 +101,8 @@ def _schedule(config: ConfigDict, updates: int) -> optax.Schedule:
         main = optax.linear_schedule(peak, 0.0, rest)
     elif options.schedule == "cosine":
         main = optax.cosine_decay_schedule(peak, rest)
+    elif options.schedule == "exponential":
+        main = optax.exponential_decay(peak, rest, EXPONENTIAL_END)
     else:
         raise unknown_choice("optimizer.schedule", options.schedule, SCHEDULES)
     if options.warmup == 0:

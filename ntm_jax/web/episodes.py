@@ -1,5 +1,6 @@
 """Runs one episode of a model and packs everything that a page draws of it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,14 @@ import numpy as np
 from flax import nnx, struct
 
 from ntm_jax import models, tasks
+from ntm_jax.errors import UserError
 from ntm_jax.evaluation.episode import Episode
-from ntm_jax.models.cell import NTMState
+from ntm_jax.models.cell import NTMCell, NTMState
 from ntm_jax.models.heads import Controls
-from ntm_jax.tasks import Batch, losses
+from ntm_jax.tasks import Batch, editing, losses
 from ntm_jax.tasks.labels import Span
+from ntm_jax.web import edits, interventions
+from ntm_jax.web.interventions import Intervention
 from ntm_jax.web.packing import pack
 from ntm_jax.web.questions import Question
 
@@ -31,6 +35,7 @@ class Watched(Episode):
     controls: Controls | None  # every field with a leading [T]
     memory: jax.Array | None  # [T, N, W] after each step
     first_memory: jax.Array | None  # [N, W] before the first
+    first_weightings: jax.Array | None  # [A, N] before the first
 
 
 def watch(model: models.Model, question: Question) -> Watched:
@@ -40,7 +45,19 @@ def watch(model: models.Model, question: Question) -> Watched:
     if question.table is not None:
         table, _ = jax.random.split(jax.random.key(question.table))
     batch, optimal = _draw(question.task, batch_key, table)
-    return run(model, question.task, batch, model_key, optimal)
+    if question.bits is not None or question.numbers is not None:
+        batch = _edited(question, jax.device_get(batch))
+        optimal = optimal_probability(question.task, jax.tree.map(jnp.asarray, batch))
+    return run(model, question.task, batch, model_key, optimal, question.interventions)
+
+
+def _edited(question: Question, batch: Batch) -> Batch:
+    editable = question.task.editable(batch)
+    if editable is None:
+        raise UserError(f"bits: the input of {question.task.name} cannot be edited")
+    drawn = editing.content(np.asarray(batch.inputs), editable)
+    content = edits.decode(question.bits, question.numbers, editable, drawn)
+    return question.task.edited(batch, content)
 
 
 def run(
@@ -49,6 +66,7 @@ def run(
     batch: Batch,
     key: jax.Array,
     optimal: jax.Array | None = None,
+    changes: Sequence[Intervention] = (),
 ) -> Watched:
     """Runs a model on one episode, shown in the channels of the task.
 
@@ -58,14 +76,22 @@ def run(
       batch: the episode, `[T, in]`, `[T, out]`, `[T]`.
       key: for a random initial state.
       optimal: `[T, out]`, where a best predictor is known.
+      changes: made inside the model meanwhile.
+
+    Raises:
+      UserError: changes that this model cannot have.
     """
     steps = batch.inputs.shape[0]
     longest = max(SHORTEST, 1 << (steps - 1).bit_length())
     # With NumPy, for a padding of its own for each length would be compiled for each.
     inputs = np.pad(np.asarray(batch.inputs), ((0, longest - steps), (0, 0)))
     structure, parameters = nnx.split(model)
-    seen = jax.device_get(_watch(structure, parameters, inputs, key))
-    logits, trace, first_memory = seen
+    if changes:
+        made = _changes(model, changes)
+        seen = jax.device_get(_watch_changed(structure, parameters, inputs, key, made))
+    else:
+        seen = jax.device_get(_watch(structure, parameters, inputs, key))
+    logits, trace, first = seen
     # What comes after the last step has no influence on what came before.
     logits, trace = jax.tree.map(lambda values: values[:steps], (logits, trace))
     shown: Any = batch.inputs, batch.targets, logits
@@ -87,7 +113,8 @@ def run(
         reads=trace.reads,
         controls=trace.controls,
         memory=trace.memory,
-        first_memory=first_memory,
+        first_memory=None if first is None else first[0],
+        first_weightings=None if first is None else first[1],
     )
 
 
@@ -111,12 +138,37 @@ def optimal_probability(task: tasks.Task, batch: Batch) -> jax.Array | None:
 @partial(jax.jit, static_argnums=0)
 def _watch(
     structure: Any, parameters: Any, inputs: jax.Array, key: jax.Array
-) -> tuple[jax.Array, models.Trace, jax.Array | None]:
+) -> tuple[jax.Array, models.Trace, tuple[jax.Array, jax.Array] | None]:
     model = nnx.merge(structure, parameters)
     state = model.initial_state((1,), key)
     logits, trace = models.unroll(model, inputs[:, None], state=state, memory=True)
-    first = state.memory[0] if isinstance(state, NTMState) else None
+    first = (state.memory[0], state.weightings[0]) if isinstance(state, NTMState) else None
     return logits[:, 0], jax.tree.map(lambda values: values[:, 0], trace), first
+
+
+def _changes(model: models.Model, wanted: Sequence[Intervention]) -> interventions.Changes:
+    if not isinstance(model, NTMCell):
+        raise UserError("break: this model has no heads that could be changed")
+    return interventions.changes(wanted, model, model.initial.memory_size)
+
+
+@partial(jax.jit, static_argnums=0)
+def _watch_changed(
+    structure: Any,
+    parameters: Any,
+    inputs: jax.Array,
+    key: jax.Array,
+    made: interventions.Changes,
+) -> tuple[jax.Array, models.Trace, tuple[jax.Array, jax.Array]]:
+    model = nnx.merge(structure, parameters)
+    state = jax.tree.map(lambda values: values[0], model.initial_state((1,), key))
+    logits, reads, weightings, controls, memory = interventions.unroll(
+        model, state, inputs, made, key
+    )
+    heads = model.heads
+    reading, writing = weightings[:, : heads.read_heads], weightings[:, -heads.write_heads :]
+    trace = models.Trace(reading, writing, reads, controls, memory)
+    return logits, trace, (state.memory, state.weightings)
 
 
 def scores(episode: Watched) -> dict[str, float]:
@@ -161,10 +213,14 @@ def to_json(episode: Watched, task: tasks.Task, memory: bool = True) -> dict[str
     if memory and episode.memory is not None:
         packed["memory"] = pack(episode.memory, rounded=True)
         packed["first_memory"] = pack(episode.first_memory, rounded=True)
-    channels = task.channels()
+        packed["first_weightings"] = pack(episode.first_weightings, rounded=True)
+    channels, explanation = task.channels(), task.explanation()
     inputs, mask = np.asarray(episode.inputs), np.asarray(episode.mask)
+    batch = Batch(inputs, np.asarray(episode.targets), mask)  # type: ignore[arg-type]
+    editable = task.editable(batch) if task.outputs is losses.BITS else None
     return {
         "task": task.name,
+        "explanation": None if explanation is None else vars(explanation),
         "steps": len(mask),
         "scores": scores(episode),
         "input_channels": channels.inputs,
@@ -173,6 +229,7 @@ def to_json(episode: Watched, task: tasks.Task, memory: bool = True) -> dict[str
             channels.inputs.index("priority") if "priority" in channels.inputs else None
         ),
         "spans": [_span(span) for span in task.spans(inputs, mask)],
+        "editable": None if editable is None else edits.describe(editable),
         "arrays": packed,
     }
 

@@ -3,11 +3,12 @@
     training          writes metrics.csv as always, and into a folder of its own weights.safetensors
     monitor_server    answers browsers from those files and the worker's, and computes nothing
     monitor_worker    runs the newest weights on held-out episodes and the latest one, at the lowest priority,
-                      on one core; seldom while nobody looks
+                      on one core; seldom while nobody looks. It keeps one episode over training, see `moments`
 
-Neither process is ever waited for, so a visitor cannot hold training up, and nothing goes back to it.
+Training waits for neither process, so a visitor cannot hold it up, and nothing goes back to it.
 """
 
+import json
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.training.metrics import Row
 from ntm_jax.training.observers import Begun, Observer
+from ntm_jax.web import moments
 
 # Between two files of weights, at least: their writing is to take a thousandth of training's time.
 LEAST_SECONDS, MOST_SECONDS, TIMES_AS_LONG = 1.0, 30.0, 1000
@@ -44,24 +47,33 @@ IDLE = (
 )
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+MOMENTS = "moments"  # a folder of weights whose moment is to be kept, named by their update
+ROOM_FOR_MOMENTS = 20_000_000  # bytes of them that may wait for the worker
 EPISODE, EVALUATION = "episode.json", "evaluation.jsonl"
 PRINTING = "printing"  # is there while episodes are to be printed
 LOOKED_AT = "looked_at"  # its time is when a page asked last
+TRAINED, EVALUATED = "trained", "evaluated"  # are there once that has ended
+CASES = "cases.jsonl"  # of the evaluation after training, as they come
+
+LAST_SECONDS = 2.5  # for which an open page is given its last answer
+LOOKING_SECONDS = 5.0  # since a page asked; then none is open any more
 
 MEMORY = Path("/dev/shm")  # on a disk, replacing a file takes ten times as long
 ROOM = 50_000_000  # bytes that are to be free there
 
 
 class RunMonitor(Observer):
-    """Runs the monitor of a run, from before its folder is opened until training ends.
+    """Runs the monitor of a run, from before its folder is opened until training ends, or its evaluation.
 
     Args:
       config_file: the run's config file, as `config.load` takes it, if that adds the task to `TASKS`. The
         worker's process runs it too.
+      stays: whether an evaluation follows. The monitor then stays until `end`.
     """
 
-    def __init__(self, config_file: str = "") -> None:
-        self._config_file = config_file
+    def __init__(self, config_file: str = "", stays: bool = False) -> None:
+        self._config_file, self._stays = config_file, stays
+        self._folder: Path | None = None
         self._stack = ExitStack()
         self._publish: Publisher | None = None
 
@@ -87,6 +99,7 @@ class RunMonitor(Observer):
         _start(stack, "monitor_worker", IDLE, [*places, self._config_file])
         print(f"monitor: {server.address(listener, options.host)}", flush=True)
         self._publish = Publisher(folder, config)
+        self._folder = folder
 
     def begin(self, begun: Begun) -> None:
         """Shows the state that the session begins with."""
@@ -102,8 +115,35 @@ class RunMonitor(Observer):
             self._publish(update, parameters)
 
     def close(self) -> None:
+        """Ends the processes, unless they are to stay."""
+        self._mark(TRAINED)
+        if not self._stays:
+            self.end()
+
+    def case(self, result: Mapping[str, Any]) -> None:
+        """Shows the numbers of a case of the evaluation."""
+        if self._folder is not None:
+            with suppress(OSError), (self._folder / CASES).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+
+    def evaluated(self) -> None:
+        """Shows that the evaluation has ended; if a page is open, waits until it has asked once more."""
+        self._mark(EVALUATED)
+        if self._folder is None:
+            return
+        with suppress(OSError):
+            if time.time() - (self._folder / LOOKED_AT).stat().st_mtime < LOOKING_SECONDS:
+                time.sleep(LAST_SECONDS)
+
+    def end(self) -> None:
         """Ends the processes."""
+        self._folder = None
         self._stack.close()
+
+    def _mark(self, name: str) -> None:
+        if self._folder is not None:
+            with suppress(OSError):
+                (self._folder / name).touch()
 
 
 def _place() -> Path | None:
@@ -126,6 +166,7 @@ class Publisher:
     def __init__(self, folder: Path, config: ConfigDict):
         self._folder, self._config = folder, config
         self._earliest = -math.inf  # when to write next
+        self._kept: int | None = None  # the last update whose moment is to be kept
         # Seconds that writing took. The least counts, for others are of a busy machine.
         self._costs: deque[float] = deque(maxlen=5)
 
@@ -139,11 +180,25 @@ class Publisher:
         # A full disk is no reason to stop training: the page shows what it has.
         with suppress(OSError):
             write_atomically(self._folder / WEIGHTS, content)
+            self._keep(update, content)
         now = time.monotonic()
         if self._earliest > -math.inf:  # the first is longer than any other
             self._costs.append(now - begun)
         rest = TIMES_AS_LONG * min(self._costs, default=0.0)
         self._earliest = now + min(max(rest, LEAST_SECONDS), MOST_SECONDS)
+
+    def _keep(self, update: int, content: bytes) -> None:
+        """Lays weights aside whose moment is to be kept, if there is room, as there always is for the last."""
+        updates = self._config.train.updates
+        if not moments.apart(self._kept, update, updates):
+            return
+        folder = self._folder / MOMENTS
+        folder.mkdir(exist_ok=True)
+        waiting = [path.stat().st_size for path in folder.glob("*.safetensors")]
+        if waiting and update < updates and sum(waiting) + len(content) > ROOM_FOR_MOMENTS:
+            return
+        self._kept = update
+        write_atomically(folder / f"{update}.safetensors", content)
 
 
 def _start(stack: ExitStack, module: str, first: str, arguments: list[str], **options: Any) -> None:

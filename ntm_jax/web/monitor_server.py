@@ -3,6 +3,7 @@
 /             the page
 /api/progress the run and its curves, those after an update if one is given
 /api/episode  the latest training episode
+/api/moment   the held-out episode that is kept over training, after the update that is given; see `moments`
 /Loss         the losses so far, in bits per sequence, as a JSON list
 /Weights      the current parameters, as `--weights` takes them
 /PrintDebug   begins or ends the printing of the latest episode on training's terminal
@@ -10,8 +11,11 @@
 
 import json
 import math
+import os
 import secrets
+import shlex
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ from starlette.types import ASGIApp
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
 from ntm_jax.training import metrics
-from ntm_jax.web import monitor, server
+from ntm_jax.web import moments, monitor, server
 from ntm_jax.web.monitor_process import Tail, end_with_parent
 from ntm_jax.web.packing import to_json
 
@@ -49,6 +53,9 @@ class Monitor:
         self._name = workdir.name
         self._metrics = Tail(workdir / metrics.NAME, metrics.Parser)
         self._evaluation = Tail(folder / monitor.EVALUATION, lambda: json.loads)
+        self._cases = Tail(folder / monitor.CASES, lambda: json.loads)
+        self._moments = moments.Moments(workdir)
+        self._viewer = viewer_command(workdir)
 
     def progress(self, after: int) -> bytes:
         """Returns the run's state, and the points of its curves after an update, as JSON."""
@@ -62,11 +69,33 @@ class Monitor:
                 "updates": self._config.train.updates,
                 "batch_size": self._config.train.batch_size,
                 "printing": self.printing(),
+                "state": self._state(),
+                "cases": [_without_nan(case) for case in self._cases.refresh()],
+                "moments": self._moments.updates(),
+                "viewer": self._viewer,
                 "rows": _shown(rows, after),
                 "evaluation": _shown(evaluation, after),
                 **_speed(rows, self._config.train.updates),
             }
         )
+
+    def _state(self) -> str:
+        """Returns how far the run is: training, evaluating or evaluated."""
+        for state, mark in (("evaluated", monitor.EVALUATED), ("evaluating", monitor.TRAINED)):
+            if (self._folder / mark).exists():
+                return state
+        return "training"
+
+    def moment(self, update: int) -> bytes:
+        """Returns a kept moment of the run.
+
+        Raises:
+          HTTPException: it is not kept, or not any more.
+        """
+        found = self._moments.read(update)
+        if found is None:
+            raise HTTPException(404, f"No moment of update {update} is kept.")
+        return found
 
     def _rows(self) -> list[dict[str, float]]:
         """Returns the rows of metrics.csv whose counts are numbers, with the columns that training writes."""
@@ -126,6 +155,12 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     async def episode(request: Request) -> Response:
         return Response(watched.file(monitor.EPISODE), media_type="application/json")
 
+    async def moment(request: Request) -> Response:
+        given = request.query_params.get("update", "")
+        if not given.isdecimal() or len(given) > 12:
+            raise UserError("update: must be a whole number, of a moment that is kept")
+        return Response(watched.moment(int(given)), media_type="application/json")
+
     async def losses(request: Request) -> Response:
         return Response(watched.losses(), media_type="application/json")
 
@@ -145,6 +180,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
         Route("/", index),
         Route("/api/progress", progress),
         Route("/api/episode", episode),
+        Route("/api/moment", moment),
         Route("/Loss", losses),
         Route("/Weights", weights),
         Route("/PrintDebug", print_debug, methods=["GET", "POST"]),
@@ -152,9 +188,19 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     return server.application(routes, host)
 
 
-def _without_nan(values: dict[str, float]) -> dict[str, Any]:
+def viewer_command(workdir: Path) -> str:
+    """Returns the command that shows the run in the viewer, from the folder in which training was started."""
+    path = Path(os.path.relpath(workdir))
+    shown = workdir if ".." in path.parts else path
+    return f"python -m ntm_jax.main --mode serve --workdir {shlex.quote(str(shown))}"
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
     """Replaces numbers that are not finite by null, because JSON cannot represent them."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _speed(rows: list[dict[str, float]], updates: int) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 When there are newer weights and somebody looks at the page, it runs them on episodes that no training run
 draws and on the latest training episode, then rests much longer than that took. While nobody looks, it does so
-twice a minute, so that whoever comes finds a curve.
+twice a minute, so that whoever comes finds a curve. It also runs some of the weights on one held-out episode, the same
+at every time, and keeps that in the run's folder; see `moments`.
 """
 
 import json
@@ -10,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,13 @@ from ml_collections import ConfigDict
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate, figures
+from ntm_jax.evaluation import canvas, evaluate, figures
 from ntm_jax.storage import weights
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
 from ntm_jax.training import curriculum, event_writer, metrics
 from ntm_jax.training.curriculum import BatchSpec
-from ntm_jax.web import episodes, monitor
+from ntm_jax.web import episodes, moments, monitor
 from ntm_jax.web.episodes import Watched
 from ntm_jax.web.monitor_process import end_with_parent
 from ntm_jax.web.packing import to_json
@@ -61,6 +63,7 @@ class Worker:
         self._events: Any = None  # a tensorboardX.SummaryWriter
         self._shown: tuple[Watched, int] | None = None  # the latest episode, and after which update
         self._pictured = -PICTURE_SECONDS
+        self._keeper = Keeper(folder, workdir, self._task, config)
 
     def step(self) -> bool:
         """Looks at the weights once; gives whether they were newer, and wanted."""
@@ -114,6 +117,17 @@ class Worker:
             self._events.add_scalar(f"evaluation/{name}", means[name], update)
         self._events.flush()
 
+    def keep(self) -> bool:
+        """Keeps a moment of the held-out episode, if one is due; see `Keeper`."""
+        return self._keeper.step()
+
+    def rest(self, seconds: float) -> None:
+        """Waits, so long as it trains: later there is nobody whose time it would take."""
+        end = time.monotonic() + seconds
+        time.sleep(min(seconds, POLL_SECONDS))
+        while time.monotonic() < end and not (self._folder / monitor.TRAINED).exists():
+            time.sleep(POLL_SECONDS)
+
     def picture(self) -> None:
         """Draws the latest episode for TensorBoard at intervals, because drawing takes longer than running it."""
         if self._events is None or self._shown is None:
@@ -121,10 +135,45 @@ class Worker:
         if time.monotonic() - self._pictured < PICTURE_SECONDS:
             return
         episode, update = self._shown
-        figure = figures.episode(f"the latest episode, update {update}", episode)
-        self._events.add_image("episode", figures.pixels(figure), update, dataformats="HWC")
+        figure = figures.episode(episode)
+        self._events.add_image("episode", canvas.pixels(figure), update, dataformats="HWC")
         self._events.flush()
         self._pictured = time.monotonic()
+
+
+class Keeper:
+    """Keeps the moments of a run whose weights training has laid aside; see `monitor.Publisher`.
+
+    Args:
+      folder: the monitor's.
+      workdir: the run's.
+      task: of the run.
+      config: of the run.
+    """
+
+    def __init__(self, folder: Path, workdir: Path, task: tasks.Task, config: ConfigDict):
+        self._waiting, self._workdir, self._task = folder / monitor.MOMENTS, workdir, task
+        self._updates = int(config.train.updates)
+        self._key = evaluate.case_key(config, "monitor, the kept episode")
+        self._batch: Batch | None = None
+        self._moments = moments.Moments(workdir)
+
+    def step(self) -> bool:
+        """Keeps the earliest moment that waits; gives whether there was one."""
+        if not (self._workdir / metrics.NAME).exists():
+            return False  # the folder is not the run's yet
+        waiting = list(self._waiting.glob("*.safetensors"))
+        if not waiting:
+            return False
+        path = min(waiting, key=lambda path: int(path.stem))
+        found = weights.load(path)
+        if self._batch is None:
+            self._batch = moments.kept_episode(self._task, self._key)
+        content = moments.moment(found.model(), self._task, self._batch, self._key, found.update)
+        with suppress(OSError):  # a full disk: the page shows what it has
+            self._moments.add(content, self._updates)
+        path.unlink(missing_ok=True)
+        return True
 
 
 def latest_episodes(config: ConfigDict) -> Callable[[int], tuple[Batch, jax.Array]]:
@@ -195,10 +244,10 @@ def main(folder: str, workdir: str, config_file: str) -> None:
     compiled = False
     while True:
         begun = time.process_time()
-        worked = worker.step()
+        worked = worker.step() | worker.keep()
         spent = time.process_time() - begun
         # The first time is mostly compilation, which does not come again.
         rest = max(LEAST_REST_SECONDS, REST * spent) if compiled else LEAST_REST_SECONDS
         worker.picture()
-        time.sleep(rest if worked else POLL_SECONDS)
+        worker.rest(rest if worked else POLL_SECONDS)
         compiled |= worked

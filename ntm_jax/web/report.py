@@ -67,6 +67,7 @@ def _cases(source: Source) -> list[dict[str, str]]:
     cases = []
     for case in source.task.cases():
         given = {name: str(value) for name, value in case.difficulty.items() if name in names}
+        given["seed"] = str(source.task.opening_seed)
         try:
             source.question(given)
         except UserError:
@@ -87,4 +88,4 @@ def _file(address: str) -> str:
     name = address.removeprefix("/")
     if name == "plotly.min.js":
         return server.plotly_js()
-    return (server.STATIC / Path(name).name).read_text(encoding="utf-8")
+    return (server.STATIC / name.removeprefix("static/")).read_text(encoding="utf-8")

@@ -75,7 +75,12 @@ def application(routes: Sequence[BaseRoute], host: str) -> ASGIApp:
       host: where it listens, which decides what a request's Host header may be.
     """
     app = Starlette(
-        routes=[*routes, Route("/static/{name}", _static), Route("/plotly.min.js", _plotly)],
+        routes=[
+            *routes,
+            Route("/static/{name}", _static),
+            Route("/static/{folder}/{name}", _static),
+            Route("/plotly.min.js", _plotly),
+        ],
         exception_handlers={
             UserError: _user_error,
             HTTPException: _http_error,
@@ -164,7 +169,8 @@ def plotly_js() -> str:
 
 
 async def _static(request: Request) -> Response:
-    return page(Path(request.path_params["name"]).name)
+    parts = request.path_params
+    return page("/".join(Path(parts[key]).name for key in ("folder", "name") if key in parts))
 
 
 def _plotly(request: Request) -> Response:

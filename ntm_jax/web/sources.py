@@ -85,7 +85,22 @@ class Source(ABC):
     def question(self, given: Mapping[str, str]) -> Question:
         """Returns the question in an address's parameters; see `questions.read`."""
         word_size = int(self.config.model.get("word_size", 0))
-        return questions.read(self.task, given, self.rows, word_size, self.fixed_rows)
+        return questions.read(
+            self.task, given, self.rows, word_size, self.fixed_rows, self.least_rows
+        )
+
+    @property
+    def least_rows(self) -> int:
+        """Returns the fewest rows that the model's shifts do not reach around."""
+        return 2 * int(self.config.model.get("shift_range", 0)) + 1
+
+    def trouble(self) -> str | None:
+        """Returns why no episode can be drawn here, such as a corpus that is not there, or None."""
+        try:
+            _ = self.task.source.shapes  # which reads the data, if the task has any
+        except UserError as error:
+            return questions.CONFIG_NAMES.sub("", str(error))
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Describes the model and its settings, for the page."""
@@ -97,7 +112,10 @@ class Source(ABC):
             "update": self.update,
             "parameters": models.parameter_count(self.model(self.rows)),
             "fields": questions.describe(self.task),
+            "seed": self.task.opening_seed,
+            "trouble": self.trouble(),
             "rows": self.rows,
+            "least_rows": self.least_rows,
             "fixed_rows": self.fixed_rows or self.rows == 0,
             "most_rows": questions.MOST_ROWS,
             "keeps_table": self.task.keeps_table,
@@ -114,6 +132,9 @@ class Source(ABC):
             "seed": question.seed,
             "rows": question.rows,
             "table": question.table,
+            "model": configs.model_name(self.config),
+            "changed": bool(question.interventions),
+            "cosine_epsilon": self.config.model.get("cosine_epsilon"),
             **episodes.to_json(episode, question.task),
         }
 

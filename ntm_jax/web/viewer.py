@@ -2,7 +2,7 @@
 
 /             the page
 /api/runs     what can be looked at, and what can be asked of each
-/api/episode  one episode; the parameters are `run` and those of `questions.read`
+/api/episode  one episode; the parameters are `run`, a name or a number, and those of `questions.read`
 
 More pages may be added to it, each with routes of its own; see `Page`.
 """
@@ -91,10 +91,14 @@ class Viewer:
         if len(parameters) < len(given):
             raise UserError("a parameter is given twice")
         run = parameters.pop("run", "0")
-        if run not in map(str, range(len(self._sources))):
-            most = len(self._sources) - 1
-            raise UserError(f"run: {run[:20]!r} is not allowed; it must be from 0 to {most}")
-        return self._sources[int(run)], parameters
+        named = {str(place): source for place, source in enumerate(self._sources)}
+        named |= {source.name: source for source in self._sources}
+        if run not in named:
+            raise UserError(
+                f"run: there is no {run[:60]!r} here; give a run's name, or a number from 0 to "
+                f"{len(self._sources) - 1}"
+            )
+        return named[run], parameters
 
     def _episode(self, source: Source, parameters: Mapping[str, str]) -> bytes:
         version = source.refresh()

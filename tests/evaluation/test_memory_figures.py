@@ -111,9 +111,24 @@ def test_a_sorting_model_by_hand():
     reads = on_rows([0, 0, 0, 0, 4, 3, 1], 6)
     found = memory_figures.by_priority(episodes(inputs, writes, reads), items=4, bits=1)
     np.testing.assert_array_equal(found["priorities"], [-0.3, 0.9, 0.1, -0.8])
-    np.testing.assert_array_equal(found["rows"], [5, 4, 3, 2])
-    np.testing.assert_array_equal(found["read_steps"], [np.nan, 0, 1, np.nan])
+    np.testing.assert_array_equal(found["rows"], [[5], [4], [3], [2]])
+    np.testing.assert_array_equal(found["write_weights"], 1)
+    assert found["read_weights"][:, 0].tolist() == [0, 1, 1, 0]  # two are never read
+    np.testing.assert_array_equal(found["read_steps"][1:3], [[0], [1]])
     np.testing.assert_array_equal(found["answer_steps"], [np.nan, 1, 2, np.nan])
+
+
+def test_a_second_head_that_is_nowhere_changes_no_item_s_row():
+    inputs = np.zeros((4, 1, 2))
+    inputs[:2, 0, 1] = [0.9, -0.3]
+    flat = np.full((4, 1, 1, 6), 1 / 6)
+    writes, reads = (
+        np.concatenate([flat, on_rows(rows, 6)], axis=2) for rows in ([5, 4, 0, 0], [0, 0, 5, 4])
+    )
+    found = memory_figures.by_priority(episodes(inputs, writes, reads), items=2, bits=1)
+    assert found["rows"][:, 1].tolist() == [5, 4]
+    assert found["read_steps"][:, 1].tolist() == [0, 1]
+    np.testing.assert_allclose(found["write_weights"], [[1 / 6, 1], [1 / 6, 1]])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +140,7 @@ def test_a_model_of_every_task_can_be_drawn(name):
     model = models.build(config, small.input_size, small.output_size)
     assert small.memory_picture().case in [one.name for one in small.cases()]
     seen = memory_figures.run(model, small, jax.random.key(0), 2)
-    assert len(memory_figures.draw("a title", small, seen).axes) >= 2
+    assert len(memory_figures.draw(small, seen).axes) >= 2
 
 
 def test_every_task_but_acrostics_has_a_picture():
@@ -135,8 +150,7 @@ def test_every_task_but_acrostics_has_a_picture():
 
 def test_a_run_s_picture_is_of_its_checkpoint(tmp_path):
     model = save(tmp_path, tiny())
-    figure = memory_figures.picture(tmp_path, "copying")
-    assert figure.get_suptitle() == "copying with ntm-ff, length 20"
+    figure = memory_figures.picture(tmp_path)
     task = tasks.make("copy", min_length=20, max_length=20)
     key = evaluate.case_key(tiny(), "length_20")
     seen = memory_figures.run(model, task, key, 1)
@@ -147,10 +161,10 @@ def test_a_run_s_picture_is_of_its_checkpoint(tmp_path):
 
 def test_there_is_no_picture_without_a_memory_or_a_checkpoint(tmp_path):
     save(tmp_path / "lstm", tiny(model="lstm"))
-    assert memory_figures.picture(tmp_path / "lstm", "copy") is None
+    assert memory_figures.picture(tmp_path / "lstm") is None
     save(tmp_path / "run", tiny())
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
-    assert memory_figures.picture(tmp_path / "run", "copy") is None
+    assert memory_figures.picture(tmp_path / "run") is None
 
 
 def test_a_trace_is_of_the_task_s_episodes(tmp_path):

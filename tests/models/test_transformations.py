@@ -1,6 +1,7 @@
 """Gradients of `unroll` under transformations: each equals `jit(grad)`, and no tracer leaks."""
 
 import functools
+import itertools
 
 import jax
 import jax.export
@@ -165,14 +166,14 @@ each_model = pytest.mark.parametrize(
 
 
 def matrix(ways, *quick):
-    """Every model in every way; those not named here, as (model, way), are slow."""
+    """`ntm-ff` in every way, and each way with one other model in turn; slow unless named as (model, way)."""
+    first, *others = MAKE
+    turns = itertools.cycle(others)
+    pairs = [(name, way) for way in ways for name in (first, next(turns))]
+    pairs += [pair for pair in quick if pair not in pairs]
     return pytest.mark.parametrize(
         ("name", "way"),
-        [
-            pytest.param(name, way, marks=() if (name, way) in quick else pytest.mark.slow)
-            for name in MAKE
-            for way in ways
-        ],
+        [pytest.param(*pair, marks=() if pair in quick else pytest.mark.slow) for pair in pairs],
     )
 
 

@@ -13,7 +13,7 @@ from ntm_jax import config as configs
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Writer
 from ntm_jax.errors import UserError
-from ntm_jax.evaluation import evaluate, figures, report
+from ntm_jax.evaluation import canvas, evaluate, report, seed_curves
 from ntm_jax.storage import restore, run_folder, weights
 from ntm_jax.storage.run_folder import WEIGHTS
 from ntm_jax.training import loop
@@ -25,7 +25,7 @@ from tests.helpers.runs import refused, save
 
 PRETRAINED = ROOT / publish_results.PRETRAINED
 RUNS = sorted(path.parent for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
-METRICS = "sequences,loss_bits_per_sequence\n8,90.0\n16,5.0\n"
+METRICS = "update,sequences,seconds,loss_bits_per_sequence\n1,8,0.5,90.0\n2,16,1.0,5.0\n"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def write_sweep(folder, wrong, model="ntm-ff", task="copy", **fields):
         }
         result = {"task": task, "model": model, "update": 100 + seed, "cases": [case]}
         (run / "evaluation.json").write_text(json.dumps(result))
-        (run / "metrics.csv").write_text(METRICS)
+        text = METRICS.replace("5.0", f"{4.0 + seed}")
+        (run / "metrics.csv").write_text(text)
     runs = [f"seed_{seed}" for seed in wrong]
     summary = {"runs": runs, "failed": [], "cases": []}
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -72,8 +73,10 @@ def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_weights(q
     target = publish_results.ship(tmp_path / "sweep", tmp_path)
     assert target == tmp_path / "copy-ntm-ff"
     assert sorted(path.name for path in target.iterdir()) == sorted(
-        [*publish_results.MEASURED, "figures", "weights.safetensors", "seeds.json"]
+        [*publish_results.MEASURED, "curves.csv", "figures", "weights.safetensors", "seeds.json"]
     )
+    costs = [[row["loss_bits_per_sequence"] for row in run] for run in seed_curves.read(target)]
+    assert costs == [[90, 5], [90, 6], [90, 7]]  # of every seed, not of the best alone
     assert json.loads((target / "seeds.json").read_text())["shipped"] == "seed_2"
     assert parameters(target) == parameters(tmp_path / "sweep" / "seed_2")
     assert parameters(target)[1] == 102
@@ -90,7 +93,7 @@ def test_a_run_that_was_not_evaluated_at_its_end_is_refused(quick, tmp_path):
 def test_of_an_lstm_what_was_measured_is_shipped(quick, tmp_path):
     write_sweep(tmp_path / "sweep", {1: 0.5, 2: 0.25}, "lstm")
     target = publish_results.ship(tmp_path / "sweep", tmp_path)
-    names = ["config.json", "evaluation.json", "metrics.csv", "seeds.json"]
+    names = ["config.json", "curves.csv", "evaluation.json", "metrics.csv", "seeds.json"]
     assert sorted(path.name for path in target.iterdir()) == names
     assert json.loads((target / "evaluation.json").read_text())["update"] == 102
 
@@ -167,17 +170,18 @@ def test_an_lstm_without_a_checkpoint_is_drawn_beside_the_others(quick, tmp_path
         case = {"name": "length_20", "bits_per_sequence": spread(0.5, 0.2, 2)}
         (run / "seeds.json").write_text(json.dumps({"runs": ["seed_0"], "cases": [case]}))
     saved = {}
-    monkeypatch.setattr(figures, "save", lambda figure, path: saved.update({path.name: figure}))
-    publish_results.draw(pretrained)
+    monkeypatch.setattr(
+        canvas, "save", lambda figure, path, about: saved.update({path.name: figure})
+    )
+    publish_results.draw(pretrained, ["png", "svg"])
     assert sorted(saved) == [
-        "copy-generalisation.png",
-        "copy-learning.png",
-        "copy-ntm-ff-memory.png",
+        f"copy-{name}.{kind}"
+        for name in ("generalisation", "learning", "ntm-ff-memory")
+        for kind in ("png", "svg")
     ]
     for name in ("copy-generalisation.png", "copy-learning.png"):
-        (axes,) = saved[name].axes
-        labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert [label.split(",")[0] for label in labels] == ["ntm-ff", "lstm"]
+        labels = [text.get_text() for text in saved[name].legends[0].get_texts()]
+        assert [label.split(",")[0] for label in labels[:2]] == ["ntm-ff", "lstm"]
     assert "`lstm`" in publish_results.table(pretrained)
 
 
@@ -219,6 +223,34 @@ def test_a_table_of_numbers_made_by_hand(tmp_path):
         "| copy, length 20 | **0.0040** (0.0010 - 12), 3 seeds |  | near 0 | 0.5 - 2 | 0.044 | 0 |\n"
         "| ngram, length 200 |  | **2.00** (1.00 - 3.00), 3 seeds | about 2 | 5 - 6 | 7.7 - 14.3 |  |"
     )
+
+
+@pytest.mark.parametrize(
+    ("case", "title"),
+    [
+        ("length_20", "length 20"),
+        ("items_6", "6 items"),
+        ("items_20_kept_16", "20 items, 16 kept"),
+        ("length_10_repeats_20", "10 vectors, 20 times"),
+        ("form_5x4", "form 5x4"),
+    ],
+)
+def test_cases_are_called_as_one_would_say_them(case, title):
+    assert publish_results.case_title(case) == title
+
+
+def test_a_table_replaces_the_one_below_its_marker():
+    page = "a\n\n<!-- results -->\n| old |\n| --- |\n| 1 |\n\nafter | it\n| another |\n"
+    new = publish_results.with_table(page, "results", "| new |\n| --- |")
+    assert new == "a\n\n<!-- results -->\n| new |\n| --- |\n\nafter | it\n| another |\n"
+    assert publish_results.with_table(new, "results", "| new |\n| --- |") == new
+    with pytest.raises(UserError, match="no <!-- verse -->"):
+        publish_results.with_table(page, "verse", "")
+
+
+def test_the_readme_has_today_s_rows():
+    page = (ROOT / "README.md").read_text()
+    assert f"<!-- six rows -->\n{publish_results.six_rows(PRETRAINED)}\n" in page
 
 
 def test_one_seed_has_no_spread():

@@ -166,9 +166,11 @@ def test_the_schedule_reaches_the_optimiser():
         ("constant", 0, {0: 0.1, 50: 0.1, 100: 0.1, 200: 0.1}),
         ("linear", 0, {0: 0.1, 50: 0.05, 75: 0.025, 100: 0.0, 200: 0.0}),
         ("cosine", 0, {0: 0.1, 50: 0.05, 25: 0.05 * (1 + 0.5**0.5), 100: 0.0, 200: 0.0}),
+        ("exponential", 0, {0: 0.1, 50: 0.01, 25: 0.1**1.5, 100: 0.001}),
         ("constant", 20, {0: 0.0, 5: 0.025, 20: 0.1, 60: 0.1, 100: 0.1}),
         ("linear", 20, {0: 0.0, 10: 0.05, 20: 0.1, 60: 0.05, 100: 0.0}),
         ("cosine", 20, {0: 0.0, 10: 0.05, 20: 0.1, 60: 0.05, 100: 0.0}),
+        ("exponential", 20, {0: 0.0, 10: 0.05, 20: 0.1, 60: 0.01, 100: 0.001}),
         ("linear", 200, {0: 0.0, 100: 0.05}),  # the end comes first
     ],
 )
@@ -207,7 +209,7 @@ def test_a_name_that_is_no_optimiser(name):
     ("field", "allowed"),
     [
         ("clip", "choose one of global_norm, none, value"),
-        ("schedule", "choose one of constant, cosine, linear"),
+        ("schedule", "choose one of constant, cosine, exponential, linear"),
     ],
 )
 def test_an_unknown_name(field, allowed):
@@ -282,7 +284,7 @@ def test_an_optimiser_that_needs_more_than_a_gradient():
     )
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("name", ["linear", "cosine", "exponential"])
 def test_a_schedule_that_ends_and_begins_again_lower(name):
     options = config(schedule=name, warmup=10)
     whole, half = (optimizers.schedule(options, (updates,)) for updates in (100, 50))

@@ -227,7 +227,7 @@ def test_tensorboard_has_the_curves_and_the_pictures(trained):
 def test_nothing_is_left(trained):
     made = {path.name for path in (trained[0] / "watched").iterdir()}
     made = {name for name in made if not name.startswith("events.out")}
-    assert made == {"config.json", "metrics.csv", "checkpoints", "lock"}
+    assert made == {"config.json", "metrics.csv", "checkpoints", "lock", "moments"}
 
 
 def test_a_port_in_use_is_one_line_and_nothing_is_written(tmp_path):

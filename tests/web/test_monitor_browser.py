@@ -2,8 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from ntm_jax.web.moments import Moments
+from ntm_jax.web.packing import pack
 from tests.helpers.browser import (
     COLLISIONS,
     CONTRAST,
@@ -14,8 +17,11 @@ from tests.helpers.browser import (
     look,
     printed_address,
     program,
+    save_walker,
+    viewer,
     wait_for,
 )
+from tests.helpers.configs import tiny
 from tests.helpers.runs import flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -28,6 +34,82 @@ def tiles(page):
         "return [...document.querySelectorAll('.tiles div')].map((d) => d.innerText.split('\\n'))"
     )
     return dict(js(page, names))
+
+
+# The numbers in tiles that do not fit into them.
+OVERFLOWS = "return [...document.querySelectorAll('.tiles dd')].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
+STATE = "return document.getElementById('state').innerText"
+SLIDER = "return document.querySelector('#moments input[type=range]')"
+
+
+def curves(page, rows, evaluation="[]"):
+    """Draws curves of these rows, and gives what Plotly was told."""
+    code = "await NTM.draw(document.getElementById('curves'), NTM.trainingCurves({rows: ROWS, evaluation: EVALUATION}, 9), '')"
+    code = code.replace("ROWS", rows).replace("EVALUATION", evaluation)
+    data = "document.getElementById('curves').data.map((d) => [d.mode, d.x, d.y])"
+    return js(page, f"return (async function () {{ {code}; return {data}; }})()")
+
+
+def test_it_stays_until_evaluation_has_ended(tmp_path):
+    """The cases come as they are done, the kept episode can be looked at, and what was shown remains."""
+    run = tmp_path / "run"
+    short = flags(run, train__updates=3000, train__log_every=100)
+    with browser() as page, program(*short) as process:
+        page.get(printed_address(process))
+        wait_for(lambda: js(page, "return document.getElementById('cases').tBodies[0].rows.length"))
+        wait_for(lambda: js(page, STATE).startswith("trained and evaluated"))
+        names = "return [...document.getElementById('cases').tBodies[0].rows].map((r) => r.cells[0].innerText)"
+        assert js(page, names) == [f"length {n}" for n in (10, 20, 30, 50, 120)]
+        command = js(page, "return document.getElementById('command').innerText")
+        assert command == f"python -m ntm_jax.main --mode serve --workdir {run}"
+        process.communicate(timeout=300)
+        wait_for(lambda: "no longer changes" in js(page, STATE))
+        assert js(page, SLIDER + ".max") != "0"
+        for at in ("0", "1"):
+            js(page, f"const s = {SLIDER[7:]}; s.value = {at}; s.dispatchEvent(new Event('input'))")
+        assert (
+            len(js(page, "return [...document.querySelectorAll('#moments canvas')].map(String)"))
+            == 5
+        )
+        js(page, "document.getElementById('print').click()")
+        wait_for(lambda: "printing cannot be changed" in js(page, STATE))
+        assert not [text for text in complaints(page) if "TypeError" in text]
+    updates = sorted(int(path.stem) for path in (run / "moments").glob("*.json"))
+    assert (updates[0], updates[-1]) == (0, 3000)
+
+
+def test_the_viewer_shows_the_same_moments(tmp_path):
+    save_walker(tmp_path / "run", tiny())
+    for update, on in ((0, 0.0), (7, 1.0)):
+        weights = on * np.eye(8)[[6, 7, 0, 1]][:, None]
+        arrays = {name: np.ones((4, 2)) for name in ("inputs", "targets", "probabilities")}
+        arrays |= {"mask": np.ones(4), "read_weightings": weights, "write_weightings": weights}
+        content = {"update": update, "task": "copy", "steps": 4}
+        content["scores"] = {"wrong_bits": 8 - update, "scored_bits": 8, "bits": 1.5}
+        content["arrays"] = {name: pack(values) for name, values in arrays.items()}
+        Moments(tmp_path / "run").add(content, 7)
+    with viewer(tmp_path / "run") as address, browser(width=400, downloads=tmp_path) as page:
+        page.get(address + "moments#run=0")
+        words = "return document.querySelector('#moments .summary').innerText"
+        wait_for(lambda: "after update 7: 1 of 8 bits wrong" in js(page, words))
+        captions = (
+            "return [...document.querySelectorAll('#moments figcaption')].map((e) => e.innerText)"
+        )
+        assert js(page, captions)[3:] == [
+            *("write weighting, rows 6 to 1", "read weighting, rows 6 to 1")
+        ]
+        assert js(page, "return document.querySelectorAll('#moments canvas')[3].height") == 4
+        js(page, f"const s = {SLIDER[7:]}; s.value = 0; s.dispatchEvent(new Event('input'))")
+        wait_for(lambda: "after update 0: 8 of 8 bits wrong" in js(page, words))
+        assert js(page, SLIDER + ".getAttribute('aria-valuetext')").startswith("after update 0")
+        js(
+            page,
+            "[...document.querySelectorAll('#moments button')].find((b) => b.innerText === 'PNG').click()",
+        )
+        wait_for(lambda: (tmp_path / "copy-update-0.png").exists())
+        assert js(page, "return document.documentElement.scrollWidth") <= 400
+        assert js(page, CONTRAST)[0] >= 4.5
+        assert complaints(page) == []
 
 
 def test_the_page_follows_a_run(tmp_path):
@@ -78,6 +160,12 @@ def test_the_page_follows_a_run(tmp_path):
             wait_for(lambda p=paper, d=drawn: js(page, d) == p)
             assert js(page, CONTRAST)[0] >= 4.5
             wait_for(lambda: js(page, MISFITS) == [])
+            assert js(page, OVERFLOWS) == []
+        long = "document.querySelector('.tiles dd').innerText = '188000 of 1000000'"
+        for width in (768, 400):
+            look(page, width)
+            js(page, long)
+            assert js(page, OVERFLOWS) == []
         assert complaints(page) == []
 
         # When training ends, the page says so and stays usable.
@@ -86,6 +174,14 @@ def test_the_page_follows_a_run(tmp_path):
             lambda: "no answer" in js(page, "return document.getElementById('state').innerText")
         )
         assert len(js(page, POINTS, TRAINING)) >= len(later)
+
+        # One point is visible, and no line goes where nobody measured.
+        one = "[{update: 5, loss_bits_per_sequence: 2}]"
+        modes = [mode for mode, _, y in curves(page, one) if y]
+        assert modes
+        assert all("markers" in mode for mode in modes)
+        far = "[0, 100, 200, 300, 5000].map((u) => ({update: u, bits_per_sequence: 2}))"
+        assert curves(page, one, far)[EVALUATION][2] == [2, 2, 2, 2, None, 2]
 
         # Words stay apart, whatever the numbers.
         for norms in ("[0.2, 200, 2]", "[0.06, 100, 2]", "[2, 90, 4]", "[1e-7, 50, 1e-3]"):

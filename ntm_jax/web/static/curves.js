@@ -2,6 +2,7 @@
 // The training curves, one under another over updates.
 (function () {
   const GAP = 32;
+  const FAR = 2.5; // times the usual distance of two points
 
   const PANELS = (c) => [
     {
@@ -30,6 +31,13 @@
       speed: row.seconds > rows[i].seconds ? (row.sequences - rows[i].sequences) / (row.seconds - rows[i].seconds) : null,
     }));
 
+  // Without a value between points that are much further apart than usual, so that no line claims what nobody measured.
+  NTM.withGaps = (rows) => {
+    const gaps = rows.slice(1).map((row, i) => row.update - rows[i].update);
+    const usual = [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)];
+    return rows.flatMap((row, i) => (i > 0 && gaps[i - 1] > FAR * usual ? [{ update: (row.update + rows[i - 1].update) / 2 }, row] : [row]));
+  };
+
   // numbers: {rows, evaluation}, as the server sends them.
   NTM.trainingCurves = (numbers, updates) => {
     const c = NTM.colours();
@@ -56,10 +64,11 @@
       const legend = i === 0 ? "legend" : `legend${i + 1}`;
       layout[legend] = { x: 1, xanchor: "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
       for (const line of panel.lines) {
-        const rows = all[line.rows];
-        const positive = (value) => (panel.log && !(value > 0) ? null : value);
+        const rows = NTM.withGaps(all[line.rows]);
+        const positive = (value) => (value === undefined || (panel.log && !(value > 0)) ? null : value);
+        const marked = line.markers || all[line.rows].length === 1; // a line needs two points
         data.push({
-          type: "scatter", mode: line.markers ? "lines+markers" : "lines", name: line.name, x: rows.map((row) => row.update),
+          type: "scatter", mode: marked ? "lines+markers" : "lines", name: line.name, x: rows.map((row) => row.update),
           y: rows.map((row) => positive(row[line.value])), xaxis: "x", yaxis: y, legend, showlegend: panel.lines.length > 1 && !panel.quiet,
           line: { color: line.colour, width: 1.8 }, marker: { size: 5, color: line.colour },
           hovertemplate: `update %{x}<br>${line.name} %{y:.4~g}<extra></extra>`,

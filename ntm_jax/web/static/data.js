@@ -34,20 +34,33 @@ window.NTM = window.NTM || {};
     return new NdArray(packed.shape, new Float32Array(buffer));
   }
 
+  let unpacked = 0; // which tells one answer from another
+
   async function unpackAll(answer) {
     const names = Object.keys(answer.arrays);
     const arrays = await Promise.all(names.map((name) => unpack(answer.arrays[name])));
-    const episode = { ...answer, arrays: {} };
+    const episode = { ...answer, arrays: {}, id: ++unpacked };
     names.forEach((name, i) => (episode.arrays[name] = arrays[i]));
     return episode;
   }
 
+  const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
   async function get(address) {
-    const answer = await fetch(address);
-    if (!answer.ok) throw new Error((await answer.text()).trim());
+    let answer;
+    try {
+      answer = await fetch(address);
+    } catch {
+      throw new Error("The server does not answer.");
+    }
+    if (!answer.ok) throw new Error(sentence((await answer.text()).trim()));
     return answer.json();
   }
 
+  // A source of episodes, of which the page knows no more than this:
+  //   isReport             whether it holds some episodes only, which `cases(place of the run)` lists
+  //   runs()               what /api/runs answers
+  //   episode(run, asked)  of a run's name and a question: what /api/episode answers, its arrays as NdArray
   const server = {
     isReport: false,
     runs: () => get("/api/runs"),
@@ -65,13 +78,21 @@ window.NTM = window.NTM || {};
       runs: async () => content.runs,
       cases: (run) => content.episodes.filter((e) => e.run === run).map((e) => e.difficulty),
       episode: async (run, asked) => {
-        const ofRun = content.episodes.filter((e) => e.run === Number(run));
+        const place = content.runs.findIndex((one) => one.name === run);
+        const ofRun = content.episodes.filter((e) => e.run === (place < 0 ? Number(run) : place));
         const found = ofRun.find((e) => same(e, asked));
         if (!found) throw new Error("This report does not hold that episode.");
         return unpackAll(found);
       },
     };
   }
+
+  NTM.element = (tag, attributes = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  };
 
   const inside = document.getElementById("report");
   NTM.NdArray = NdArray;
@@ -80,9 +101,13 @@ window.NTM = window.NTM || {};
   NTM.source = inside ? report(JSON.parse(inside.textContent)) : server;
 
   NTM.readLink = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  NTM.writeLink = (state) => {
+  // `isNew`: as another entry of the history, to which Back comes back.
+  NTM.writeLink = (state, isNew = false) => {
     const given = Object.entries(state).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-    history.replaceState(null, "", `#${new URLSearchParams(given)}`);
+    const link = `#${new URLSearchParams(given)}`;
+    if (link === location.hash) return;
+    if (isNew) history.pushState(null, "", link);
+    else history.replaceState(null, "", link);
   };
 
   NTM.download = (name, type, content) => {

@@ -7,6 +7,8 @@
   let session = null;
   let newest = null; // the last answer
   let episode = null;
+  let trouble = ""; // with the last click
+  const moments = NTM.moments($("moments"), (update) => NTM.get(`/api/moment?update=${update}`));
 
   const duration = (seconds) => {
     if (seconds === null) return "…";
@@ -45,7 +47,7 @@
       ["Loss, bits/sequence", shown(row && row.loss_bits_per_sequence)],
       ["Evaluation, bits/sequence", shown(evaluated && evaluated.bits_per_sequence)],
       ["Sequences/s", newest.sequences_per_second === null ? "…" : Math.round(newest.sequences_per_second).toLocaleString("en")],
-      ["Time left", duration(newest.seconds_left)],
+      ["Time left", newest.lost ? "…" : newest.state === "training" ? duration(newest.seconds_left) : "none"],
       ["Learning rate", shown(row && row.learning_rate)],
       ["Gradient norm", shown(row && row.gradient_norm)],
     ];
@@ -61,20 +63,58 @@
     );
   }
 
-  function say(text) {
+  function say(words) {
+    const text = words + trouble;
     if ($("state").textContent !== text) $("state").textContent = text;
   }
 
   function showNumbers() {
     const row = lastOf(numbers.rows);
-    const finished = row && row.update >= newest.updates;
     $("name").textContent = `${newest.name} (${newest.task}, ${newest.model})`;
     document.title = `${newest.name}: ntm_jax monitor`;
-    say(finished ? "trained to the end" : row ? "training" : "compiling, the first numbers come soon");
+    say(words(row));
     $("progress").value = row ? row.update / newest.updates : 0;
     $("print").setAttribute("aria-pressed", String(newest.printing));
     $("print").textContent = newest.printing ? "Stop printing" : "Print episodes";
+    $("command").textContent = newest.viewer;
+    $("viewer").hidden = false;
     tiles();
+    cases();
+    $("learning").hidden = !newest.moments.length;
+    moments.show(newest.moments);
+  }
+
+  function words(row) {
+    if (newest.state === "evaluated") return "trained and evaluated";
+    if (newest.state === "evaluating") return `trained, now evaluating: ${newest.cases.length} cases so far`;
+    return row ? "training" : "compiling, the first numbers come soon";
+  }
+
+  function cases() {
+    $("evaluated").hidden = !newest.cases.length;
+    const cells = (c) => [c.name.replaceAll("_", " "), NTM.fixed(c.bits_per_sequence), NTM.fixed(c.bit_errors_per_sequence), `${(100 * c.perfect_fraction).toFixed(1)}%`];
+    $("cases").tBodies[0].replaceChildren(
+      ...newest.cases.map((c) => {
+        const line = document.createElement("tr");
+        cells(c).forEach((text, i) => {
+          const cell = document.createElement(i ? "td" : "th");
+          if (!i) cell.scope = "row";
+          cell.textContent = text;
+          line.append(cell);
+        });
+        return line;
+      }),
+    );
+  }
+
+  // Training's process is gone, and this page's with it; what was shown stays.
+  function lost() {
+    if (!newest) return say("no answer: training has ended or was stopped; asking again every few seconds");
+    if (newest.state === "evaluated") return say("trained and evaluated; this page has ended and no longer changes");
+    newest.lost = true;
+    tiles();
+    const command = `To look at what was saved, run the command below.`;
+    say(`no answer: training has ended or was stopped at update ${numbers.rows.length ? lastOf(numbers.rows).update : 0}. ${command} Asking again every few seconds.`);
   }
 
   async function drawCurves() {
@@ -103,7 +143,7 @@
         await drawEpisode();
       }
     } catch (error) {
-      say("no answer: training has ended or was stopped; asking on");
+      lost();
     }
     setTimeout(look, document.hidden ? 5 * EVERY : EVERY);
   }
@@ -111,12 +151,20 @@
   async function redraw() {
     if (newest) await drawCurves();
     if (episode) await drawEpisode();
+    moments.redraw();
   }
 
   $("print").addEventListener("click", async () => {
-    await fetch("/PrintDebug", { method: "POST" });
-    newest.printing = !newest.printing;
-    showNumbers();
+    trouble = "";
+    try {
+      const answer = await fetch("/PrintDebug", { method: "POST" });
+      if (!answer.ok) throw new Error(await answer.text());
+      newest.printing = !newest.printing;
+      showNumbers();
+    } catch (error) {
+      trouble = " (printing cannot be changed)";
+      lost();
+    }
   });
   $("theme").addEventListener("change", () => {
     NTM.setTheme($("theme").value);

@@ -1,7 +1,10 @@
 "use strict";
 // The figure of an episode over time: one panel under another, one time axis for all of them.
 (function () {
-  const GAP = 30; // pixels between panels, for the titles
+  const GAP = 28; // pixels between panels, for the titles
+  const MOST_ROWS = 256; // of a weighting, each a pixel high at least
+  const HIGHEST = 1.25 * MOST_ROWS;
+  const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
   // rows[channel][step] of an array [T, channels]; null where `shown` says no.
   function transpose(array, shown = () => true) {
@@ -11,26 +14,22 @@
     );
   }
 
-  function head(array, index) {
-    const [steps, , rows] = array.shape;
-    return Array.from({ length: rows }, (_, row) =>
-      Array.from({ length: steps }, (_, t) => array.at(t, index, row)),
-    );
+  function head(array, index, rows) {
+    const [steps] = array.shape;
+    return rows.map((row) => Array.from({ length: steps }, (_, t) => array.at(t, index, row)));
   }
-
-  const MOST_ROWS = 256; // of a weighting, each a pixel high at least
-  const HIGHEST = 1.25 * MOST_ROWS;
 
   function heat(title, z, options) {
     const { label, ...cells } = options.names
       ? { z, text: z.map((row, i) => row.map(() => options.names[i])), label: "%{text}" }
-      : NTM.grouped(z, MOST_ROWS);
+      : NTM.grouped(z, MOST_ROWS, options.rows);
     cells.hovertemplate = `step %{x}, ${label}<br>${options.unit} %{z:.4~g}<extra></extra>`;
     return {
       title,
       height: options.height,
       reversed: true,
       rows: z.length,
+      ticks: options.names ? channelTicks(options.names, options.height) : rowTicks(options.rows),
       traces: [
         {
           type: "heatmap", zmin: options.range[0], zmax: options.range[1], colorscale: options.scale,
@@ -38,6 +37,24 @@
         },
       ],
     };
+  }
+
+  // The channels that are no bits of a vector have their names at the axis.
+  function channelTicks(names, height) {
+    const isBit = (name) => /^bit \d+$/.test(name);
+    const bits = names.map((name, i) => i).filter((i) => isBit(names[i]));
+    const special = names.length > 40 ? [] : names.map((name, i) => i).filter((i) => !isBit(names[i]));
+    const room = 11 / (height / names.length); // channels that a name takes
+    const places = special.filter((i, k) => k === 0 || i - special[k - 1] >= room);
+    const free = (i) => places.every((other) => Math.abs(other - i) >= room);
+    const shown = [...bits.slice(0, 1), ...bits.slice(-1)].filter(free).concat(places);
+    return { tickmode: "array", tickvals: shown, ticktext: shown.map((i) => names[i]) };
+  }
+
+  function rowTicks(rows) {
+    const every = Math.max(1, Math.ceil(rows.length / 5));
+    const places = rows.map((_, i) => i).filter((i) => i % every === 0);
+    return { tickmode: "array", tickvals: places, ticktext: places.map((i) => String(rows[i])) };
   }
 
   function curves(title, lines, height = 84) {
@@ -50,13 +67,13 @@
     return { title, height, reversed: false, traces, plain: true };
   }
 
-  // The names of the addressings, and whether each writes.
+  // The names of the addressings, and whether each writes. One that reads and writes is both.
   NTM.heads = (arrays) => {
     const [reads, writes] = [arrays.read_weightings.shape[1], arrays.write_weightings.shape[1]];
     const count = arrays.strength ? arrays.strength.shape[1] : 0;
     const number = (n, i) => (n > 1 ? ` ${i + 1}` : "");
     if (count < reads + writes) {
-      return Array.from({ length: count }, (_, i) => ({ name: `head${number(count, i)}`, kind: "write", index: i }));
+      return Array.from({ length: count }, (_, i) => ({ name: `head${number(count, i)}`, kind: "write", index: i, both: true }));
     }
     return Array.from({ length: count }, (_, i) =>
       i < reads
@@ -65,83 +82,136 @@
     );
   };
 
-  function valuePanels(episode, c) {
-    const { inputs, targets, mask, probabilities, optimal } = episode.arrays;
+  // Whether an episode has a wrong bit; the error's panel is blank without one.
+  NTM.hasErrors = (episode) => episode.scores.wrong_bits > 0;
+
+  // The inputs: what is 0 or 1 in the colours of the outputs, and a count or a priority in a strip of its own.
+  function inputPanels(episode, c, size) {
+    const { inputs } = episode.arrays;
+    const rows = transpose(inputs);
+    const isNumber = rows.map((row) => row.some((x) => x !== 0 && x !== 1));
+    const all = rows.map((_, i) => i);
+    const [bits, numbers] = [all.filter((i) => !isNumber[i]), all.filter((i) => isNumber[i])];
+    const part = (chosen) => ({ z: chosen.map((i) => rows[i]), names: chosen.map((i) => episode.input_channels[i]) });
+    const panels = [];
+    if (bits.length) {
+      const { z, names } = part(bits);
+      panels.push(heat("input", z, { names, unit: "value", height: size(names.length), range: [0, 1], scale: c.values }));
+    }
+    if (numbers.length) {
+      const { z, names } = part(numbers);
+      const most = z.flat().reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      const title = `input: ${names.join(", ")} (−${NTM.fixed(most, 3)} to ${NTM.fixed(most, 3)})`;
+      panels.push(heat(title, z, { names, unit: "value", height: Math.max(14, size(names.length) / 2), range: [-most, most], scale: c.signed }));
+    }
+    return panels;
+  }
+
+  function valuePanels(episode, c, options) {
+    const { targets, mask, probabilities, optimal } = episode.arrays;
     const scored = (t) => mask.at(t) > 0;
-    const inputRange = inputs.values.some((x) => x < 0) ? 1 : 0;
-    const most = Math.max(1, ...inputs.values);
-    const size = (n) => Math.min(170, Math.max(28, 10 * n));
+    const [least, each] = options.dense ? [20, 7] : [28, 10];
+    const size = (n) => Math.min(170, Math.max(least, each * n));
     const names = episode.output_channels;
     const bits = { names, unit: "value", range: [0, 1], scale: c.values, height: size(names.length) };
     const error = transpose(probabilities, scored).map((row, i) =>
       row.map((p, t) => (p === null ? null : Math.abs(p - targets.at(t, i)))),
     );
-    const panels = [
-      heat("input", transpose(inputs), {
-        names: episode.input_channels, unit: "value", height: size(inputs.shape[1]),
-        range: [inputRange ? -most : 0, most], scale: inputRange ? c.signed : c.values,
-      }),
-      heat("target", transpose(targets, scored), bits),
-      heat("prediction", transpose(probabilities, scored), { ...bits, unit: "probability" }),
-      heat("error: |probability − target|", error, { ...bits, unit: "error", scale: c.error }),
-    ];
+    const panels = inputPanels(episode, c, size);
+    panels[0].spans = true;
     if (optimal) {
       const one = (array) => transpose(array, scored)[0];
-      panels.splice(
-        2, 0,
+      panels.push(
         curves("probability of a 1", [
           { name: "next bit", y: one(targets), colour: c.faint, mode: "markers" },
           { name: "optimal", y: one(optimal), colour: c.write[0], dash: "dot" },
           { name: "model", y: one(probabilities), colour: c.read[0] },
-        ], 150),
+        ], options.dense ? 110 : 150),
       );
-      panels[2].legend = true;
+      panels[panels.length - 1].legend = true;
+      if (!options.wide) panels[panels.length - 1].gap = 18; // for the legend, below the title
     }
-    panels[0].spans = true;
+    panels.push(heat("target", transpose(targets, scored), bits));
+    panels.push(heat("prediction", transpose(probabilities, scored), { ...bits, unit: "probability" }));
+    if (options.errors !== false) panels.push(heat("error: |probability − target|", error, { ...bits, unit: "error", scale: c.error }));
     return panels;
   }
 
-  function headPanels(episode, c) {
-    const { read_weightings: read, write_weightings: write, strength, gate, sharpening, shift } = episode.arrays;
+  function weightingPanels(episode, c, options) {
+    const { read_weightings: read, write_weightings: write } = episode.arrays;
+    const shared = NTM.heads(episode.arrays).some((one) => one.both);
+    const rows = options.rows || Array.from({ length: read.shape[2] }, (_, row) => row);
+    const heads = read.shape[1] + write.shape[1];
+    const height = options.dense
+      ? Math.min(HIGHEST, Math.max(heads > 2 ? 44 : 88, (heads > 2 ? 1.2 : 2.2) * rows.length))
+      : Math.min(HIGHEST, Math.max(70, 1.6 * rows.length));
     const panels = [];
-    for (const [kind, array] of [["write", write], ["read", read]]) {
+    const kinds = shared ? [["head", write, c.writes]] : [["write", write, c.writes], ["read", read, c.reads]];
+    for (const [kind, array, scale] of kinds) {
       for (let i = 0; i < array.shape[1]; i++) {
         const number = array.shape[1] > 1 ? `, head ${i + 1}` : "";
-        panels.push(
-          heat(`${kind} weighting${number} (memory rows)`, head(array, i), {
-            unit: "weight", range: [0, 1], scale: c.weights,
-            height: Math.min(HIGHEST, Math.max(70, 1.6 * array.shape[2])),
-          }),
-        );
+        const title = shared ? `head ${i + 1} (reads and writes) weighting` : `${kind} weighting${number}`;
+        panels.push({
+          ...heat(`${title} (memory rows)`, head(array, i, rows), { unit: "weight", range: [0, 1], scale, height, rows }),
+          weighting: true,
+        });
       }
     }
-    if (!strength) return panels;
-    const heads = NTM.heads(episode.arrays);
-    const steps = strength.shape[0];
-    const reach = (shift.shape[2] - 1) / 2;
-    const move = (t, a) => {
-      let sum = 0;
-      for (let i = 0; i < shift.shape[2]; i++) sum += (i - reach) * shift.at(t, a, i);
-      return sum;
+    return panels;
+  }
+
+  const spread = (lines) => {
+    const values = lines.flatMap((line) => line.y);
+    return [Math.min(...values), Math.max(...values)];
+  };
+
+  // The scales of the controls' axes, which pictures beside each other have in common.
+  NTM.controlScales = (episodes) => {
+    const withControls = episodes.filter((episode) => episode.arrays.strength);
+    if (!withControls.length) return {};
+    const range = (value) => {
+      const lists = withControls.map((episode) => spread(controlLines(episode, NTM.colours(), value)));
+      return [Math.min(...lists.map(([a]) => a)), Math.max(...lists.map(([, b]) => b))];
     };
-    const lines = (value) =>
-      heads.map((h, a) => ({
-        name: h.name, colour: c[h.kind][h.index % c[h.kind].length], dash: ["solid", "dot", "dash"][Math.floor(h.index / 4)],
-        y: Array.from({ length: steps }, (_, t) => value(t, a)),
-      }));
-    const controls = [
-      curves("key strength β", lines((t, a) => strength.at(t, a))),
-      curves("gate g (1: by content, 0: from where it was)", lines((t, a) => gate.at(t, a))),
-      curves("shift s (mean, rows)", lines(move)),
-      curves("sharpening γ", lines((t, a) => sharpening.at(t, a))),
-    ];
-    controls[1].range = [-0.05, 1.05];
-    controls[0].legend = true;
-    return [...panels, ...controls];
+    const wide = ([a, b]) => [a - 0.06 * (b - a || 1), b + 0.06 * (b - a || 1)];
+    const [strength, sharpening] = [range("strength"), range("sharpening")];
+    const isLog = ([a, b]) => a > 0 && b / a > MOST_SPREAD;
+    const axis = (found) => (isLog(found) ? { type: "log", range: wide(found.map(Math.log10)) } : { range: wide(found) });
+    return { strength: axis(strength), sharpening: axis(sharpening), shift: { range: wide(range("shift")) }, gate: { range: [-0.05, 1.05] } };
+  };
+
+  function controlLines(episode, c, name) {
+    const value = name === "shift" ? (t, a) => NTM.meanShift(episode.arrays.shift, t, a) : (t, a) => episode.arrays[name].at(t, a);
+    return NTM.heads(episode.arrays).map((h, a) => ({
+      name: h.name, colour: c[h.kind][h.index % c[h.kind].length], dash: ["solid", "dot", "dash"][Math.floor(h.index / 4)],
+      y: Array.from({ length: episode.steps }, (_, t) => value(t, a)),
+    }));
+  }
+
+  // The mean move of a head at one step, in rows.
+  NTM.meanShift = (shift, t, a) => {
+    const reach = (shift.shape[2] - 1) / 2;
+    let sum = 0;
+    for (let i = 0; i < shift.shape[2]; i++) sum += (i - reach) * shift.at(t, a, i);
+    return sum;
+  };
+
+  function controlPanels(episode, c, options) {
+    if (!episode.arrays.strength) return [];
+    const scales = options.scales || NTM.controlScales([episode]);
+    const titles = {
+      strength: "key strength β", gate: "gate g (1: by content, 0: from where it was)", shift: "shift s (mean, rows)", sharpening: "sharpening γ",
+    };
+    const panels = Object.entries(titles).map(([name, title]) => ({
+      ...curves(scales[name].type === "log" ? `${title} (logarithmic)` : title, controlLines(episode, c, name)), axis: scales[name],
+    }));
+    panels[0].legend = true;
+    panels[0].gap = 18 * Math.ceil(NTM.heads(episode.arrays).length / (options.wide ? 5 : 3)); // for the legend, above it
+    return panels;
   }
 
   function spanShapes(episode, axis, c) {
-    const colour = { item: c.faint, asked: c.write[0], next: c.read[0], answer: c.read[0] };
+    const colour = { item: c.faint, asked: c.writeText, next: c.readText, answer: c.readText };
     const shapes = episode.spans.map((s) => ({
       type: "rect", xref: "x", yref: `${axis} domain`, x0: s.from - 0.5, x1: s.to + 0.5, y0: 0, y1: 1,
       line: { color: colour[s.role], width: s.role === "item" ? 1 : 2.5 }, fillcolor: "rgba(0,0,0,0)",
@@ -153,47 +223,55 @@
     return { shapes, labels };
   }
 
-  // options: step (the cursor's), range ([from, to] or null), wide, memory (whether to draw heads).
+  // options: range ([from, to] or null), wide, and for the viewer rows (those to show), dense, errors (whether to draw
+  // them), scales (see NTM.controlScales). With `step`, a cursor is the last shape.
   NTM.overTime = (episode, options) => {
     const c = NTM.colours();
-    const panels = [...valuePanels(episode, c), ...headPanels(episode, c)];
+    const values = valuePanels(episode, c, options);
+    const weightings = weightingPanels(episode, c, options);
+    // What is looked at most stands beside the memory, in the upper half.
+    const errors = options.dense && options.errors !== false ? values.splice(-1) : [];
+    const panels = [...values, ...weightings, ...errors, ...controlPanels(episode, c, options)];
     const bottom = 40;
-    const total = panels.reduce((sum, p) => sum + p.height + GAP, 0);
-    const layout = NTM.layout(24 + total + bottom, { l: options.wide ? 46 : 34, r: 10, t: 24, b: bottom });
+    const gap = (panel) => (options.dense ? GAP - 6 : GAP) + (panel.gap || 0);
+    const total = panels.reduce((sum, p) => sum + p.height + gap(p), 0);
+    const layout = NTM.layout(12 + total + bottom, { l: options.wide ? 62 : 56, r: 10, t: 12, b: bottom });
     const range = options.range ? [options.range[0] - 0.5, options.range[1] + 0.5] : [-0.5, episode.steps - 0.5];
     layout.xaxis = { title: { text: "step", standoff: 4 }, range, ...NTM.axis(), ticks: "outside" };
     const data = [];
     let top = total;
     panels.forEach((panel, i) => {
-      top -= GAP;
+      top -= gap(panel);
       const y = i === 0 ? "y" : `y${i + 1}`;
       const domain = [(top - panel.height) / total, top / total];
       layout[i === 0 ? "yaxis" : `yaxis${i + 1}`] = {
-        domain, anchor: "x", ...NTM.axis(), nticks: panel.height < 60 ? 3 : 5,
-        ...(panel.reversed ? { range: [panel.rows - 0.5, -0.5], showgrid: false, showticklabels: panel.rows > 1 } : {}),
-        ...(panel.range ? { range: panel.range } : {}),
+        domain, anchor: "x", ...NTM.axis(), nticks: panel.height < 60 ? 3 : 5, tickfont: { size: 10 },
+        ...(panel.reversed ? { range: [panel.rows - 0.5, -0.5], showgrid: false, ...panel.ticks } : {}),
+        ...(panel.axis || {}),
       };
-      panel.traces.forEach((trace) => data.push({ ...trace, xaxis: "x", yaxis: y, showlegend: Boolean(panel.legend), legend: `legend${i + 1}` }));
+      panel.traces.forEach((trace) => data.push({
+        ...trace, xaxis: "x", yaxis: y, showlegend: Boolean(panel.legend), legend: `legend${i + 1}`, meta: panel.weighting ? "weighting" : "",
+      }));
       layout.shapes.push(...NTM.frame("x", y, panel.reversed));
       const spans = panel.spans && episode.spans.length > 1 ? spanShapes(episode, y, c) : { shapes: [], labels: [] };
       layout.shapes.push(...spans.shapes);
-      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: spans.labels.length ? 13 : 0 }, ...spans.labels);
+      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) }, ...spans.labels);
       if (panel.legend) {
-        layout[`legend${i + 1}`] = { x: 1, xanchor: "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
+        layout[`legend${i + 1}`] = {
+          x: panel.gap ? 0 : 1, xanchor: panel.gap ? "left" : "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 },
+        };
         layout.showlegend = true;
       }
       top -= panel.height;
     });
+    layout.margin.t = episode.spans.length > 1 ? 24 : 12;
+    layout.height += layout.margin.t - 12;
     layout.xaxis.anchor = panels.length === 1 ? "y" : `y${panels.length}`;
-    layout.shapes.push({
-      type: "line", xref: "x", yref: "paper", x0: options.step, x1: options.step, y0: 0, y1: 1, line: { color: c.cursor, width: 1.5 },
-    });
+    if (options.step !== undefined) {
+      layout.shapes.push({
+        type: "line", xref: "x", yref: "paper", x0: options.step, x1: options.step, y0: 0, y1: 1, line: { color: c.cursor, width: 1.5 },
+      });
+    }
     return { data, layout };
-  };
-
-  // Moves the cursor, which is the last shape.
-  NTM.moveCursor = (figure, step) => {
-    const at = `shapes[${figure.layout.shapes.length - 1}]`;
-    return Plotly.relayout(figure, { [`${at}.x0`]: step, [`${at}.x1`]: step });
   };
 })();

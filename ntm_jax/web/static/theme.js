@@ -7,7 +7,11 @@
     error: [[0, "#ffffff"], [0.5, "#f2937f"], [1, "#a50f15"]],
     weights: [[0, "#ffffff"], [0.1, "#d9cbf0"], [0.5, "#8656cc"], [1, "#2b0a57"]],
     signed: [[0, "#0b5394"], [0.5, "#ffffff"], [1, "#b1400c"]],
-    write: ["#b1400c", "#7a2e5d", "#8a6100", "#5e4b00"], read: ["#0b5f9e", "#00695c", "#3f4fb0", "#2f5d1e"],
+    writes: [[0, "#ffffff"], [0.1, "#f9dde0"], [0.5, "#e3828f"], [1, "#d1495b"]],
+    reads: [[0, "#ffffff"], [0.1, "#d6e5ee"], [0.5, "#7ba8c2"], [1, "#2e6f95"]],
+    write: ["#d1495b", "#a23b72", "#b3661a", "#7f2f1f"], read: ["#2e6f95", "#1f7a6d", "#4656b3", "#3c6a2b"],
+    writeText: "#b8364a", readText: "#2e6f95",
+    models: { "ntm-ff": "#7b3fa0", "ntm-lstm": "#0f8b8d", lstm: "#c9820a" },
   };
   const DARK = {
     ink: "#e8eaed", faint: "#a9b2bd", grid: "#2b313a", line: "#4a535f", paper: "#15181d", empty: "#2a3039", cursor: "#ffb35c",
@@ -15,7 +19,11 @@
     error: [[0, "#0b0d10"], [0.5, "#b03a2e"], [1, "#ffb3a1"]],
     weights: [[0, "#0b0d10"], [0.1, "#3a2768"], [0.5, "#a273f0"], [1, "#ffeab0"]],
     signed: [[0, "#6cb8ff"], [0.5, "#0b0d10"], [1, "#ff9a5c"]],
-    write: ["#ff9a5c", "#e8c547", "#f29ac9", "#d9b98c"], read: ["#6cb8ff", "#4fd1b5", "#a9b5ff", "#a5d68a"],
+    writes: [[0, "#0b0d10"], [0.1, "#3d1a20"], [0.5, "#a8505d"], [1, "#ff8e9c"]],
+    reads: [[0, "#0b0d10"], [0.1, "#152a38"], [0.5, "#427f9f"], [1, "#7cc4ee"]],
+    write: ["#ff8e9c", "#ea9ccb", "#f2b56b", "#e5a08f"], read: ["#7cc4ee", "#63d0bd", "#a9b5ff", "#a5d68a"],
+    writeText: "#ff8e9c", readText: "#7cc4ee",
+    models: { "ntm-ff": "#c59be8", "ntm-lstm": "#4fd1cb", lstm: "#f0b94a" },
   };
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
@@ -72,16 +80,17 @@
   };
 
   // A heatmap's rows, or groups of them where there are more than can be seen, of each the value furthest from 0.
-  NTM.grouped = (rows, most) => {
+  // `numbers` are the rows' own, if they are not 0, 1, ...
+  NTM.grouped = (rows, most, numbers = rows.map((_, row) => row)) => {
     const size = Math.ceil(rows.length / most);
     const places = { y0: (size - 1) / 2, dy: size };
-    if (size === 1) return { z: rows, ...places, label: "row %{y}" };
+    if (size <= 1) return { z: rows, text: rows.map((row, i) => row.map(() => numbers[i])), ...places, label: "row %{text}" };
     const further = (a, b) => (Math.abs(b) > Math.abs(a) ? b : a);
     const [z, text] = [[], []];
     for (let from = 0; from < rows.length; from += size) {
       const group = rows.slice(from, from + size);
       z.push(group[0].map((_, i) => group.reduce((value, row) => further(value, row[i]), 0)));
-      text.push(group[0].map(() => `${from} to ${from + group.length - 1}`));
+      text.push(group[0].map(() => `${numbers[from]} to ${numbers[from + group.length - 1]}`));
     }
     return { z, text, ...places, label: "rows %{text}" };
   };
@@ -105,5 +114,37 @@
     font: { size: 12, color: NTM.colours().ink },
   });
 
-  NTM.fixed = (x) => (Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(2) : String(Number(x.toPrecision(4))));
+  NTM.fixed = (x, digits = 4) => (Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(2) : String(Number(x.toPrecision(digits))));
+  NTM.plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+  // ---- Colours for a canvas
+
+  const SHADES = 256;
+  const tables = new Map();
+
+  // Of a colour scale, 256 shades as r, g, b, one after another.
+  NTM.table = (scale) => {
+    if (!tables.has(scale)) {
+      const parts = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+      const table = new Uint8Array(3 * SHADES);
+      for (let i = 0; i < SHADES; i++) {
+        const at = i / (SHADES - 1);
+        const next = Math.max(1, scale.findIndex(([place]) => place >= at));
+        const [[from, low], [to, high]] = [scale[next - 1], scale[next]];
+        const [a, b] = [parts(low), parts(high)];
+        for (let k = 0; k < 3; k++) table[3 * i + k] = Math.round(a[k] + ((b[k] - a[k]) * (at - from)) / (to - from));
+      }
+      tables.set(scale, table);
+    }
+    return tables.get(scale);
+  };
+
+  // A function from 0 to 1 to a colour.
+  NTM.ramp = (scale) => {
+    const table = NTM.table(scale);
+    return (x) => {
+      const i = 3 * Math.min(SHADES - 1, Math.max(0, Math.round(x * (SHADES - 1))));
+      return `rgb(${table[i]}, ${table[i + 1]}, ${table[i + 2]})`;
+    };
+  };
 })();

@@ -1,0 +1,61 @@
+"use strict";
+// What moves over a figure of Plotly without drawing it anew: the step's line, and what the pointer lights.
+(function () {
+  NTM.Marks = class {
+    constructor(figure) {
+      this.figure = figure;
+      this.cursor = NTM.element("div", { class: "cursor" });
+      this.step = NTM.element("div", { class: "lit-step", hidden: "" });
+      this.bands = [];
+      this.root = NTM.element("div", { class: "marked" }, figure, this.cursor, this.step);
+    }
+
+    // Reads from the drawn figure where its axes are.
+    place() {
+      const { xaxis, _size: size } = this.figure._fullLayout;
+      this.axis = xaxis;
+      for (const line of [this.cursor, this.step]) Object.assign(line.style, { top: `${size.t}px`, height: `${size.h}px` });
+      this.bands.forEach((band) => band.remove());
+      this.bands = this.weightings().map(() => NTM.element("div", { class: "lit-row", hidden: "" }));
+      this.root.append(...this.bands);
+    }
+
+    weightings() {
+      const names = this.figure._fullData.filter((trace) => trace.meta === "weighting").map((trace) => trace.yaxis);
+      return names.map((name) => this.figure._fullLayout[`yaxis${name.slice(1)}`]);
+    }
+
+    x(step) {
+      return this.axis._offset + this.axis.l2p(step);
+    }
+
+    isSeen(step) {
+      const [from, to] = this.axis.range;
+      return step >= from && step <= to;
+    }
+
+    move(step) {
+      if (!this.axis) return;
+      this.cursor.dataset.step = step;
+      this.cursor.style.visibility = this.isSeen(step) ? "visible" : "hidden";
+      this.cursor.style.transform = `translateX(${this.x(step)}px)`;
+    }
+
+    // `line` is a place among the shown rows, below 0 for none; `step` may be null.
+    light(line, step, lines) {
+      if (!this.axis) return;
+      this.step.hidden = step === null || !this.isSeen(step);
+      if (!this.step.hidden) this.step.style.transform = `translateX(${this.x(step)}px)`;
+      this.weightings().forEach((axis, i) => {
+        const band = this.bands[i];
+        band.hidden = line < 0;
+        if (band.hidden) return;
+        const height = Math.max(2, axis._length / lines);
+        Object.assign(band.style, {
+          left: `${this.axis._offset}px`, width: `${this.axis._length}px`, height: `${height}px`,
+          top: `${axis._offset + (axis._length * line) / lines}px`,
+        });
+      });
+    }
+  };
+})();
