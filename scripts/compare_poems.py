@@ -73,7 +73,9 @@ def ways(writer: Writer) -> dict[str, Write]:
 
 def row(name: str, write: Write, writer: Writer, shown: bool) -> str:
     """Returns one way's line of the table."""
-    bits, distances, seconds = [], [], []
+    bits: list[list[float]] = []
+    distances: list[float] = []
+    seconds: list[float] = []
     for message in MESSAGES.split():
         form = Form(writer.symbols(message))
         start = time.perf_counter()

@@ -28,15 +28,15 @@
     const steps = lines * (answer.width + 1);
     const narrow = width < 700;
     const [label, gap, row, top] = [36, 14, narrow ? 18 : 22, 22];
-    const column = narrow ? 25 : 38;
+    const column = Math.max(15, Math.min(narrow ? 25 : 38, (0.42 * width) / lines));
     const poem = lines * column + 18;
-    const cell = Math.max(3, Math.min(13, (width - label - gap - poem - 4) / (2 * steps)));
+    const cell = Math.max(1, Math.min(13, (width - label - gap - poem - 4) / (2 * steps)));
     const half = cell * steps;
     const bottom = top + one.rows.length * row;
     const [first, second] = [label, label + half + gap];
     const start = second + half + 18;
     return {
-      steps, row, top, bottom, cell, half, first, second, start, column, glyph: narrow ? 19 : 28, width: start + lines * column + 4,
+      steps, row, top, bottom, cell, half, first, second, start, column, glyph: 0.75 * column, width: start + lines * column + 4,
       poemTop: bottom + 24, height: bottom + 30 + answer.width * (column + 1),
       x: (line) => start + (lines - 1 - line + 0.5) * column,
       y: (place) => bottom + 24 + (place + 0.5) * (column + 1),
