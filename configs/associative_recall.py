@@ -9,8 +9,6 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     """Returns the config for one of base.MODELS."""
     config = base.get_config(model)
     config.task.update({"name": "associative_recall", "min_items": 2, "max_items": 6})
-    if model == "ntm-ff":
-        config.model.update({"read_heads": 4, "write_heads": 4, "controller_size": 256})
     # As for copy: the paper's optimizer and clipping, one sequence at a time.
     config.optimizer.update({"name": "graves_rmsprop", "learning_rate": 2e-4})
     config.optimizer.update({"clip": "value", "clip_limit": 10.0, "state_gradient_limit": 1.0})
@@ -18,4 +16,9 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.update({"checkpoint_every": 5000, "solved_below": 0.05})
     if model == "lstm":
         return base.baseline(config, units=256, updates=6000)
+    if model == "ntm-ff":
+        base.learned_start(config)
+        config.model.update({"read_heads": 4, "write_heads": 4, "controller_size": 256})
+        config.optimizer.state_gradient_limit = 0.0
+        config.train.updates = 140_000
     return config

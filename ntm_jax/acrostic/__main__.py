@@ -39,7 +39,7 @@ def parser() -> Parser:
         "--temperature",
         type=float,
         metavar="T",
-        help="draw at random, at this temperature above 0; lower gives more common characters (0.7)",
+        help="draw at random, at this temperature above 0; lower gives more common characters (0.5)",
     )
     add("--beam", type=int, metavar="K", help="width of the search (40); 0 draws at random")
     add(

@@ -61,18 +61,25 @@ def kept(weightings: np.ndarray, places: Sequence[int], read_heads: int) -> list
     return found
 
 
-def in_use(weightings: np.ndarray, read_heads: int) -> list[int]:
-    """Returns the rows written to while the form is shown or read while the poem is written, by when that begins.
+def in_use(weightings: np.ndarray, found: Sequence[Kept], read_heads: int) -> list[int]:
+    """Returns the rows written to while the form is shown or read while the poem is written.
+
+    They are in the order of when that happens most. Those of the given characters are in the order of the message.
 
     Args:
       weightings: `[2 S, A, N]`, read heads first.
+      found: from `kept`, whose rows are included whatever their weights.
       read_heads: of the A heads.
     """
     read, write = _largest(weightings, read_heads)
     size = len(read) // 2
-    used = np.concatenate([write[:size], read[size:]]) > LEAST_WEIGHT
-    rows = np.flatnonzero(used.any(axis=0))
-    return [int(row) for row in rows[np.argsort(used[:, rows].argmax(axis=0), kind="stable")]]
+    weights = np.concatenate([write[:size], read[size:]])
+    steps = {
+        int(row): int(weights[:, row].argmax())
+        for row in np.flatnonzero(weights.max(axis=0) > LEAST_WEIGHT)
+    }
+    steps |= {one.row: one.place + 1 for one in reversed(found)}
+    return sorted(steps, key=lambda row: (steps[row], row))
 
 
 def _largest(weightings: np.ndarray, read_heads: int) -> tuple[np.ndarray, np.ndarray]:

@@ -129,8 +129,8 @@ def _poem(poem: Poem, places: Sequence[int], read_heads: int) -> dict[str, Any]:
     result: dict[str, Any] = {"lines": poem.lines, "bits": poem.bits, "kept": poem.kept}
     result["pinyin"] = [pinyin(line) for line in poem.lines]
     if poem.weightings is not None:
-        result["rows"] = memory_rows.in_use(poem.weightings, read_heads)
         kept = memory_rows.kept(poem.weightings, places, read_heads)
+        result["rows"] = memory_rows.in_use(poem.weightings, kept, read_heads)
         result["kept_in"] = [dataclasses.asdict(one) for one in kept]
         result["read_weightings"] = pack(poem.weightings[:, :read_heads], rounded=True)
         result["write_weightings"] = pack(poem.weightings[:, read_heads:], rounded=True)

@@ -15,7 +15,7 @@ from ntm_jax.errors import UserError
 LIMITS = {"n": (1, 100), "beam": (0, 256), "seed": (0, 2**31 - 1)}
 MOST_TEMPERATURE = 100.0
 USUAL_BEAM = 40  # wider ones find hardly better poems
-USUAL_TEMPERATURE = 0.7
+USUAL_TEMPERATURE = 0.5
 LEAST_LINES = 4  # of a quatrain (絕句), the shortest form of the Tang
 
 

@@ -8,7 +8,14 @@ from ntm_jax.config.checks import check, flatten
 from ntm_jax.config.derived import easier_updates, model_name, with_memory_size
 from ntm_jax.config.field import Field
 from ntm_jax.config.fields import ALIASES, FIELDS, SECTIONS, defaults
-from ntm_jax.config.files import load, load_run, override, run_file, split_argument
+from ntm_jax.config.files import (
+    load,
+    load_run,
+    override,
+    run_file,
+    split_argument,
+    with_values,
+)
 from ntm_jax.config.listing import describe
 from ntm_jax.config.stored import difference, read, to_json, upgrade
 
@@ -33,4 +40,5 @@ __all__ = [
     "to_json",
     "upgrade",
     "with_memory_size",
+    "with_values",
 ]

@@ -27,6 +27,19 @@ def get_config(model: str) -> ConfigDict:
     return config
 
 
+def learned_start(config: ConfigDict) -> ConfigDict:
+    """Changes a config to learn the first memory and weightings whole, with keys and adds of any size; returns it.
+
+    A feed-forward controller needs this for repeat copy, recall and n-grams. It has no state of its own, so rows must
+    differ from the start for its heads to find them. The idea is from mgupta8143/neural-turing-machines.
+    The number of memory rows is then fixed.
+    """
+    config.model.update({"initial_memory": "learned", "initial_weighting": "learned"})
+    config.model.update({"key_activation": "identity", "add_activation": "identity"})
+    config.optimizer.update({"name": "graves_rmsprop", "clip": "global_norm", "clip_limit": 10.0})
+    return config
+
+
 def baseline(config: ConfigDict, units: int, updates: int) -> ConfigDict:
     """Changes a config to the paper's LSTM baseline, trained with Adam on batches of 16, and returns it.
 

@@ -5,7 +5,7 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,23 @@ def _set(config: ConfigDict, name: str, text: str) -> None:
     value = _parse(name, text, field.type if field is not None else type(known[name]))
     if field is not None:
         field.check(name, value)
+    _put(config, name, value)
+
+
+def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """Returns a copy of `config` with other values of some fields, unchecked.
+
+    Args:
+      config: not changed.
+      values: by field, such as `{"optimizer.learning_rate": 1e-4}`. They may be traced arrays.
+    """
+    result = config.copy_and_resolve_references()
+    for name, value in values.items():
+        _put(result, name, value)
+    return result
+
+
+def _put(config: ConfigDict, name: str, value: Any) -> None:
     *path, last = name.split(".")
     holder = config
     for part in path:

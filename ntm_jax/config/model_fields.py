@@ -101,6 +101,14 @@ MODEL = {
         choices=("highest", "high", "default"),
         before="highest",
     ),
+    "model.engine": Field(
+        "auto",
+        "What computes a sequence. kernel: one kernel for GPUs. auto: it where it was shown to work, else the scan.",
+        choices=("auto", "scan", "kernel"),
+        may_change=True,
+        before="auto",
+        models=_NTM,
+    ),
     "model.embedding_size": Field(
         0, "Numbers in a symbol's embedding. 0: no embedding.", 0, 100_000, models=()
     ),

@@ -43,7 +43,7 @@ def build(config: "ConfigDict", input_size: int, output_size: int) -> Model:
     for field in options:
         if field not in known:
             raise unknown_choice(f"model {kind}, field", field, known)
-    rngs = nnx.Rngs(config.seed)
+    rngs = nnx.Rngs(jax.random.key(config.seed))
     if embedding:
         core = KINDS[kind](embedding, embedding, **options, rngs=rngs)
         return Embedded(core, output_size, dropout=dropout, rngs=rngs)

@@ -20,6 +20,7 @@ from ntm_jax.models.precision import HIGHEST
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
+ENGINES = ("auto", "scan", "kernel")  # see ntm_jax.models.engine
 # With the range of float32 at least. In float16, the gradients of addressing overflow.
 PARAM_DTYPES = ("bfloat16", "float32", "float64")
 
@@ -84,6 +85,8 @@ class NTMCell(nnx.Module):
         dtype. Addressing and memory never use `bfloat16`.
       precision: of every matrix product of float32 numbers, as in `jax.lax.Precision`: `highest`, `high` or
         `default`. A CPU computes all alike. GPUs round to TF32 below `highest`, TPUs to bfloat16 at `default`.
+      engine: how `unroll` computes a sequence: `scan` by steps, `kernel` by one kernel for GPUs, or `auto`, see
+        `ntm_jax.models.engine`.
       param_dtype: of parameters and of the state, `bfloat16`, `float32` or `float64`.
       rngs: random streams for the initial parameters.
 
@@ -121,10 +124,13 @@ class NTMCell(nnx.Module):
         cosine_epsilon: float = COSINE_EPSILON,
         compute: str = "float32",
         precision: str = HIGHEST,
+        engine: str = "auto",
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         _check_dtype(param_dtype)
+        if engine not in ENGINES:
+            raise unknown_choice("model.engine", engine, ENGINES)
         if reads_from not in READS_FROM:
             raise unknown_choice("model.reads_from", reads_from, READS_FROM)
         for field, size in (
@@ -143,7 +149,7 @@ class NTMCell(nnx.Module):
             )
         self.input_size, self.output_size = input_size, output_size
         self.reads_from, self.output_reads = reads_from, output_reads
-        self.cosine_epsilon, self.precision = cosine_epsilon, precision
+        self.cosine_epsilon, self.precision, self.engine = cosine_epsilon, precision, engine
         self.heads = Heads(
             read_heads=read_heads,
             write_heads=write_heads,

@@ -167,14 +167,14 @@ def scan_layers(scan: Callable[..., Any], layers: Sequence[Linear], state: Any, 
                 "tbi,tbo->io", *both, precision=precision, preferred_element_type=dy.dtype
             )
             d_parameters.append((kernel, jnp.sum(dy, axis=(0, 1))))
-        return jax.tree.map(_first_derivative, (d_parameters, d_state, d_inputs))
+        return jax.tree.map(first_derivative, (d_parameters, d_state, d_inputs))
 
     deferred.defvjp(forward, backward)
     parameters = [(layer.kernel[...], _bias(layer)) for layer in layers]
     return deferred(parameters, state, inputs)
 
 
-def _first_derivative(d: jax.Array) -> jax.Array:
+def first_derivative(d: jax.Array) -> jax.Array:
     """Returns a cotangent that raises an error when it is differentiated."""
     return d if d.dtype == jax.dtypes.float0 else _undifferentiable(d)
 

@@ -27,21 +27,35 @@ def scan(step: Callable[..., Any], state: Any, inputs: Any) -> tuple[Any, Any]:
     Returns:
       The state after the last step, and the records stacked along time.
     """
+    return in_segments(partial(jax.lax.scan, step), state, inputs)
+
+
+def in_segments(run: Callable[..., Any], state: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns `run(state, inputs)`, in segments as `scan` has them.
+
+    Args:
+      run: `(state, inputs of some steps) -> (state, records of these steps)`.
+      state: before the first step.
+      inputs: a pytree of arrays with leading axis T.
+
+    Returns:
+      The state after the last step, and the records of all steps.
+    """
     length = jax.tree.leaves(inputs)[0].shape[0]
     if length <= SEGMENT:
-        return jax.lax.scan(step, state, inputs)
+        return run(state, inputs)
     size = math.isqrt(length - 1) + 1
     count = length // size
 
     def head(values: jax.Array) -> jax.Array:
         return values[: count * size].reshape(count, size, *values.shape[1:])
 
-    segment = jax.checkpoint(partial(jax.lax.scan, step), prevent_cse=False)
+    segment = jax.checkpoint(run, prevent_cse=False)
     state, records = jax.lax.scan(segment, state, jax.tree.map(head, inputs))
     records = jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:]), records)
     if count * size == length:
         return state, records
-    state, rest = jax.lax.scan(step, state, jax.tree.map(lambda x: x[count * size :], inputs))
+    state, rest = run(state, jax.tree.map(lambda x: x[count * size :], inputs))
     return state, jax.tree.map(lambda *both: jnp.concatenate(both), records, rest)
 
 

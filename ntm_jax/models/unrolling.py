@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
 from flax import nnx, struct
 
 from ntm_jax.errors import UserError
-from ntm_jax.models import fused_step
+from ntm_jax.models import engine, fused_step
 from ntm_jax.models.build import Model
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import LSTMCarry
@@ -198,6 +198,7 @@ class _UseRecorder:
     """Records how the memory was used, for training."""
 
     writing: bool
+    memory: ClassVar[bool] = False
 
     def step(self, _: NTMState, step: Step) -> MemoryUse:
         """Returns what to stack along time, of a step and the state after it."""
@@ -262,7 +263,7 @@ class _Run:
     def _scan_ntm(
         self, cell: NTMCell, state: Any, first: Any, inputs: jax.Array
     ) -> tuple[NTMState, tuple[jax.Array, jax.Array, Any]]:
-        """Scans the fused step, or the cell's own.
+        """Runs the kernel, or scans the fused step or the cell's own.
 
         Args:
           cell: whose step it is.
@@ -274,6 +275,14 @@ class _Run:
           The state after the last step, and of every step hidden, reads and what the recorder keeps.
         """
         limit = self.state_gradient_limit
+        steps, batch, _ = inputs.shape
+        if engine.uses_kernel(cell, steps, batch, first is not None):
+            keeps = self.recorder.memory
+            after, every, of_steps = engine.run_kernel(
+                cell, state, inputs, self.marks, limit, keeps
+            )
+            return after, (of_steps.hidden, of_steps.reads, self.recorder.step(every, of_steps))
+
         limited = partial(limit_gradient, limit) if limit else _same
 
         def record(state: NTMState, step: Step) -> tuple[jax.Array, jax.Array, Any]:

@@ -1,5 +1,6 @@
 """Determines each update's kind of batch, its difficulty and its random keys."""
 
+import copy
 from typing import NamedTuple
 
 import jax
@@ -55,7 +56,7 @@ class Stages:
     """
 
     def __init__(self, config: ConfigDict):
-        self._config = config
+        self._config, self._seed = config, config.seed
         updates = config.train.updates
         fields = tasks.difficulty(config.task)
         specs: dict[BatchSpec, int] = {}
@@ -73,9 +74,15 @@ class Stages:
         self.specs = tuple(specs)
         self.schedule_ends = (*restarts, updates)
 
+    def with_seed(self, seed: int | jax.Array) -> "Stages":
+        """Returns the same stages with another seed of all batches, `[]`, which may be traced."""
+        other = copy.copy(self)
+        other._seed = seed
+        return other
+
     def at(self, update: jax.Array) -> Moment:
         """Returns what update number `update`, counted from 0, trains on."""
-        batch_key, model_key = _keys(self._config.seed, update)
+        batch_key, model_key = _keys(self._seed, update)
         progress = self._progress(update)
         spec = self._choose(update, batch_key, progress)
         return Moment(update, spec, progress, batch_key, model_key)
@@ -101,6 +108,10 @@ class Stages:
         indices = np.array(
             [stage.specs + [0] * (most - len(stage.specs)) for stage in self._stages]
         )
+        if (
+            most == 1
+        ):  # decided by the update alone, so that runs with different seeds share a branch
+            return jnp.asarray(indices, jnp.int32)[number, 0]
         key = jax.random.fold_in(batch_key, 0)
         shape = jax.random.categorical(key, jnp.log(probabilities[number]))
         return jnp.asarray(indices, jnp.int32)[number, shape]
@@ -146,7 +157,7 @@ def _filled(probabilities: jax.Array, count: int) -> jax.Array:
     return jnp.pad(probabilities, (0, count - probabilities.size))
 
 
-def _keys(seed: int, update: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _keys(seed: int | jax.Array, update: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the keys of an update's batch and of its model, from the seed and the update alone."""
     key = jax.random.fold_in(jax.random.key(seed), update)
     batch_key, model_key = jax.random.split(key)

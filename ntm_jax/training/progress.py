@@ -1,6 +1,7 @@
 """Shows training's progress: a bar in a terminal, or a plain line every 30 seconds elsewhere."""
 
 import math
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,21 @@ def bar(title: str, total: int, unit: str, *, done: int = 0, each: int = 1) -> B
     """
     kind = TerminalBar if sys.stderr.isatty() else PlainLines
     return kind(title, total, unit, done, each)
+
+
+class NoBar:
+    """Shows nothing."""
+
+    def move_to(self, done: int, note: str | None = None) -> None:
+        """As in `Bar`."""
+
+    def close(self) -> None:
+        """As in `Bar`."""
+
+
+def no_bar(title: str, total: int, unit: str) -> Bar:
+    """Returns a bar that shows nothing, for a part of what another bar shows."""
+    return NoBar()
 
 
 def say(text: str, file: TextIO | None = None) -> None:
@@ -145,3 +161,88 @@ class Progress(Observer):
         """Shows where the session ended."""
         if self._bar is not None:
             self._bar.close()
+
+
+class PopulationProgress:
+    """Shows how far runs are that train together: the best loss, the median one, and how many runs are lost.
+
+    Args:
+      count: number of runs. Each has an observer from `watch`.
+    """
+
+    def __init__(self, count: int):
+        self._count, self._begun = count, list[Begun]()
+        self._bits: dict[str, float] = {}
+        self._skipped: dict[str, int] = {}
+        self._lost = 0
+        self._bar: Bar | None = None
+
+    def watch(self, name: str) -> Observer:
+        """Returns the observer of the run called `name`."""
+        return _Watch(self, name)
+
+    def begin(self, name: str, begun: Begun) -> None:
+        """Shows where the session begins, once all runs have begun."""
+        self._begun.append(begun)
+        self._skipped[name] = begun.skipped
+        if len(self._begun) == self._count:
+            train, done = begun.config.train, min(one.update for one in self._begun)
+            each = train.batch_size * self._count
+            title = f"training {self._count} runs"
+            self._bar = bar(title, train.updates, "seq", done=done, each=each)
+
+    def advance(self, update: int) -> None:
+        """Moves the bar."""
+        if self._bar is not None:
+            self._bar.move_to(update)
+
+    def row(self, name: str, row: Row, skipped: int) -> None:
+        """Shows the losses of all runs that are not lost."""
+        self._bits[name], self._skipped[name] = row.loss_bits_per_sequence, skipped
+        if self._bar is not None:
+            self._bar.move_to(row.update, self.note())
+
+    def lose(self, name: str, reason: str) -> None:
+        """Says why a run has ended; the others go on."""
+        self._lost += 1
+        self._bits.pop(name, None)
+        say(f"{name}: {reason}", file=sys.stderr)
+
+    def note(self) -> str:
+        """Returns the losses in words."""
+        found = [bits for bits in self._bits.values() if math.isfinite(bits)]
+        words = []
+        if found:
+            words.append(
+                f"best {min(found):.3f}, median {statistics.median(found):.3f} bits/sequence"
+            )
+        if self._lost:
+            words.append(f"{self._lost} lost")
+        if skipped := sum(self._skipped.values()):
+            words.append(f"{skipped} update{'s' * (skipped > 1)} skipped")
+        return ", ".join(words)
+
+    def close(self) -> None:
+        """Shows where the session ended; every run's observer calls it."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Watch(Observer):
+    """Tells the display of a population what one run does."""
+
+    def __init__(self, shown: PopulationProgress, name: str):
+        self._shown, self._name = shown, name
+
+    def begin(self, begun: Begun) -> None:
+        self._shown.begin(self._name, begun)
+
+    def advance(self, update: int) -> None:
+        self._shown.advance(update)
+
+    def row(self, row: Row, parameters: Any, skipped: int) -> None:
+        self._shown.row(self._name, row, skipped)
+
+    def close(self) -> None:
+        self._shown.close()

@@ -54,6 +54,19 @@ def restore(checkpoints: Checkpoints, update: int, like: TrainState) -> tuple[Tr
     return state, seconds
 
 
+def newest(checkpoints: CheckpointStore, first: TrainState) -> tuple[TrainState, float]:
+    """Returns the newest checkpoint's state and the seconds trained by then, or the first state.
+
+    Raises:
+      UserError: the checkpoint cannot be read.
+    """
+    update = checkpoints.newest()
+    if update is None:
+        return first, 0.0
+    assert isinstance(checkpoints, Checkpoints), "which the first process has"
+    return restore(checkpoints, update, first)
+
+
 def begin(trainer: Trainer, checkpoints: CheckpointStore) -> tuple[TrainState, float]:
     """Returns the newest checkpoint's state, or the first state, on all devices; and the seconds trained by then.
 
@@ -64,14 +77,7 @@ def begin(trainer: Trainer, checkpoints: CheckpointStore) -> tuple[TrainState, f
     """
     first = trainer.initial_state()
 
-    def newest() -> tuple[TrainState, float]:
-        update = checkpoints.newest()
-        if update is None:
-            return first, 0.0
-        assert isinstance(checkpoints, Checkpoints), "which the first process has"
-        return restore(checkpoints, update, first)
-
-    state, seconds = collectives.on_first_process(newest, (first, 0.0))
+    state, seconds = collectives.on_first_process(lambda: newest(checkpoints, first), (first, 0.0))
     state = collectives.broadcast(state)
     checkpoints.resumed(int(state.update))
     return trainer.devices.place(state), seconds

@@ -16,7 +16,8 @@ An update
 The loop (`Trainer.run`) repeats this on the device until enough updates are done or one was skipped.
 """
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ from flax import nnx, struct
 from ml_collections import ConfigDict
 
 from ntm_jax import models, tasks
-from ntm_jax.config import with_memory_size
+from ntm_jax.config import with_memory_size, with_values
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.losses import first_scored, window
 from ntm_jax.training import optimizers
@@ -202,13 +203,39 @@ class Trainer:
             # The config's limit is for a sequence's own loss. In the batch's, it weighs 1 / batch_size.
             state_gradient_limit=config.optimizer.state_gradient_limit / config.train.batch_size,
         )
-        self.run: Callable[[TrainState, Any], TrainState] = devices.jit(
-            self.run_updates, donate_argnums=0
-        )
+        self.run = self._compiled()
+
+    def with_values(self, values: Mapping[str, jax.Array]) -> "Trainer":
+        """Returns a trainer of the same model and task with other values of some fields, which may be traced.
+
+        Its first parameters are still those of this trainer's seed.
+
+        Args:
+          values: `[]` by field, of the seed and of numbers of the optimizer.
+        """
+        other = copy.copy(self)
+        other.config = with_values(self.config, values)
+        other.stages = self.stages.with_seed(other.config.seed)
+        other.optimizer = optimizers.build(other.config, self.stages.schedule_ends)
+        other.learning_rate = optimizers.schedule(other.config, self.stages.schedule_ends)
+        other.run = other._compiled()
+        return other
+
+    def _compiled(self) -> Callable[[TrainState, Any], TrainState]:
+        run: Callable[[TrainState, Any], TrainState]
+        run = self.devices.jit(self.run_updates, donate_argnums=0)
+        return run
 
     def initial_state(self) -> TrainState:
         """Returns the state before the first update, decided by `config.seed` alone."""
-        parameters = jax.tree.map(jnp.copy, self._first_parameters)
+        return self.state_before(jax.tree.map(jnp.copy, self._first_parameters))
+
+    def first_parameters(self) -> Parameters:
+        """Draws the first parameters anew from `config.seed`, which may be traced."""
+        return nnx.to_pure_dict(self._split(self.config)[1])
+
+    def state_before(self, parameters: Parameters) -> TrainState:
+        """Returns the state before the first update, with these parameters."""
         optimizer = self.optimizer.init(parameters)
         zero = jnp.zeros((), jnp.int32)
         return TrainState(

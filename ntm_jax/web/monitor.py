@@ -178,10 +178,14 @@ class Publisher:
         # Copied now: the next update reuses these buffers.
         content = weights.dump(jax.device_get(parameters), self._config, update)
         # A full disk is no reason to stop training: the page shows what it has.
+        written = False
         with suppress(OSError):
             write_atomically(self._folder / WEIGHTS, content)
-            self._keep(update, content)
+            written = True
         now = time.monotonic()
+        if written:
+            with suppress(OSError):  # not part of the cost below, for it is seldom
+                self._keep(update, content)
         if self._earliest > -math.inf:  # the first is longer than any other
             self._costs.append(now - begun)
         rest = TIMES_AS_LONG * min(self._costs, default=0.0)

@@ -41,7 +41,23 @@ def test_a_head_that_rests_on_the_next_row_by_hand():
 
 def test_rows_in_use_by_hand():
     """Row 4 was never written to, but is read: it comes last. Row 3 is written to too late to count."""
-    assert memory_rows.in_use(resting_trace(), 2) == [5, 0, 1, 4]
+    assert memory_rows.in_use(resting_trace(), [], 2) == [5, 0, 1, 4]
+
+
+def test_a_faint_row_that_holds_a_character_is_in_use():
+    trace = np.zeros((4, 2, 3))
+    trace[1, 1] = [0, 0, 0.05]
+    found = memory_rows.kept(trace, [0], 1)
+    assert memory_rows.in_use(trace, found, 1) == [2]
+
+
+def test_rows_of_characters_are_in_the_order_of_the_message():
+    """Row 1 is also touched before the first character was written to row 0, as by weightings that are blurred at first."""
+    trace = resting_trace()
+    trace[0, 2] = [0, 0.3, 0, 0, 0, 0.7]
+    found = memory_rows.kept(trace, [2, 6], 2)
+    rows = memory_rows.in_use(trace, found, 2)
+    assert [row for row in rows if row in (0, 1)] == [0, 1]
 
 
 @pytest.fixture(scope="module")
@@ -65,4 +81,6 @@ def test_the_shipped_model_reads_the_named_row_when_due(shipped, form, position)
             assert [one.place for one in kept] == places
             assert min(one.due for one in kept) >= 0.5, (text, poem.lines)
             assert len({one.row for one in kept}) == len(kept)
-            assert {one.row for one in kept} <= {*memory_rows.in_use(poem.weightings, 2)}
+            in_use = memory_rows.in_use(poem.weightings, kept, 2)
+            rows = [one.row for one in kept]
+            assert [row for row in in_use if row in rows] == rows

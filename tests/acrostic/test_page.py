@@ -1,6 +1,7 @@
 """Poems from the viewer's server and on its page."""
 
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ntm_jax.acrostic.writer import Writer
 from ntm_jax.training import loop
 from ntm_jax.web.packing import unpack
 from tests.helpers.browser import (
+    CONTRAST,
     browser,
     complaints,
     get,
@@ -64,7 +66,7 @@ def test_poems_are_those_of_the_program(address, folder):
         read_heads = heads[0].shape[1]
         kept = memory_rows.kept(own.weightings, said["places"], read_heads)
         assert [one["row"] for one in poem["kept_in"]] == [one.row for one in kept]
-        assert poem["rows"] == memory_rows.in_use(own.weightings, read_heads)
+        assert poem["rows"] == memory_rows.in_use(own.weightings, kept, read_heads)
         assert poem["pinyin"] == [pinyin(line) for line in poem["lines"]]
 
 
@@ -98,7 +100,7 @@ def test_a_beam_rhymes_and_no_memory(address):
         (f"run=1&message={quote('宇')}&rhyme=yes", "rhyme: 'yes'"),
         (f"run=1&message={quote('宇')}&length=3", "parameter: 'length' is unknown"),
         (f"run=0&message={quote('宇')}", "walker writes no poems"),
-        ("run=3", "run: '3' is not allowed"),
+        ("run=3", "run: there is no '3' here"),
         ("run=1&message=&message=", "twice"),
     ],
 )
@@ -129,6 +131,27 @@ def written(page):
     wait_for(lambda: js(page, state) == "false")
 
 
+def click(page, name):
+    """Clicks a button, and waits for the poems that it asks for."""
+    js(page, "document.getElementById(arguments[0]).click()", name)
+    written(page)
+
+
+def ask(page, message):
+    """Types a message and asks for the best poems."""
+    js(page, "document.getElementById('message').value = arguments[0]", message)
+    click(page, "best")
+
+
+def text(page, name):
+    return js(page, "return document.getElementById(arguments[0]).textContent", name)
+
+
+def fragment(page):
+    """The link's values."""
+    return dict(parse_qsl(js(page, "return location.hash.slice(1)")))
+
+
 def shown(page):
     """The poems on the page, and of each the characters that stand out."""
     code = """return [...document.querySelectorAll('.poem')].map((p) => [
@@ -137,52 +160,145 @@ def shown(page):
     return js(page, code)
 
 
-@pytest.mark.slow
-def test_the_page(page, address):
-    link = f"message={quote('宇日天')}&n=2&temperature=3&seed=1&position=2"
-    visit(page, address, link)
-    said = poems(address, message="宇日天", n=2, temperature=3, seed=1, position=2)
-    assert shown(page) == [[poem["lines"], "宇日天"] for poem in said["poems"]]
-    # Where the first character was kept, beside what the server says.
-    row = js(
-        page,
-        "return [...document.querySelectorAll('#kept tr')[1].children].map((c) => c.textContent)",
-    )
-    write = unpack(said["poems"][0]["write_weightings"]).sum(axis=1)[1:7]  # until the next is shown
-    most = write.sum(axis=0).argmax()
-    assert row[:2] == ["宇", str(most)]
-    assert float(row[2]) == pytest.approx(write[:, most].max(), abs=1e-3)
-    assert js(page, "return document.querySelector('#weightings').data.length") == 2
-    # Another poem, another message, and one that cannot be.
-    js(page, "document.querySelectorAll('.poem')[1].click()")
-    pressed = (
+def pressed(page):
+    code = (
         "return [...document.querySelectorAll('.poem')].map((p) => p.getAttribute('aria-pressed'))"
     )
-    assert js(page, pressed) == ["false", "true"]
-    ask = "document.getElementById('message').value = arguments[0]; document.getElementById('ask').requestSubmit()"
-    js(page, ask, "荒")
-    wait_for(lambda: [strong for _, strong in shown(page)] == ["荒", "荒"])
-    assert "message=%E8%8D%92" in js(page, "return location.hash")
+    return js(page, code)
+
+
+@pytest.mark.slow
+def test_the_page_shows_the_best_poems_and_their_rows(page, address):
+    visit(page, address, f"run=verse&message={quote('宇日天')}&n=2&position=2&form=5")
+    said = poems(address, message="宇日天", n=2, position=2)
+    assert shown(page) == [[poem["lines"], "宇日天"] for poem in said["poems"]]
+    code = "return [...document.querySelectorAll('#kept tr')].slice(1).map((r) => r.children[1].textContent)"
+    for number, poem in enumerate(said["poems"]):
+        js(page, "document.querySelectorAll('.poem')[arguments[0]].click()", number)
+        rows = [str(one["row"]) for one in poem["kept_in"]]
+        wait_for(lambda rows=rows: js(page, code) == rows)
+        assert js(page, "return document.querySelectorAll('#weightings .thread').length") == 3
+    assert pressed(page) == ["false", "true"]
+    # Pinyin on hover, and the lines are set from top to bottom, the first one on the right.
+    sound = js(page, "return document.querySelector('.poem strong').dataset.pinyin")
+    assert sound == "yǔ"
+    boxes = "return [...document.querySelectorAll('.poem .line')].slice(0, 2).map((l) => l.getBoundingClientRect().x)"
+    first, second = js(page, boxes)
+    assert first > second
     assert complaints(page) == []
-    js(page, ask, "x")
-    wait_for(
-        lambda: (
-            "the message has 'x'"
-            in js(page, "return document.getElementById('notice').textContent")
-        )
-    )
-    assert len(shown(page)) == 2  # those of before are still there
+
+
+@pytest.mark.slow
+def test_a_line_leads_from_a_character_to_its_row(page, address):
+    """Whatever its row, which characters of a model that has learned nothing share."""
+    visit(page, address, f"message={quote('宇日天')}&n=1")
+    (poem,) = poems(address, message="宇日天", n=1)["poems"]
+    code = """const [line, row] = arguments;
+      const find = (s) => document.querySelector(`#weightings ${s}`).getBoundingClientRect();
+      const [thread, lane, glyph] = [`[data-line="${line}"] .thread`, `.lane[data-row="${row}"]`, `[data-line="${line}"] .given`].map(find);
+      return [lane.top < thread.top && thread.top < lane.bottom, glyph.left < thread.right && thread.right < glyph.right,
+              Math.abs(thread.bottom - glyph.top) < 15];"""
+    for line, kept in enumerate(poem["kept_in"]):
+        assert js(page, code, line, kept["row"]) == [True] * 3
+
+
+@pytest.mark.slow
+def test_a_link_gives_the_same_poem(page, address):
+    visit(page, address, f"run=verse&message={quote('宇日天')}&form=7&position=-1&n=2&theme=dark")
+    click(page, "surprise")
+    click(page, "surprise")
+    js(page, "document.querySelectorAll('.poem')[1].click()")
+    wait_for(lambda: fragment(page)["poem"] == "2")
+    link, before = js(page, "return location.hash.slice(1)"), shown(page)
+    values = fragment(page)
+    assert (values["run"], values["mode"], values["update"]) == ("verse", "surprise", "1")
+    visit(page, address, link)
+    assert shown(page) == before
+    assert pressed(page) == ["false", "true"]
+    assert fragment(page) == values
+    # Back goes to the question before.
+    ask(page, "荒")
+    js(page, "history.back()")
+    wait_for(lambda: shown(page) == before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ("run=gone", "The link is to gone, which is not here. These poems are by verse."),
+        ("run=verse&update=9", "The link is to update 9 of verse; it is at update 1 now."),
+        ("run=2", ""),  # of an earlier version: the number of a run
+    ],
+)
+def test_a_link_to_another_run(page, address, link, said):
+    visit(page, address, f"{link}&message={quote('宇日天地')}&n=1")
+    assert text(page, "notice").strip() == said
+    assert fragment(page)["run"] == ("baseline" if link == "run=2" else "verse")
+    assert (js(page, "return document.getElementById('memory').hidden")) == (link == "run=2")
+
+
+@pytest.mark.slow
+def test_a_link_of_an_earlier_version_draws(page, address):
+    link = f"message={quote('宇日天地')}&n=2&temperature=3&seed=1&rhyme=0&tones=0&repeats=0"
+    visit(page, address, link)
+    asked = {"n": 2, "temperature": 3, "seed": 1, "rhyme": 0, "tones": 0}
+    said = poems(address, message="宇日天地", **asked)
+    assert [lines for lines, _ in shown(page)] == [poem["lines"] for poem in said["poems"]]
+    assert fragment(page)["mode"] == "surprise"
+
+
+@pytest.mark.slow
+def test_no_poem_of_before_after_an_error(page, address):
+    visit(page, address, f"message={quote('宇日天')}&n=1")
+    ask(page, "x")
+    assert "the message has 'x'" in text(page, "notice")
+    assert shown(page) == []
+    hidden = "return ['chosen', 'memory', 'instead'].map((n) => document.getElementById(n).hidden)"
+    assert js(page, hidden) == [True] * 3
     assert len(complaints(page)) == 1  # the browser's own word for status 400
+    # What can be written instead is a click away.
+    ask(page, "宇x日🎉")
+    assert js(page, hidden) == [True, True, False]
+    click(page, "instead")
+    assert [strong for _, strong in shown(page)] == ["宇日"]
+    ask(page, "宇🎉")
+    assert "🎉 was left out." in text(page, "notice")
+    assert "complete the poem" in text(page, "notice")
+    assert [(len(lines), strong) for lines, strong in shown(page)] == [(4, "宇")]
+    complaints(page)
+
+
+@pytest.mark.slow
+def test_a_picture_to_keep(address, tmp_path):
+    with browser(downloads=tmp_path) as page:
+        visit(page, address, f"message={quote('宇日天')}&n=1")
+        (lines, _) = shown(page)[0]
+        for name in ("svg", "png"):
+            page.find_element("id", name).click()
+            file = tmp_path / f"宇日天-1.{name}"
+            wait_for(lambda file=file: file.is_file() and file.stat().st_size)
+        assert complaints(page) == []
+    root = ElementTree.fromstring((tmp_path / "宇日天-1.svg").read_bytes())
+    drawn = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "".join(drawn).startswith("".join(lines))
+    assert any("verse, update 1" in text for text in drawn)
+    head = (tmp_path / "宇日天-1.png").read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    size = [int.from_bytes(head[i : i + 4]) for i in (16, 20)]
+    assert size == [2 * float(root.get(name)) for name in ("width", "height")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [375, 1600])
+@pytest.mark.parametrize("width", [375, 768, 1600])
 def test_the_page_fits(page, address, width, dark):
     look(page, width, dark=dark)
     visit(page, address, "n=3&message=%E5%AE%87%E6%97%A5")
     assert js(page, "return document.documentElement.scrollWidth <= innerWidth")
     assert len(shown(page)) == 3
+    ratio, where = js(page, CONTRAST)
+    assert ratio >= 4.5, where
     assert complaints(page) == []
 
 

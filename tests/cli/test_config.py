@@ -251,6 +251,7 @@ CHOICES = {
     "model.initial_reads": initial_state.READS,
     "model.compute": linear.COMPUTE,
     "model.precision": precision.PRECISIONS,
+    "model.engine": cell.ENGINES,
     "optimizer.schedule": optimizers.SCHEDULES,
     "optimizer.clip": optimizers.CLIPPINGS,
     "task.count": repeat_copy.COUNTS,

@@ -188,7 +188,7 @@ def refusal(arguments, capsys):
     """Status and line of the program; it must not get as far as training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ntm_jax.main", *arguments])
-        patch.setattr(loop, "_Session", None)
+        patch.setattr(loop, "Session", None)
         with pytest.raises(SystemExit) as caught:
             main.main()
     out, err = capsys.readouterr()

@@ -15,7 +15,7 @@ import pytest
 
 import ntm_jax
 from ntm_jax import main, models, tasks
-from ntm_jax.evaluation import figures, report
+from ntm_jax.evaluation import canvas, report
 from ntm_jax.evaluation.evaluate import Scores, case_key, score, summary
 from ntm_jax.training.metrics import Metrics, Row
 from ntm_jax.training.trainer import Trainer
@@ -252,7 +252,7 @@ def test_evaluating_again_gives_the_same_with_another_number_of_rows_noted(
     copy, tmp_path, monkeypatch
 ):
     _, config, result = copy
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(canvas, "save", lambda figure, path: None)
     save(tmp_path, config)
     first = report.evaluate_run(config, tmp_path)
     assert "memory_size" not in first
@@ -268,7 +268,7 @@ def test_evaluating_again_gives_the_same_with_another_number_of_rows_noted(
 
 def test_a_log_gets_whole_lines_of_its_progress(copy, tmp_path, capsys, monkeypatch):
     """And few: one every 30 seconds, and the last."""
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(canvas, "save", lambda figure, path: None)
     save(tmp_path, copy[1])
     report.evaluate_run(copy[1], tmp_path)
     said = capsys.readouterr().err
@@ -351,7 +351,7 @@ def test_the_program_prints_the_table_of_a_read_only_folder(on_a_read_only_disk,
 )
 def test_the_program_names_what_it_wrote(tmp_path, monkeypatch, capfd, failing, written):
     save(tmp_path, tiny())
-    monkeypatch.setattr(report, "evaluate_model", lambda *_: {"cases": []})
+    monkeypatch.setattr(report, "evaluate_model", lambda *_, **__: {"cases": []})
     if failing == "figures":  # a file in the place of a folder, or a folder in that of a file
         (tmp_path / failing).touch()
     else:

@@ -135,6 +135,7 @@ def ntm_fields(draw, model):
         "add_activation": name(heads.ADDS),
         "reads_from": name(cell.READS_FROM),
         "output_reads": draw(st.booleans()),
+        "engine": draw(st.sampled_from(("auto", "scan"))),  # an interpreted kernel is slow
         "initial_memory": memory,
         "initial_weighting": name(weightings),
         "initial_reads": name(initial_state.READS),

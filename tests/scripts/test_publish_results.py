@@ -119,7 +119,7 @@ def test_a_run_is_shipped_with_its_characters_and_without_the_optimiser(quick, t
     shipped = publish_results.ship(tmp_path / "sweep", tmp_path / "shipped")
     assert weights.load(shipped / WEIGHTS).update == 1
     request = Request("宇日", n=1)
-    lines = [answer(Writer.load(folder), request)[1][0].lines for folder in (run, shipped)]
+    lines = [answer(Writer.load(folder), request).poems[0].lines for folder in (run, shipped)]
     assert lines[0] == lines[1]
     rows = publish_results.verse_table(tmp_path / "shipped").split("\n")
     assert [row.split(" | ")[0] for row in rows[2:4]] == ["| any, 2", "| first, 2"]

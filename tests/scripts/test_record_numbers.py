@@ -5,7 +5,8 @@ entries. `python scripts/record_numbers.py --against tests/scripts/recorded_numb
 
 Three entries have changed since. Two differ by rounding, where XLA fuses other programs: 'train priority_sort:ntm-ff' by 1e-7, and
 'train acrostic:ntm-lstm, stages' from update 63 on, with the same draws. In 'view acrostic-ntm-lstm', the page draws another poem: the
-rare kinds of poems are fields of a stage of training now, and no longer of the task.
+rare kinds of poems are fields of a stage of training now, and no longer of the task. The poems there are others, because they rhyme, draw
+by message and seed, and differ from each other by default.
 """
 
 import json

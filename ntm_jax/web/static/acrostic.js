@@ -1,12 +1,20 @@
 "use strict";
-// The acrostics' page: a message, poems that carry it, and the rows where it was kept meanwhile.
+// The acrostics' page: a message, poems that contain it, and the rows where it was kept meanwhile.
 (function () {
   const $ = (id) => document.getElementById(id);
   const FIELDS = ["message", "form", "position", "n", "temperature", "seed"];
   const CHECKS = ["rhyme", "tones", "repeats"];
-  const USUAL = { message: "紅春願此", form: "5", position: "1", n: "3", temperature: "0.7", seed: "0" };
+  const RANDOM = ["temperature", "seed"]; // matter to random poems only
+  const USUAL = {
+    message: "山水清風", form: "5", position: "1", n: "3", temperature: "0.5", seed: "0", rhyme: "1", tones: "1", repeats: "0",
+  };
+  const EXAMPLES = [
+    ["山水清風", "mountains, water, a clear wind"], ["花好月圓", "flowers and a full moon"], ["平安喜樂", "peace and joy"],
+    ["生日快樂", "happy birthday"], ["長安古道", "the old road to Chang'an"],
+  ];
   let runs = [];
   let answer = null;
+  let mode = "best"; // or "surprise"
   let chosen = 0;
   let asking = 0;
 
@@ -17,7 +25,7 @@
     return made;
   };
 
-  // ---- What is asked for
+  // ---- What is asked for, in the form and in the link
 
   function makePositions(wanted) {
     const width = Number($("form").value);
@@ -27,167 +35,206 @@
     $("position").value = names.some(([value]) => value === wanted) ? wanted : "1";
   }
 
+  const run = () => runs.find((one) => one.name === $("run").value);
+
+  // Links once had a run's number among all, and no mode: their poems were drawn at random.
   function readLink() {
-    const given = { ...USUAL, ...NTM.readLink() };
+    const link = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    const given = { ...USUAL, ...link };
     NTM.setTheme(given.theme);
     $("theme").value = ["light", "dark"].includes(given.theme) ? given.theme : "";
-    if (runs.some((one) => one.index === Number(given.run))) $("run").value = given.run;
+    const wanted = runs.find((one) => one.name === link.run) || runs.find((one) => String(one.index) === link.run);
+    $("run").value = (wanted || runs[0]).name;
     FIELDS.filter((name) => name !== "position").forEach((name) => ($(name).value = given[name]));
     makePositions(given.position);
     CHECKS.forEach((name) => ($(name).checked = given[name] === "1"));
+    mode = (link.mode || (link.temperature ? "surprise" : "best")) === "surprise" ? "surprise" : "best";
+    chosen = Math.max(0, Number.parseInt(link.poem, 10) - 1 || 0);
+    if (link.run && !wanted) return `The link is to ${link.run}, which is not here. These poems are by ${run().name}.`;
+    const updates = link.update && Number(link.update) !== run().update;
+    return updates ? `The link is to update ${link.update} of ${run().name}; it is at update ${run().update} now.` : "";
   }
 
   function asked() {
-    const form = { run: $("run").value };
-    FIELDS.forEach((name) => (form[name] = $(name).value));
+    const form = {};
+    FIELDS.filter((name) => mode === "surprise" || !RANDOM.includes(name)).forEach((name) => (form[name] = $(name).value));
     CHECKS.forEach((name) => (form[name] = $(name).checked ? "1" : "0"));
     return form;
   }
 
-  // ---- Poems
-
-  function notice(text) {
-    $("notice").hidden = !text;
-    $("notice").querySelector("span").textContent = text || "";
+  // A new question is an entry of its own in the browser's history; another poem or theme is not.
+  function writeLink(isNew) {
+    const state = { run: run().name, update: run().update, mode, ...asked(), poem: chosen + 1, theme: $("theme").value };
+    const link = `#${new URLSearchParams(Object.entries(state).filter(([, value]) => value !== ""))}`;
+    if (link !== location.hash) history[isNew ? "pushState" : "replaceState"](null, "", link);
   }
 
-  async function write() {
+  // ---- Poems
+
+  function notice(text, instead = "") {
+    $("notice").hidden = !text;
+    $("notice").querySelector("span").textContent = text || "";
+    $("instead").hidden = !instead;
+    $("instead").textContent = instead && `Write ${instead}`;
+    $("instead").onclick = () => { $("message").value = instead; write(); };
+  }
+
+  function clear(text) {
+    answer = null;
+    $("poems").replaceChildren(...(text ? [element("p", { class: "loading" }, text)] : []));
+    $("chosen").hidden = $("memory").hidden = true;
+  }
+
+  // Asks for poems; `poem` is the one to choose, and `said` what to say beside them.
+  async function write({ poem = 0, said = "", isNew = true } = {}) {
     const mine = ++asking;
     $("poems").setAttribute("aria-busy", "true");
+    clear("Writing… The first poems take some seconds.");
+    notice("");
     try {
-      const found = await NTM.get(`/api/poems?${new URLSearchParams(asked())}`);
+      const request = { run: run().index, ...(mode === "surprise" ? { surprise: "1" } : {}), ...asked() };
+      const found = await NTM.get(`/api/poems?${new URLSearchParams(request)}`);
       if (mine !== asking) return;
       answer = found;
-      notice(answer.asked === $("message").value ? "" : `Written as ${answer.asked}.`);
-      NTM.writeLink({ ...asked(), theme: $("theme").value });
-      $("poems").replaceChildren(...answer.poems.map(poem));
-      await choose(0);
+      const left = answer.left_out ? `${answer.left_out} was left out.` : "";
+      const as = answer.asked === $("message").value ? "" : `Written as ${answer.asked}.`;
+      const full = [...answer.asked].length < answer.poems[0].lines.length ? "The lines without a red character complete the poem." : "";
+      notice([said, left, as, full].filter(Boolean).join(" "));
+      $("poems").replaceChildren(...answer.poems.map(card));
+      await choose(Math.min(poem, answer.poems.length - 1));
+      writeLink(isNew);
     } catch (error) {
-      if (mine === asking) notice(error.message);
-      $("poems").querySelector(".loading")?.remove();
+      if (mine !== asking) return;
+      clear("");
+      notice(error.message, (/; try (\p{Script=Han}+)$/u.exec(error.message) || [])[1]);
     } finally {
       if (mine === asking) $("poems").setAttribute("aria-busy", "false");
     }
   }
 
-  function poem(one, index) {
-    const lines = one.lines.map((line) => {
-      const characters = [...line].map((c, i) => element(i === answer.column ? "strong" : "span", {}, c));
+  const bits = (one) => `${one.bits.toFixed(2)} bits a character`;
+
+  function card(one, index) {
+    const count = [...answer.asked].length;
+    const lines = one.lines.map((line, number) => {
+      const characters = [...line].map((c, i) =>
+        element(i === answer.column && number < count ? "strong" : "span", { "data-pinyin": one.pinyin[number][i] }, c));
       return element("span", { class: "line" }, ...characters);
     });
-    const said = `${NTM.fixed(Number(one.bits.toPrecision(3)))} bits a character; ${one.kept} of ${one.lines.length} of the message the model's own choice`;
     const button = element("button", { type: "button", class: "poem", lang: "zh-Hant" }, ...lines);
-    button.addEventListener("click", () => choose(index));
-    return element("div", {}, button, element("p", { class: "summary" }, said));
+    button.addEventListener("click", async () => { await choose(index); writeLink(false); });
+    return element("div", {}, button, element("p", { class: "summary" }, bits(one)));
   }
-
-  // ---- Memory
 
   async function choose(index) {
     chosen = index;
     document.querySelectorAll(".poem").forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
     const one = answer.poems[index];
-    $("memory").hidden = !one.write_weightings;
-    if (one.write_weightings) await draw(one);
+    $("aloud").replaceChildren(...one.lines.map((line, i) =>
+      element("li", {}, element("span", { lang: "zh-Hant" }, line), element("span", { class: "sound", lang: "zh-Latn" }, one.pinyin[i].join(" ")))));
+    const count = [...answer.asked].length;
+    const own = count === 1 ? (one.kept ? "It was" : "It was not") : `${one.kept} of ${count} were`;
+    $("said").textContent =
+      `Fewer bits mean a more probable poem. The program sets the red character${count === 1 ? "" : "s"}. ${own} also the network's most probable choice there.`;
+    $("chosen").hidden = false;
+    $("memory").hidden = !one.kept_in;
+    if (one.kept_in) await drawMemory(one);
   }
 
-  // Of [steps, heads, rows], at each step the sum over heads, by row.
-  function overRows(weightings) {
-    const [steps, heads, rows] = weightings.shape;
-    const sum = (row, t) => Array.from({ length: heads }, (_, h) => weightings.at(t, h, row)).reduce((a, b) => a + b, 0);
-    return Array.from({ length: rows }, (_, row) => Array.from({ length: steps }, (_, t) => sum(row, t)));
-  }
+  // ---- Memory
 
-  const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
-
-  async function draw(one) {
+  async function drawMemory(one) {
     const { arrays } = await NTM.unpackAll({ arrays: { write: one.write_weightings, read: one.read_weightings } });
-    const [write, read] = [overRows(arrays.write), overRows(arrays.read)];
-    const symbols = [...one.lines.flatMap((line) => [...line, "⏎"])];
-    const size = symbols.length;
-    const shown = symbols.map((c, i) => (answer.places.includes(i) || c === "⏎" ? c : "_"));
-    // At step `size` the end of the poem is put in, and its first symbol comes out.
-    const labels = [...shown.map((c) => `${c} shown`), ...symbols.map((c) => `${c} written`)];
-    table(write, read, symbols, size);
-    picture(write, read, labels, size);
+    if (answer && answer.poems[chosen] === one) {
+      NTM.drawMemory($("weightings"), answer, one, arrays);
+      table(one);
+    }
   }
 
-  // A character may be written some steps after it was put in, and read long before it is due.
-  function table(write, read, symbols, size) {
-    const head = ["character", "written to row", "weight", "read most at", "weight", "when due"];
-    const rows = answer.places.map((place, i) => {
-      const meanwhile = write.map((steps) => steps.slice(place, answer.places[i + 1] ?? size));
-      const row = largest(meanwhile.map((steps) => steps.reduce((a, b) => a + b, 0)));
-      const answers = symbols.map((_, step) => read[row][size + step]);
-      const most = largest(answers);
-      const cells = [row, NTM.fixed(Math.max(...meanwhile[row])), `${symbols[most]} (${most + 1})`, NTM.fixed(answers[most]), NTM.fixed(answers[place])];
-      return element("tr", {}, element("th", { scope: "row", lang: "zh-Hant" }, symbols[place]), ...cells.map((x) => element("td", {}, String(x))));
+  function table(one) {
+    const head = ["character", "row", "write weight", "read weight when due", "largest read weight", "at"];
+    const symbols = one.lines.flatMap((line) => [...line, "⏎"]);
+    const rows = one.kept_in.map((kept) => {
+      const numbers = [kept.row, NTM.fixed(kept.written), NTM.fixed(kept.due), NTM.fixed(kept.most_read), symbols[kept.most_read_at]];
+      return element("tr", {}, element("th", { scope: "row", lang: "zh-Hant" }, symbols[kept.place]), ...numbers.map((x) => element("td", {}, String(x))));
     });
-    const titles = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
-    $("kept").replaceChildren(titles, ...rows);
-    $("memory-text").textContent =
-      "For each character of the message: the row that was written to most from when it was shown until the next was, and how much of that row all heads together read while the poem was written.";
+    $("kept").replaceChildren(element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))), ...rows);
   }
 
-  function picture(write, read, labels, size) {
-    const c = NTM.colours();
-    const layout = NTM.layout(540, { l: 56, r: 10, t: 26, b: 52 });
-    const steps = labels.map((_, i) => i);
-    const panel = (z, y, name) => ({
-      type: "heatmap", x: steps, z, yaxis: y, colorscale: c.weights, zmin: 0, zmax: 1, showscale: false, customdata: z.map(() => labels),
-      hovertemplate: `%{customdata}<br>row %{y}: ${name} %{z:.2f}<extra></extra>`,
-    });
-    const due = answer.places.map((place) => ({
-      type: "line", x0: size + place, x1: size + place, yref: "paper", y0: 0, y1: 1, line: { color: c.cursor, width: 1, dash: "dot" },
-    }));
-    const end = { type: "line", x0: size - 0.5, x1: size - 0.5, yref: "paper", y0: 0, y1: 1, line: { color: c.faint, width: 1 } };
-    const data = [panel(write, "y2", "written"), panel(read, "y", "read")];
-    Object.assign(layout, {
-      xaxis: { ...NTM.axis(), title: { text: "step: the form is shown, then the poem is written" } },
-      yaxis: { ...NTM.axis(), domain: [0, 0.46], title: { text: "row" } },
-      yaxis2: { ...NTM.axis(), domain: [0.54, 1], title: { text: "row" } },
-      shapes: [...NTM.frame("x", "y", true), ...NTM.frame("x", "y2", true), end, ...due],
-      annotations: [NTM.title("written to", 1), NTM.title("read", 0.46)],
-    });
-    return NTM.draw($("weightings"), { data, layout }, "acrostic");
+  // ---- What can be kept
+
+  function picture() {
+    const one = answer.poems[chosen];
+    const from = `${run().name}, update ${run().update}${mode === "surprise" ? `, seed ${$("seed").value}` : ""}`;
+    return NTM.poemPicture(answer, one, ["written by a neural Turing machine, ntm_jax", `${from}, ${bits(one)}`], location.hash);
+  }
+
+  const fileName = (ending) => `${answer.asked}-${chosen + 1}.${ending}`;
+
+  async function copied(button, text) {
+    const before = button.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "The browser did not allow it";
+    }
+    setTimeout(() => (button.textContent = before), 1500);
   }
 
   // ---- The beginning
 
   function listen() {
-    $("ask").addEventListener("submit", (event) => { event.preventDefault(); write(); });
-    $("form").addEventListener("change", () => makePositions($("position").value));
-    $("another").addEventListener("click", () => {
-      $("seed").value = Math.floor(Math.random() * 1e6);
+    $("ask").addEventListener("submit", (event) => { event.preventDefault(); mode = "best"; write(); });
+    $("surprise").addEventListener("click", () => {
+      if (!$("ask").reportValidity()) return;
+      // The first surprise has the seed in the form, for a link's sake; each later one another.
+      if (mode === "surprise") $("seed").value = Math.floor(Math.random() * 1e6);
+      mode = "surprise";
       write();
     });
-    $("theme").addEventListener("change", () => {
-      NTM.setTheme($("theme").value);
-      NTM.writeLink({ ...asked(), theme: $("theme").value });
-      if (answer) choose(chosen);
-    });
-    NTM.onSystemTheme(() => answer && choose(chosen));
-    NTM.onWidth($("weightings"), () => answer && choose(chosen));
-    window.addEventListener("hashchange", () => { readLink(); write(); });
+    $("form").addEventListener("change", () => makePositions($("position").value));
+    $("svg").addEventListener("click", () => NTM.download(fileName("svg"), "image/svg+xml", new XMLSerializer().serializeToString(picture())));
+    $("png").addEventListener("click", async () => NTM.download(fileName("png"), "image/png", await NTM.toPng(picture())));
+    $("copy").addEventListener("click", () => copied($("copy"), answer.poems[chosen].lines.join("\n")));
+    $("link").addEventListener("click", () => copied($("link"), location.href));
+    $("theme").addEventListener("change", () => { NTM.setTheme($("theme").value); writeLink(false); });
+    window.addEventListener("hashchange", () => { const said = readLink(); write({ poem: chosen, said, isNew: false }); });
+    let width = $("weightings").clientWidth;
+    new ResizeObserver(() => {
+      if (!answer || $("weightings").clientWidth === width) return;
+      width = $("weightings").clientWidth;
+      if (answer.poems[chosen].kept_in) drawMemory(answer.poems[chosen]);
+    }).observe($("weightings"));
+  }
+
+  function makeExamples() {
+    $("examples").append(...EXAMPLES.map(([text, english]) => {
+      const button = element("button", { type: "button" }, element("span", { lang: "zh-Hant" }, text), " ", element("small", {}, english));
+      button.addEventListener("click", () => { $("message").value = text; mode = "best"; write(); });
+      return button;
+    }));
   }
 
   async function begin() {
-    NTM.setTheme(NTM.readLink().theme);
+    NTM.setTheme(new URLSearchParams(location.hash.slice(1)).get("theme"));
     try {
-      runs = (await NTM.source.runs()).map((one, index) => ({ ...one, index })).filter((one) => one.writes);
+      runs = (await NTM.get("/api/runs")).map((one, index) => ({ ...one, index })).filter((one) => one.writes);
     } catch (error) {
+      clear("");
       return notice(error.message);
     }
     if (!runs.length) {
-      $("poems").replaceChildren();
+      clear("");
       $("ask").hidden = true;
       return notice("None of these runs writes poems; serve one of the task acrostic.");
     }
-    $("run").replaceChildren(...runs.map((one) => element("option", { value: one.index }, one.name)));
+    $("run").replaceChildren(...runs.map((one) => element("option", { value: one.name }, one.name)));
     $("run-label").hidden = runs.length < 2;
-    readLink();
+    makeExamples();
+    const said = readLink();
     listen();
-    await write();
+    await write({ poem: chosen, said, isNew: false });
   }
 
   begin();

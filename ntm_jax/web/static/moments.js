@@ -101,8 +101,13 @@
     player.append(play, slider, save);
     element.append(player, text, figures);
 
-    async function fetched(update) {
-      if (!cache.has(update)) cache.set(update, await NTM.unpackAll(await get(update)));
+    // A promise of a moment, asked for once, and again only if there was no answer.
+    function fetched(update) {
+      if (!cache.has(update)) {
+        const asked = get(update).then(NTM.unpackAll);
+        asked.catch(() => cache.delete(update));
+        cache.set(update, asked);
+      }
       return cache.get(update);
     }
 
@@ -171,6 +176,7 @@
         if (list.join() === updates.join()) return;
         const before = updates[at];
         updates = list;
+        list.forEach(fetched); // all of them, for training's server ends with it
         slider.max = Math.max(0, list.length - 1);
         const nearest = list.findIndex((update) => update >= before);
         move(follow || nearest < 0 ? list.length - 1 : nearest);

@@ -1,0 +1,237 @@
+"""Measures plain, scan and kernel side by side on this device: `python -m benchmarks.sequence_kernel`.
+
+Plain is `flax.nnx.RNN` with a dispatch per update, as in `benchmarks.training_speed`. Scan and kernel are the trainer with
+`model.engine=scan` and `model.engine=kernel`. All three train the same model on the same episodes, in turn. First, the
+kernel's gradient of one batch is compared with the scan's. Without a GPU the kernel would be interpreted, so it is
+not measured there.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from benchmarks import training_speed
+from ntm_jax import config as configs
+from ntm_jax.cli import Parser, run_program
+from ntm_jax.errors import UserError
+from ntm_jax.models import engine
+from ntm_jax.storage.files import write_atomically
+from ntm_jax.training import progress
+from ntm_jax.training.trainer import Trainer, TrainState
+
+SETTINGS = {
+    **training_speed.SETTINGS,
+    "recall ntm-lstm 4": (
+        *("associative_recall", "ntm-lstm"),
+        ("task.min_items=6", "model.read_heads=4", "model.write_heads=4"),
+    ),
+}
+BATCHES = (1, 16, 64, 256, 1024, 4096)
+AGREEMENT = 1e-4  # a larger relative difference of the gradients is an error of the kernel
+
+Run = Callable[[TrainState, int], TrainState]
+
+
+def config_of(name: str, batch_size: int, which: str) -> ConfigDict:
+    """Returns the config of a setting, without the penalties that the plain path does not have."""
+    task, model, overrides = SETTINGS[name]
+    return configs.load(
+        f"{training_speed.CONFIGS / task}.py:{model}",
+        [
+            *overrides,
+            f"train.batch_size={batch_size}",
+            "train.blur_penalty=0",
+            "train.write_penalty=0",
+            "optimizer.schedule=constant",
+            f"model.engine={which}",
+        ],
+    )
+
+
+def paths(name: str, batch_size: int, engines: Sequence[str]) -> tuple[dict[str, Run], Trainer]:
+    """Returns functions that run updates, and the trainer that scans."""
+    trainers = {which: Trainer(config_of(name, batch_size, which)) for which in engines}
+    update = training_speed.plain_update(trainers["scan"])
+
+    def plain(state: TrainState, updates: int) -> TrainState:
+        for _ in range(updates):
+            state = update(state)
+        return state
+
+    def compiled(trainer: Trainer) -> Run:
+        return lambda state, updates: trainer.run(state, jnp.int32(updates))
+
+    runs = {which: compiled(trainer) for which, trainer in trainers.items()}
+    return {"plain": plain, **runs}, trainers["scan"]
+
+
+def difference(name: str, batch_size: int) -> float:
+    """Returns the relative difference of the kernel's gradient of a batch from the scan's, the largest of all arrays.
+
+    An array counts as large as a thousandth of the whole gradient at least.
+    """
+    gradients = []
+    for which in ("scan", "kernel"):
+        trainer = Trainer(config_of(name, batch_size, which))
+        gradients.append(jax.jit(trainer.total_gradient)(trainer.initial_state())[0])
+    scan, kernel = (jax.tree.leaves(gradient) for gradient in gradients)
+    sizes = [float(jnp.linalg.norm(leaf)) for leaf in scan]
+    least = 1e-3 * max(sizes)
+    errors = [float(jnp.linalg.norm(a - b)) for a, b in zip(scan, kernel, strict=True)]
+    return max(error / max(size, least) for error, size in zip(errors, sizes, strict=True))
+
+
+def launches(planes: Iterable[Any]) -> int | None:
+    """Counts what was launched on GPUs, in the planes of a profile; None if there is no GPU in it."""
+    streams = [
+        line
+        for plane in planes
+        if plane.name.startswith("/device:GPU")
+        for line in plane.lines
+        if line.name.startswith("Stream")
+    ]
+    return sum(1 for line in streams for _ in line.events) if streams else None
+
+
+def launches_per_update(run: Run, state: TrainState, updates: int = 8) -> float | None:
+    """Profiles some updates from a state; None where the profiler sees no GPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            jax.block_until_ready(run(state, updates))  # type: ignore[no-untyped-call]
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        count = launches(jax.profiler.ProfileData.from_file(str(file)).planes)
+    return None if count is None else count / updates
+
+
+def measure(
+    name: str, batch_size: int, engines: Sequence[str], rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Measures the paths in turn, `rounds` times each, for about `seconds` each time.
+
+    Returns:
+      For each path its median sequences per second, its launches per update and the seconds of its compilation.
+      For the kernel, how many times as fast as the scan it is, the median, least and greatest of the pairs.
+    """
+    runs, trainer = paths(name, batch_size, engines)
+
+    def timed(path: str, updates: int) -> float:
+        state = jax.block_until_ready(trainer.initial_state())  # type: ignore[no-untyped-call]
+        start = time.perf_counter()
+        jax.block_until_ready(runs[path](state, updates))  # type: ignore[no-untyped-call]
+        return time.perf_counter() - start
+
+    compilation = {path: timed(path, 1) for path in runs}
+    updates = {path: max(2, round(seconds / max(timed(path, 2) / 2, 1e-5))) for path in runs}
+    times = [
+        {path: timed(path, updates[path]) / updates[path] for path in runs} for _ in range(rounds)
+    ]
+    medians = {path: statistics.median(each[path] for each in times) for path in runs}
+    row: dict[str, Any] = {"setting": name, "batch_size": batch_size}
+    for path in runs:
+        row[path] = {
+            "sequences_per_second": batch_size / medians[path],
+            "microseconds_per_step": 1e6 * medians[path] / trainer.task.steps,
+            "compile_seconds": compilation[path],
+            "launches_per_update": launches_per_update(runs[path], trainer.initial_state()),
+        }
+    if "kernel" in runs:
+        row["times_the_scan"] = sorted(each["scan"] / each["kernel"] for each in times)
+    return row
+
+
+HEADING = (
+    f"{'setting':<18}{'batch':>6}{'plain':>12}{'scan':>12}{'kernel':>12}{'kernel / scan':>22}"
+    "   launches an update"
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    """Returns a row as a line of the table under `HEADING`: sequences per second."""
+    shown = [f"{row['setting']:<18}{row['batch_size']:>6}"]
+    counts = []
+    for path in ("plain", "scan", "kernel"):
+        measured = row.get(path)
+        shown.append(f"{measured['sequences_per_second']:>12,.0f}" if measured else f"{'-':>12}")
+        count = measured and measured["launches_per_update"]
+        counts.append("-" if count is None else f"{count:.0f}")
+    times = row.get("times_the_scan")
+    ratio = f"{statistics.median(times):.2f} ({times[0]:.2f} - {times[-1]:.2f})" if times else "-"
+    return "".join([*shown, f"{ratio:>22}", "   ", " / ".join(counts)])
+
+
+def benchmark(
+    names: Sequence[str], batches: Sequence[int], rounds: int, seconds: float, out: Path | None
+) -> None:
+    """Compares gradients, then measures. Prints and saves each row as it is measured.
+
+    Args:
+      names: keys of `SETTINGS`.
+      batches: batch sizes.
+      rounds: of measurements per setting and batch size.
+      seconds: approximate length of a measurement.
+      out: where to write the rows measured so far, as JSON, after each row.
+
+    Raises:
+      UserError: the kernel's gradient is not the scan's.
+    """
+    device, on_gpu = jax.devices()[0], jax.default_backend() == "gpu"
+    result: dict[str, Any] = {
+        "device": device.device_kind,
+        "jax": jax.__version__,
+        "differences": {},
+        "rows": [],
+    }
+
+    def show(text: str) -> None:
+        progress.say(text)
+        if out is not None:
+            write_atomically(out, (json.dumps(result, indent=2) + "\n").encode())
+
+    show(f"{device.device_kind}, jax {jax.__version__}")
+    if on_gpu:
+        for name in names:
+            result["differences"][name] = difference(name, 4)
+            show(f"{name}: the kernel's gradient differs by {result['differences'][name]:.1e}")
+    else:
+        show("no GPU: the kernel is not measured")
+    wrong = [name for name, size in result["differences"].items() if not size <= AGREEMENT]
+    if wrong:
+        raise UserError(f"the kernel's gradient is wrong on this device: {', '.join(wrong)}")
+    engines = ("scan", "kernel") if on_gpu else ("scan",)
+    cases = [(name, batch) for name in names for batch in batches]
+    show(HEADING)
+    with closing(progress.bar("kernel", len(cases), "setting")) as bar:
+        for done, (name, batch) in enumerate(cases, 1):
+            result["rows"].append(measure(name, batch, engines, rounds, seconds))
+            show(line(result["rows"][-1]))
+            bar.move_to(done, f"{name}, batch {batch}")
+    if on_gpu and device.device_kind not in engine.SHOWN_TO_WORK:
+        show(f"to choose the kernel by auto here, add {device.device_kind!r} to SHOWN_TO_WORK")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Runs the program with these command-line arguments."""
+    parser = Parser("python -m benchmarks.sequence_kernel", __doc__)
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write each row here")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each path (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about, a measurement (1)")
+    parser.add_argument("--only", choices=sorted(SETTINGS), nargs="*", help="some of the settings")
+    parser.add_argument("--batches", type=int, nargs="*", default=BATCHES, help="batch sizes")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or not options.seconds > 0 or min(options.batches, default=1) < 1:
+        raise UserError("--rounds, --seconds and --batches: must be more than 0")
+    names = options.only or list(SETTINGS)
+    benchmark(names, options.batches or BATCHES, options.rounds, options.seconds, options.out)
+
+
+if __name__ == "__main__":
+    run_program(run)

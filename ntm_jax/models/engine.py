@@ -1,0 +1,180 @@
+"""Chooses by `model.engine` how a sequence is computed, and runs an `NTMCell` by the kernel of `sequence_kernel`.
+
+`scan` computes step after step and works everywhere. `kernel` computes the whole sequence at once, for GPUs. `auto` is
+the kernel on the kinds of GPU in `SHOWN_TO_WORK`, and the scan elsewhere.
+"""
+
+import importlib
+import logging
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.models import fused_step, kernel_layout
+from ntm_jax.models.cell import NTMCell, NTMState, Step
+from ntm_jax.models.controllers import FeedForward
+from ntm_jax.models.kernel_layout import Form
+from ntm_jax.models.linear import Linear
+from ntm_jax.models.scanning import in_segments
+from ntm_jax.models.streams import Marks
+
+# Kinds of device, as `jax.Device.device_kind` says, on which `benchmarks.sequence_kernel` found the kernel to agree with
+# the scan and to be faster. It has not been run on a GPU yet.
+SHOWN_TO_WORK: frozenset[str] = frozenset()
+
+BACKEND = "jax.experimental.pallas.triton"  # deprecated since jax 0.11
+
+MOST_CELLS = 8_192  # of a memory, padded; the backward kernel has several of them in registers
+MOST_UNITS = 1_024
+MOST_ADDRESSINGS, MOST_MOVES = 16, 17  # the kernels' code grows with both
+
+log = logging.getLogger("ntm_jax")
+
+
+def uses_kernel(cell: NTMCell, steps: int, batch: int, resets: bool) -> bool:
+    """Returns whether the kernel runs sequences of this shape. Says once why it does not, if it should.
+
+    Args:
+      cell: the model.
+      steps, batch: T and B.
+      resets: whether sequences begin within the batch.
+    """
+    if cell.engine == "scan" or not steps or not batch:
+        return False
+    if cell.engine == "auto" and not _shown_to_work():
+        return False
+    reason = why_not(cell, resets)
+    if reason:
+        _say_once(f"model.engine: the kernel cannot compute this, the scan does: {reason}")
+        return False
+    if jax.default_backend() != "gpu":
+        _say_once("model.engine: without a GPU the kernel is interpreted, which is slow")
+    return True
+
+
+def why_not(cell: NTMCell, resets: bool) -> str | None:
+    """Returns what the kernel does not support, or None if it supports everything."""
+    try:
+        importlib.import_module(BACKEND)
+    except ImportError:
+        return f"jax {jax.__version__} has no {BACKEND}"
+    if not fused_step.computes_step_of(cell):
+        return f"{type(cell).__name__} overrides a part of the step"
+    if any(layer.compute != "float32" for layer in fused_step.linear_layers(cell)):
+        return "model.compute is not float32"
+    dtypes = {
+        str(leaf.dtype) for layer in fused_step.linear_layers(cell) for leaf in _parameters(layer)
+    }
+    if not dtypes <= {"float32", "float64"} or len(dtypes) > 1:
+        return f"parameters are {', '.join(sorted(dtypes))}"
+    if resets:
+        return "sequences begin within the batch"
+    form = form_of(cell)
+    sizes = {
+        "padded memory_size * word_size": (form.rows * form.words, MOST_CELLS),
+        "padded controller_size": (form.units, MOST_UNITS),
+        "padded controller_size * word_size": (form.units * form.words, kernel_layout.MOST_IN_TILE),
+        "weightings": (form.heads.addressings, MOST_ADDRESSINGS),
+        "moves of a shift": (2 * form.reach + 1, MOST_MOVES),
+    }
+    too_large = [
+        f"{name} {size}, at most {most}" for name, (size, most) in sizes.items() if size > most
+    ]
+    return "; ".join(too_large) or None
+
+
+def form_of(
+    cell: NTMCell, limit: float = 0.0, masked: bool = False, memory_trace: bool = False
+) -> Form:
+    """Returns the kernel's `Form` of a cell."""
+    controller = cell.controller
+    return Form(
+        heads=cell.heads,
+        memory_size=cell.initial.memory_size,
+        controller_size=controller.size,
+        layers=len(controller.linear_layers()),
+        activation=controller.activation if isinstance(controller, FeedForward) else None,
+        reads_written=cell.reads_from == "written",
+        epsilon=cell.cosine_epsilon,
+        precision=cell.precision,
+        state_gradient_limit=limit,
+        masked=masked,
+        memory_trace=memory_trace,
+    )
+
+
+def run_kernel(
+    cell: NTMCell,
+    state: NTMState,
+    inputs: jax.Array,
+    marks: Marks,
+    state_gradient_limit: float,
+    memory_trace: bool,
+) -> tuple[NTMState, NTMState, Step]:
+    """Runs the kernel.
+
+    Args:
+      cell: the model, for which `why_not` is None.
+      state: before the first step.
+      inputs: `[T, B, input_size]`.
+      marks: of padding.
+      state_gradient_limit: see `unrolling.training_outputs`.
+      memory_trace: whether to return the memory after every step.
+
+    Returns:
+      The state after the last step. Of all steps, `[T, B, ...]`: the states without their controller, with an empty
+      memory unless it was asked for, and the results. At padding, they repeat the state.
+    """
+    from ntm_jax.models import sequence_kernel  # Pallas is imported only where it is used
+
+    dtype = state.reads.dtype
+    form = form_of(cell, state_gradient_limit, marks.mask is not None, memory_trace)
+    layers = [_parameters(layer) for layer in fused_step.linear_layers(cell)]
+    kernel, bias = layers[0]
+    x = kernel_layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))
+    weights = kernel_layout.weights(form, layers, inputs.shape[-1])
+
+    def segment(state: Any, steps: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
+        found = sequence_kernel.run(form, steps[0], weights, state, steps[1])
+        return found.pop("last"), found
+
+    mask = None if marks.mask is None else marks.mask.astype(dtype)
+    first = kernel_layout.state(form, state.memory, state.weightings, state.reads, state.controller)
+    last, found = in_segments(segment, first, (x, mask))
+    heads, size = form.heads, form.controller_size
+    raw = found["raw"][..., form.column_of]
+    reads = found["reads"][..., : heads.word_size]
+    weightings = found["weightings"][..., : form.memory_size]
+    memory = jnp.zeros((*raw.shape[:2], 0, 0), dtype)
+    if memory_trace:
+        memory = kernel_layout.unpadded_memory(form, found["memory"])
+    step = Step(found["hidden"][..., :size], reads, weightings, heads.controls(raw))
+    carry: Any = ()
+    if form.lstm:
+        carry = tuple(
+            (last["hidden"][:, layer, :size], last["cell"][:, layer, :size])
+            for layer in range(form.layers)
+        )
+    after = NTMState(
+        kernel_layout.unpadded_memory(form, last["memory"]),
+        last["weightings"][..., : form.memory_size],
+        last["reads"][..., : heads.word_size],
+        carry,
+    )
+    return after, NTMState(memory, weightings, reads, ()), step
+
+
+def _parameters(layer: Linear) -> tuple[jax.Array, jax.Array]:
+    assert layer.bias is not None
+    return layer.kernel[...], layer.bias[...]
+
+
+def _shown_to_work() -> bool:
+    return jax.default_backend() == "gpu" and jax.devices()[0].device_kind in SHOWN_TO_WORK
+
+
+@cache
+def _say_once(message: str) -> None:
+    log.warning(message)
