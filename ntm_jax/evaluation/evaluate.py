@@ -40,6 +40,7 @@ def evaluate_model(
     model: models.Model,
     update: int,
     draw: Callable[[str, Episode], None] = lambda name, episode: None,
+    show: Callable[[str, int, str], progress.Bar] = progress.bar,
 ) -> dict[str, Any]:
     """Evaluates a model on the named cases of its task; writes nothing.
 
@@ -48,6 +49,7 @@ def evaluate_model(
       model: with the number of memory rows to evaluate with.
       update: the update of its checkpoint.
       draw: called with every case's name and first episode.
+      show: makes the progress bar.
 
     Returns:
       What `evaluation.json` holds.
@@ -59,7 +61,7 @@ def evaluate_model(
         for case in task.cases()
         if case.task.source.evaluation_shapes(config.evaluate.episodes)
     ]
-    with closing(progress.bar("evaluating", len(there), "case")) as bar:
+    with closing(show("evaluating", len(there), "case")) as bar:
         for done, case in enumerate(there, 1):
             key = case_key(config, case.name)
             scores, episode = score(model, case.task, key, config.evaluate.episodes)

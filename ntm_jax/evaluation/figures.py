@@ -33,6 +33,7 @@ if _backend:
 
 Rows: TypeAlias = Sequence[Mapping[str, float]]
 INK, RED = "#20639b", "#d1495b"
+MOST_NAMED = 20  # runs in a legend
 
 
 def learning_curve(rows: Rows) -> Figure:
@@ -60,7 +61,8 @@ def learning_curves(of_runs: Mapping[str, Rows], title: str = "Training") -> Fig
         axes.plot(sequences, bits, label=name.replace("_", " "), color=colour)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("cost per sequence (bits)")
-    axes.legend(ncols=2, fontsize="small")
+    if len(of_runs) <= MOST_NAMED:
+        axes.legend(ncols=2, fontsize="small")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ntm_jax.evaluation.tables import aligned
 from ntm_jax.storage import files
 from ntm_jax.storage.restore import load_as
 from ntm_jax.storage.run_folder import same_run
-from ntm_jax.training import metrics
+from ntm_jax.training import metrics, progress
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -38,7 +38,12 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     return evaluate_and_write(config, workdir)[0]
 
 
-def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any], list[str]]:
+def evaluate_and_write(
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    show: Callable[[str, int, str], progress.Bar] = progress.bar,
+) -> tuple[dict[str, Any], list[str]]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
     Writes the same to TensorBoard, if it is installed. If the folder cannot be written, prints a line on standard
@@ -47,6 +52,7 @@ def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any
     Args:
       config: a whole config, of the same run; its `evaluate` fields may differ.
       workdir: the run's folder.
+      show: makes the progress bar.
 
     Returns:
       What `evaluation.json` holds, and which of `evaluation.json` and `figures/` were written.
@@ -62,7 +68,7 @@ def evaluate_and_write(config: ConfigDict, workdir: Path) -> tuple[dict[str, Any
         def draw(name: str, episode: Episode) -> None:
             output.draw(name, f"{config.task.name}, {name.replace('_', ' ')}", episode)
 
-        result = evaluate_model(config, model, update, draw)
+        result = evaluate_model(config, model, update, draw, show)
         output.write(result)
     output.report_unwritten()
     return result, output.written()
