@@ -186,8 +186,8 @@ def _train_or_evaluate(options: argparse.Namespace, overrides: Sequence[str]) ->
             watching = _monitor(config, options.config, stack)
             if not _train(options, config, workdir, watching):
                 return
-        told = {} if watching is None else {"case_done": watching.case}
-        result, written = report.evaluate_and_write(config, workdir, **told)
+        case_done = report.ignore_case if watching is None else watching.case
+        result, written = report.evaluate_and_write(config, workdir, case_done=case_done)
         print(report.table(config, result), flush=True)
         if written:
             print(f"{workdir}: {', '.join(written)}", flush=True)

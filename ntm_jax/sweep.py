@@ -1,16 +1,18 @@
 """Trains one config with several seeds: `python -m ntm_jax.sweep --config copy --seeds 0-9`.
 
-Each seed is an ordinary run of `ntm_jax.main` in its own process, on its own cores. An interrupted
-sweep resumes: finished seeds are kept, and the others resume from their checkpoints.
+Each seed is an ordinary run of `ntm_jax.main` in its own process, on its own cores. With `--together`, all of them
+are one program in this process, and each leaves the same files. An interrupted sweep resumes: finished runs are
+kept, and the others resume from their checkpoints.
 """
 
+import itertools
 import json
 import os
-import statistics
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,22 +29,27 @@ Trains and evaluates one config with several seeds, in parallel.
 
   python -m ntm_jax.sweep --config copy --seeds 0-9
   python -m ntm_jax.sweep --config configs/ngram.py:ntm-lstm --seeds 0,1,5 --jobs 2
+  python -m ntm_jax.sweep --config copy --seeds 0-127 --together
+  python -m ntm_jax.sweep --config copy --seeds 0-9 --vary optimizer.learning_rate=1e-4,3e-4 --together
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
-    """The run of one seed."""
+    """The run of one seed and one setting."""
 
     seed: int
     folder: Path
+    config: "ConfigDict"
+    overrides: Sequence[str]  # of which `config` was made
+    setting: Mapping[str, Any]  # what is varied besides the seed
     process: subprocess.Popen[bytes] | None = None
     cores: frozenset[int] = field(default_factory=frozenset)
 
     @property
     def log(self) -> Path:
         """The file with the run's output."""
-        return self.folder.with_suffix(".log")
+        return self.folder.with_name(f"{self.folder.name}.log")
 
     def updates_done(self) -> int:
         """Returns the update of the last whole line of its metrics, 0 if there is none."""
@@ -52,9 +59,16 @@ class Job:
 
 
 def sweep(
-    config: str, overrides: Sequence[str], seeds: Sequence[int], jobs: int, workdir: Path
+    config: str,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    jobs: int,
+    workdir: Path,
+    *,
+    vary: Sequence[str] = (),
+    together: bool = False,
 ) -> dict[str, Any]:
-    """Runs every seed, and returns the summary of their evaluations.
+    """Runs every seed with every setting, and returns the summary of their evaluations.
 
     Writes the summary to `workdir/summary.json`, and a chart to `workdir/learning_curves.png`.
 
@@ -64,26 +78,36 @@ def sweep(
       seeds: each runs in `workdir/seed_<seed>`.
       jobs: the most processes at a time. They share the cores.
       workdir: the sweep's folder.
+      vary: such as `optimizer.learning_rate=1e-4,3e-4`. Every combination is a setting.
+      together: whether all runs are one program in this process.
 
     Raises:
-      UserError: the config is not allowed. No run is started then.
+      UserError: the config is not allowed, or these runs cannot be one program. No run is started then.
     """
-    from ntm_jax import config as configs
     from ntm_jax.storage.run_folder import same_run
 
-    every = []
-    for seed in seeds:
-        checked = configs.load(config, [*overrides, f"seed={seed}"])
-        job = Job(seed, workdir / f"seed_{seed}")
+    settings = parse_vary(vary)
+    every = [
+        _job(config, [*overrides, *setting], seed, workdir, setting)
+        for setting in settings
+        for seed in seeds
+    ]
+    _check_folders_differ(every)
+    for job in every:
         if (job.folder / "config.json").exists():
-            same_run(job.folder, checked)
-        every.append(job)
-    _check_it_builds(checked)
-    updates = checked.train.updates
+            same_run(job.folder, job.config)
+    for job in every[:: len(seeds)]:  # one of each setting
+        _check_it_builds(job.config)
+    if together:
+        _check_together(every)
+    updates = every[0].config.train.updates
 
     workdir.mkdir(parents=True, exist_ok=True)
-    failed = _run_all(every, jobs, updates, lambda job: _start(job, config, overrides))
-    result = summary([job.folder for job in every if job.seed not in failed], failed)
+    if together:
+        failed = _run_together(every, updates)
+    else:
+        failed = _run_all(every, jobs, updates, lambda job: _start(job, config))
+    result = _summary(every, failed)
     text = json.dumps(result, indent=2) + "\n"
     (workdir / "summary.json").write_text(text, encoding="utf-8")
     if len(failed) < len(every):
@@ -96,16 +120,96 @@ def sweep(
     return result
 
 
+def _job(
+    config: str, overrides: Sequence[str], seed: int, workdir: Path, varied: Sequence[str]
+) -> Job:
+    from ntm_jax import config as configs
+
+    loaded = configs.load(config, [*overrides, f"seed={seed}"])
+    values = dict(configs.flatten(loaded))
+    names = [override.partition("=")[0] for override in varied]
+    setting = {name: values.get(name) for name in names}
+    words = [f"seed_{seed}"]
+    words += [f"{name.rpartition('.')[2]}_{value}" for name, value in setting.items()]
+    folder = workdir / "-".join(re.sub(r"[^\w.+-]", "_", word) for word in words)
+    return Job(seed, folder, loaded, overrides, setting)
+
+
+def _check_folders_differ(every: Sequence[Job]) -> None:
+    names = [job.folder.name for job in every]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"--vary: two settings have the same name, {twice}; give each value once")
+
+
+def _check_together(every: Sequence[Job]) -> None:
+    """Raises `UserError` if these runs cannot be one program."""
+    from ntm_jax.training import population
+
+    if every[0].config.monitor.port >= 0:
+        raise UserError("monitor.port: --together has no monitor; use -1")
+    population.differing([job.config for job in every])
+
+
+def _run_together(every: Sequence[Job], updates: int) -> list[Job]:
+    """Trains what is not finished as one program, evaluates run after run, and returns the jobs that failed."""
+    from ntm_jax.evaluation import report
+    from ntm_jax.training import event_writer, population, progress
+    from ntm_jax.training.observers import Observer
+
+    waiting = [job for job in every if not _finished(job, updates)]
+    if not waiting:
+        return []
+    shown, failed = progress.PopulationProgress(len(waiting)), []
+
+    def on_lost(run: int, error: UserError) -> None:
+        job = waiting[run]
+        failed.append(job)
+        shown.lose(job.folder.name, str(error))
+        with job.log.open("a", encoding="utf-8") as log:
+            log.write(f"{error}\n")
+
+    members = []
+    for job in waiting:
+        observers: list[Observer] = [shown.watch(job.folder.name)]
+        if event_writer.installed():
+            observers.append(event_writer.EventWriter())
+        members.append(population.Member(job.config, job.folder, observers))
+    population.train(members, on_lost)
+    trained = [job for job in waiting if job not in failed]
+    with closing(progress.bar("evaluating", len(trained), "run")) as bar:
+        for done, job in enumerate(trained, 1):
+            report.evaluate_and_write(job.config, job.folder, show=progress.no_bar)
+            bar.move_to(done)
+    return failed
+
+
+def _summary(every: Sequence[Job], failed: Sequence[Job]) -> dict[str, Any]:
+    """Returns the summary of all runs or, if settings differ, one for each setting."""
+    from ntm_jax.evaluation.sweep_summary import summary
+
+    groups = []
+    for setting, group in itertools.groupby(every, lambda job: job.setting):
+        jobs = list(group)
+        folders = [job.folder for job in jobs if job not in failed]
+        seeds = [job.seed for job in jobs if job in failed]
+        groups.append({"setting": dict(setting), **summary(folders, seeds)})
+    if not every[0].setting:
+        del groups[0]["setting"]
+        return groups[0]
+    return {"settings": groups}
+
+
 def _run_all(
     every: Sequence[Job], jobs: int, updates: int, start: Callable[[Job], None]
-) -> list[int]:
-    """Runs what is not finished, at most `jobs` at a time, and returns the seeds that failed."""
+) -> list[Job]:
+    """Runs what is not finished, at most `jobs` at a time, and returns the jobs that failed."""
     from ntm_jax.training import progress
 
     waiting = [job for job in every if not _finished(job, updates)]
     free = _share_cores(min(jobs, max(len(waiting), 1)))
     running: list[Job] = []
-    failed: list[int] = []
+    failed: list[Job] = []
     total, before = updates * len(every), sum(job.updates_done() for job in every)
     with closing(progress.bar("sweep", total, "update", done=before)) as bar:
         try:
@@ -122,8 +226,10 @@ def _run_all(
                         running.remove(job)
                         free.append(job.cores)
                         if job.process.returncode:
-                            failed.append(job.seed)
-                            progress.say(f"seed {job.seed} failed; see {job.log}", file=sys.stderr)
+                            failed.append(job)
+                            progress.say(
+                                f"{job.folder.name} failed; see {job.log}", file=sys.stderr
+                            )
                 bar.move_to(
                     sum(job.updates_done() for job in every),
                     f"{len(running)} running, {len(waiting)} waiting",
@@ -151,57 +257,6 @@ def _check_it_builds(config: "ConfigDict") -> None:
         with_memory_size(config, config.evaluate.memory_size)
 
 
-def summary(folders: Sequence[Path], failed: Sequence[int]) -> dict[str, Any]:
-    """Returns median, quartiles and best of the runs in `folders` for each case, and of the sequences to solve it.
-
-    A run solves its task at the first line of metrics below `train.solved_below`. Runs that do not are
-    left out. With one run, the quartiles are that run's value.
-    """
-    results = [json.loads((f / "evaluation.json").read_text(encoding="utf-8")) for f in folders]
-    cases = []
-    for number, case in enumerate(results[0]["cases"] if results else []):
-        same = [result["cases"][number] for result in results]
-        entry: dict[str, Any] = {"name": case["name"], "difficulty": case["difficulty"]}
-        for name, value in case.items():
-            if isinstance(value, float) and not name.endswith("standard_error"):
-                entry[name] = _spread([one[name] for one in same], name == "perfect_fraction")
-        cases.append(entry)
-    result = {"runs": [folder.name for folder in folders], "failed": list(failed), "cases": cases}
-    first = [row["sequences"] for folder in folders if (row := _solved(folder)) is not None]
-    if first:
-        result["sequences_to_solve"] = {"runs": len(first), **_spread(first, most_is_best=False)}
-    return result
-
-
-def _solved(folder: Path) -> dict[str, float] | None:
-    from ntm_jax import config as configs
-    from ntm_jax.training import metrics
-
-    config = configs.read(folder / "config.json")
-    goal, easier = config.train.solved_below, configs.easier_updates(config)
-    return metrics.first_below(folder / "metrics.csv", goal, easier)
-
-
-def table(result: dict[str, Any]) -> str:
-    """Returns the summary as text."""
-    lines = [f"{'bits/sequence':<26}{'median':>10}{'quartiles':>22}{'best':>10}{'perfect':>9}"]
-    for case in result["cases"]:
-        bits, perfect = case["bits_per_sequence"], case["perfect_fraction"]["median"]
-        quartiles = f"{bits['lower_quartile']:.4f} - {bits['upper_quartile']:.4f}"
-        lines.append(
-            f"{case['name']:<26}{bits['median']:>10.4f}{quartiles:>22}{bits['best']:>10.4f}{perfect:>9.1%}"
-        )
-    if "sequences_to_solve" in result:
-        first = result["sequences_to_solve"]
-        lines.append(
-            f"solved by {first['runs']} runs, after {first['median']:,.0f} sequences (median; quartiles "
-            f"{first['lower_quartile']:,.0f} - {first['upper_quartile']:,.0f}, best {first['best']:,.0f})"
-        )
-    runs, failed = len(result["runs"]), result["failed"]
-    lines.append(f"{runs} runs" + (f"; failed: seeds {failed}" if failed else ""))
-    return "\n".join(lines)
-
-
 def parse_seeds(text: str) -> list[int]:
     """Returns the seeds in a text: `[0, 1, 2, 3, 7]` for `"0-3,7"`.
 
@@ -219,17 +274,25 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _spread(values: list[float], most_is_best: bool) -> dict[str, float]:
-    lower, _, upper = (
-        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    )
-    return {
-        "median": statistics.median(values),
-        "lower_quartile": lower,
-        "upper_quartile": upper,
-        "best": max(values) if most_is_best else min(values),
-        "worst": min(values) if most_is_best else max(values),
-    }
+def parse_vary(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Returns every combination of the values in texts, each as overrides.
+
+    `["a=1,2", "b=3"]` gives `[("a=1", "b=3"), ("a=2", "b=3")]`.
+
+    Raises:
+      UserError: text of another form, or the seed, which `--seeds` varies.
+    """
+    choices = []
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not name or not equals or not all(values.split(",")):
+            raise UserError(
+                f"--vary: {text!r} cannot be read; write it like optimizer.learning_rate=1e-4,3e-4"
+            )
+        if name == "seed":
+            raise UserError("--vary: seed is varied by --seeds")
+        choices.append([f"{name}={value}" for value in values.split(",")])
+    return list(itertools.product(*choices))
 
 
 def _finished(job: Job, updates: int) -> bool:
@@ -250,10 +313,10 @@ def _share_cores(jobs: int) -> list[frozenset[int]]:
     return [frozenset(cores[i::jobs]) for i in range(jobs)]
 
 
-def _start(job: Job, config: str, overrides: Sequence[str]) -> None:
+def _start(job: Job, config: str) -> None:
     command = [sys.executable, "-m", "ntm_jax.main", "--config", config]
     command += ["--workdir", str(job.folder), f"--config.seed={job.seed}"]
-    command += [f"--config.{override}" for override in overrides]
+    command += [f"--config.{override}" for override in job.overrides]
     with job.log.open("ab") as log:
         job.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     if job.cores and hasattr(os, "sched_setaffinity"):
@@ -280,6 +343,19 @@ def run(arguments: Sequence[str]) -> None:
         "--jobs", type=int, help="processes at a time (default: the number of cores)"
     )
     parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="FIELD=A,B,...",
+        help="also run every seed with each of these values; may be repeated",
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="train all runs as one program, for a GPU; they may differ in seed, optimizer.learning_rate "
+        "and optimizer.clip_limit",
+    )
+    parser.add_argument(
         "--workdir", type=Path, help="the sweep's folder (default: runs/sweep-<config>-<model>)"
     )
     options, others = parser.parse_known_args(arguments)
@@ -287,12 +363,24 @@ def run(arguments: Sequence[str]) -> None:
     jobs = options.jobs if options.jobs is not None else os.cpu_count() or 1
     if jobs < 1:
         raise UserError(f"--jobs: {jobs} is not allowed; it must be at least 1")
+    if options.together and options.jobs is not None:
+        raise UserError("--jobs: --together is one process; leave one of them out")
     path, model = split_argument(options.config)
     workdir = options.workdir or Path("runs") / f"sweep-{path.stem}-{model or 'ntm-ff'}"
-    result = sweep(options.config, overrides, parse_seeds(options.seeds), jobs, workdir)
+    result = sweep(
+        options.config,
+        overrides,
+        parse_seeds(options.seeds),
+        jobs,
+        workdir,
+        vary=options.vary,
+        together=options.together,
+    )
+    from ntm_jax.evaluation.sweep_summary import table
+
     print(table(result))
     print(f"{workdir}: summary.json, learning_curves.png, seed_*/")
-    if result["failed"]:
+    if any(one["failed"] for one in result.get("settings", [result])):
         sys.exit(1)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -40,7 +40,8 @@ def evaluate_model(
     model: models.Model,
     update: int,
     draw: Callable[[str, Episode], None] = lambda name, episode: None,
-    case_done: Callable[[dict[str, Any]], None] = lambda case: None,
+    case_done: Callable[[Mapping[str, Any]], None] = lambda case: None,
+    show: Callable[[str, int, str], progress.Bar] = progress.bar,
 ) -> dict[str, Any]:
     """Evaluates a model on the named cases of its task; writes nothing.
 
@@ -50,6 +51,7 @@ def evaluate_model(
       update: the update of its checkpoint.
       draw: called with every case's name and first episode.
       case_done: called with every case's numbers.
+      show: makes the progress bar.
 
     Returns:
       What `evaluation.json` holds.
@@ -61,7 +63,7 @@ def evaluate_model(
         for case in task.cases()
         if case.task.source.evaluation_shapes(config.evaluate.episodes)
     ]
-    with closing(progress.bar("evaluating", len(there), "case")) as bar:
+    with closing(show("evaluating", len(there), "case")) as bar:
         for done, case in enumerate(there, 1):
             key = case_key(config, case.name)
             scores, episode = score(model, case.task, key, config.evaluate.episodes)

@@ -18,7 +18,7 @@ from ntm_jax.evaluation.tables import aligned
 from ntm_jax.storage import files
 from ntm_jax.storage.restore import load_as
 from ntm_jax.storage.run_folder import same_run
-from ntm_jax.training import metrics
+from ntm_jax.training import metrics, progress
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -39,10 +39,16 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     return evaluate_and_write(config, workdir)[0]
 
 
+def ignore_case(case: Mapping[str, Any]) -> None:
+    """Does nothing with a case's numbers."""
+
+
 def evaluate_and_write(
     config: ConfigDict,
     workdir: Path,
-    case_done: Callable[[dict[str, Any]], None] = lambda case: None,
+    *,
+    case_done: Callable[[Mapping[str, Any]], None] = ignore_case,
+    show: Callable[[str, int, str], progress.Bar] = progress.bar,
 ) -> tuple[dict[str, Any], list[str]]:
     """Evaluates the newest checkpoint of a run; writes `evaluation.json` and `figures/*.png` beside it.
 
@@ -53,6 +59,7 @@ def evaluate_and_write(
       config: a whole config, of the same run; its `evaluate` fields may differ.
       workdir: the run's folder.
       case_done: called with every case's numbers.
+      show: makes the progress bar.
 
     Returns:
       What `evaluation.json` holds, and which of `evaluation.json` and `figures/` were written.
@@ -64,7 +71,7 @@ def evaluate_and_write(
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
     with ExitStack() as stack:
         output = _Output(workdir, update, evaluated_task(config), stack)
-        result = evaluate_model(config, model, update, output.draw, case_done=case_done)
+        result = evaluate_model(config, model, update, output.draw, case_done=case_done, show=show)
         output.write(result)
     output.report_unwritten()
     return result, output.written()

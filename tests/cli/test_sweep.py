@@ -9,6 +9,8 @@ from flax import nnx
 from ntm_jax import config as configs
 from ntm_jax import models, sweep
 from ntm_jax.errors import UserError
+from ntm_jax.evaluation import report, sweep_summary
+from ntm_jax.training import population
 from tests.helpers.configs import FOLDER
 
 TINY = [
@@ -63,7 +65,7 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
         ]
         header = "update,sequences,loss_bits_per_sequence"
         (folders[-1] / "metrics.csv").write_text("\n".join([header, *lines, ""]))
-    result = sweep.summary(folders, failed=[9])
+    result = sweep_summary.summary(folders, failed=[9])
     assert result["failed"] == [9]
     (summed,) = result["cases"]
     assert summed["bits_per_sequence"] == {
@@ -75,7 +77,7 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
     }
     assert summed["perfect_fraction"]["best"] == 1.0
     assert "standard_error" not in str(summed)
-    assert "length_2" in sweep.table(result)
+    assert "length_2" in sweep_summary.table(result)
     assert result["sequences_to_solve"] == {
         "runs": 3,
         "median": 200,
@@ -84,7 +86,7 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
         "best": 100,
         "worst": 300,
     }
-    assert "solved by 3 runs, after 200 sequences" in sweep.table(result)
+    assert "solved by 3 runs, after 200 sequences" in sweep_summary.table(result)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_a_check_allocates_no_parameters(monkeypatch, tmp_path):
 def test_the_folder_of_a_sweep_is_named_after_config_and_model(monkeypatch):
     asked = []
 
-    def noted(config, overrides, seeds, jobs, workdir):
+    def noted(config, overrides, seeds, jobs, workdir, **options):
         asked.append(str(workdir))
         return {"cases": [], "runs": [], "failed": []}
 
@@ -161,3 +163,86 @@ def test_a_run_that_fails_is_named(tmp_path):
     result = sweep.sweep(str(FOLDER / "copy.py"), TINY, [0, 1], 2, tmp_path)
     assert result["failed"] == [1]
     assert result["runs"] == ["seed_0"]
+
+
+# ---- Settings, and runs as one program
+
+
+def test_every_combination_of_what_is_varied():
+    assert sweep.parse_vary(["a=1,2", "b=3"]) == [("a=1", "b=3"), ("a=2", "b=3")]
+    assert sweep.parse_vary([]) == [()]
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "=1", "a=1,", "seed=1,2"])
+def test_what_cannot_be_varied(text):
+    with pytest.raises(UserError, match="--vary"):
+        sweep.parse_vary([text])
+
+
+@pytest.mark.parametrize(
+    ("vary", "together", "said"),
+    [
+        ("model.memory_size=64,128", True, r"model.memory_size: cannot differ .* only seed, opt"),
+        ("optimizer.clip=value,none", True, "optimizer.clip: cannot differ"),
+        ("optimizer.learning_rate=1e-4,0.0001", False, "--vary: two settings have the same name"),
+        ("optimizer.learning_rate=1e-4,high", True, "optimizer.learning_rate: 'high' is not"),
+        ("optimizer.name=adam,addam", False, "optimizer.name"),
+        ("monitor.port=0", True, "monitor.port: --together has no monitor"),
+    ],
+)
+def test_settings_that_are_not_allowed(tmp_path, vary, together, said):
+    with pytest.raises(UserError, match=said):
+        sweep.sweep(
+            str(FOLDER / "copy.py"), [], [0], 1, tmp_path / "s", vary=[vary], together=together
+        )
+    assert not (tmp_path / "s").exists()
+
+
+def test_jobs_are_for_processes():
+    with pytest.raises(UserError, match="--jobs: --together is one process"):
+        sweep.run(["--config", "copy", "--seeds", "0", "--together", "--jobs", "2"])
+
+
+def test_seeds_and_settings_together(tmp_path, capsys):
+    """Each is a run that `main` evaluates, and what is finished stays as it is."""
+    arguments = ["--config", str(FOLDER / "copy.py"), "--workdir", str(tmp_path), "--together"]
+    arguments += ["--vary", "optimizer.learning_rate=1e-3,2e-4"]
+    arguments += [f"--config.{override}" for override in TINY]
+    with jax.numpy_dtype_promotion("standard"):
+        sweep.run([*arguments, "--seeds", "0"])
+        name = "seed_0-learning_rate_0.001"
+        before = (tmp_path / name / "evaluation.json").stat().st_mtime_ns
+        sweep.run([*arguments, "--seeds", "0,3"])
+    assert (tmp_path / name / "evaluation.json").stat().st_mtime_ns == before
+    result = json.loads((tmp_path / "summary.json").read_text())
+    first, second = result["settings"]
+    assert first["setting"] == {"optimizer.learning_rate": 0.001}
+    assert first["runs"] == [name, "seed_3-learning_rate_0.001"]
+    assert second["runs"] == ["seed_0-learning_rate_0.0002", "seed_3-learning_rate_0.0002"]
+    out = capsys.readouterr().out
+    assert "optimizer.learning_rate=0.0002\nbits/sequence" in out
+    run = tmp_path / second["runs"][1]
+    config = configs.read(run / "config.json")
+    assert (config.seed, config.optimizer.learning_rate) == (3, 2e-4)
+    assert (run / "figures").is_dir()
+    found = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").unlink()
+    with jax.numpy_dtype_promotion("standard"):
+        assert report.evaluate_run(config, run) == found
+
+
+def test_a_run_that_is_lost_is_named_and_the_others_are_evaluated(tmp_path, monkeypatch, capsys):
+    train = population.train
+
+    def losing(members, on_lost):
+        train(members[:1], on_lost)
+        on_lost(1, UserError("update 1: it is not finite"))
+
+    monkeypatch.setattr(population, "train", losing)
+    with jax.numpy_dtype_promotion("standard"):
+        result = sweep.sweep(
+            str(FOLDER / "copy.py"), TINY, [0, 1], 1, tmp_path / "sweep", together=True
+        )
+    assert (result["runs"], result["failed"]) == (["seed_0"], [1])
+    assert (tmp_path / "sweep" / "seed_1.log").read_text() == "update 1: it is not finite\n"
+    assert "seed_1: update 1: it is not finite" in capsys.readouterr().err
