@@ -28,5 +28,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.train.blur_penalty = 0.002
     if model == "ntm-ff":
         # Heads also begin by staying. Otherwise some seeds learn to walk during the input, and to search then.
-        config.model.no_shift_bias = 2.0
+        config.model.no_shift_bias = 1.0
     return config
