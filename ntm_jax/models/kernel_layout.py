@@ -113,7 +113,7 @@ class Form:
         heads, addressings = self.heads, range(self.heads.addressings)
         word = np.arange(heads.word_size)
         writers = range(heads.write_heads)
-        parts = [
+        parts: list[Any] = [
             *(self.key(a) + word for a in addressings),
             *([self.scalar(a, STRENGTH)] for a in addressings),
             *([self.scalar(a, GATE)] for a in addressings),

@@ -137,7 +137,7 @@ def _launch(kernel: Callable[..., None], batch: int, shapes: Any, given: Any) ->
 
 
 def _results(form: Form, kept: Refs) -> Refs:
-    states = [name for name in ("memory", "weightings", "reads", "cell") if name in kept]
+    states: list[str] = [name for name in ("memory", "weightings", "reads", "cell") if name in kept]
     states += ["hidden"] if form.lstm else []
     result = {
         "hidden": kept["hidden"][1:, :, -1],

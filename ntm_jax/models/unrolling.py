@@ -278,10 +278,10 @@ class _Run:
         steps, batch, _ = inputs.shape
         if engine.uses_kernel(cell, steps, batch, first is not None):
             keeps = self.recorder.memory
-            last, states, of_steps = engine.run_kernel(
+            after, of_all, of_steps = engine.run_kernel(
                 cell, state, inputs, self.marks, limit, keeps
             )
-            return last, (of_steps.hidden, of_steps.reads, self.recorder.step(states, of_steps))
+            return after, (of_steps.hidden, of_steps.reads, self.recorder.step(of_all, of_steps))
 
         limited = partial(limit_gradient, limit) if limit else _same
 
