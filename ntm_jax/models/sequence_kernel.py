@@ -63,12 +63,14 @@ def run(form: Form, inputs: jax.Array, weights: Refs, first: Refs, mask: jax.Arr
 
 
 def _run_forward(form: Form, inputs: Any, weights: Any, first: Any, mask: Any) -> Any:
+    # Marked before the launch, for Pallas refuses second derivatives without a reason.
+    inputs, weights, first = jax.tree.map(first_derivative, (inputs, weights, first))
     kept = _forward(form, inputs, weights, first, mask, True)
     return _results(form, kept), (weights, mask, kept)
 
 
 def _run_backward(form: Form, saved: Any, d: Any) -> Any:
-    weights, mask, kept = saved
+    (weights, mask, kept), d = jax.tree.map(first_derivative, (saved, d))
     given = {"weights": weights, "kept": kept, "d": d} | ({} if mask is None else {"mask": mask})
     steps, batch = kept["raw"].shape[:2]
     shape = partial(jax.ShapeDtypeStruct, dtype=kept["raw"].dtype)
@@ -81,8 +83,7 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
     found = _launch(partial(_backward_kernel, form, steps), batch, shapes, given)
     d_weights = _weight_gradients(form, kept, found["pre"], _with_raw(form, found["raw"], d["raw"]))
     d_mask = None if mask is None else jnp.zeros_like(mask)
-    result = found["pre"][:, :, 0], d_weights, found["first"], d_mask
-    return jax.tree.map(first_derivative, result)
+    return found["pre"][:, :, 0], d_weights, found["first"], d_mask
 
 
 run.defvjp(_run_forward, _run_backward)

@@ -91,6 +91,7 @@ def test_all_results_with_padding_steps(float64):
     agree(partial(traced, structure, mask), parameters, inputs(4, 2, jnp.float64), 1e-11)
 
 
+@pytest.mark.slow
 def test_limited_gradients_in_float32():
     structure, parameters = make(LSTM)
     agree(partial(trained, structure, 0.05), parameters, inputs(5, 2, jnp.float32), 1e-5)
@@ -200,5 +201,5 @@ def test_second_derivatives_are_refused():
     def norm(x):
         return jnp.sum(jax.grad(loss, argnums=1)(parameters, x) ** 2)
 
-    with pytest.raises((TypeError, AssertionError)):  # of Pallas, without a message
+    with pytest.raises(TypeError, match="no second derivatives"):
         jax.eval_shape(jax.grad(norm), inputs(3, 2, jnp.float32))
