@@ -5,6 +5,7 @@ runs are given with `--weights`; without them that picture stays as it is.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
+PRIORITIES = "0.5_-0.5_0_0.9_-0.9_0.1_0.2_0.3_0.4_0.6_0.7_0.8_-0.1_-0.2_-0.3_-0.4_-0.6_-0.7_-0.8_1"
+HEART = "cPj8fj9-_PhwAHD4_H4_fvz4cAA"
 # Name of the picture -> the page's link, width, height and theme.
 PICTURES = {
     "viewer": ("run=copy-ntm-ff&length=20&seed=0&step=30", 1280, 800, "light"),
     "viewer_recall": ("run=associative_recall-ntm-lstm&items=6&seed=0", 1280, 800, "light"),
-    "viewer_sort": ("run=priority_sort-ntm-ff&seed=0", 1280, 1100, "light"),
-    "viewer_400": ("run=copy-ntm-ff&length=20&seed=0&step=30", 400, 1400, "light"),
+    "viewer_sort": (f"run=priority_sort-ntm-ff&seed=0&numbers={PRIORITIES}", 1280, 1200, "dark"),
+    "viewer_400": (f"run=copy-ntm-ff&length=20&seed=0&step=30&bits={HEART}", 400, 1300, "light"),
 }
 TWO = ("run=copy-ntm-ff&beside={name}&length=120&seed=0&step=200", 1600, 1000, "dark")
 
@@ -25,11 +28,17 @@ TWO = ("run=copy-ntm-ff&beside={name}&length=120&seed=0&step=200", 1600, 1000, "
 def browser() -> Any:
     """Starts a headless Chromium."""
     from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
 
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not (binary and driver):
+        raise SystemExit("no chromium and chromedriver; apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
+    options.binary_location = binary
     for argument in ("headless=new", "no-sandbox", "disable-gpu", "hide-scrollbars"):
         options.add_argument(f"--{argument}")
-    return webdriver.Chrome(options=options)
+    return webdriver.Chrome(options=options, service=Service(driver))
 
 
 def take(page: Any, address: str, name: str, picture: tuple[str, int, int, str]) -> None:
