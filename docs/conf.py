@@ -24,7 +24,7 @@ nitpick_ignore_regex = [
     # Types in signatures, of modules that have no page.
     (
         "py:class",
-        r"ntm_jax\.(models|training|evaluation)\.(token_model|linear|data_parallel|curriculum|metrics|episode)\..*",
+        r"ntm_jax\.(models|training|evaluation)\.(token_model|linear|data_parallel|curriculum|metrics|episode|progress)\..*",
     ),
 ]
 
