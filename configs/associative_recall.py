@@ -19,6 +19,5 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     if model == "ntm-ff":
         base.learned_start(config)
         config.model.update({"read_heads": 4, "write_heads": 4, "controller_size": 256})
-        config.optimizer.state_gradient_limit = 0.0
         config.train.updates = 140_000
     return config
