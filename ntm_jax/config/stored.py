@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax.config import stages
 from ntm_jax.config.checks import check, current_name, field_of, flatten, section_of
+from ntm_jax.config.field import Field
 from ntm_jax.config.fields import ALIASES, FIELDS
 from ntm_jax.errors import UserError
 
@@ -69,8 +70,15 @@ def upgrade_in_place(config: ConfigDict) -> None:
             if section not in config:
                 config[section] = ConfigDict()
             found = section_of(config, section)
-            if found is not None and last not in found:
+            if found is not None and last not in found and _has(config, field):
                 found[last] = field.before
+
+
+def _has(config: ConfigDict, field: Field) -> bool:
+    """Returns whether configs of this kind of model have the field."""
+    model = config.get("model")
+    kind = model.get("kind") if isinstance(model, ConfigDict) else None
+    return kind is None or not field.models or kind in field.models
 
 
 def difference(old: ConfigDict, new: ConfigDict) -> str | None:

@@ -546,7 +546,12 @@ def test_configs_of_older_runs(path):
         assert found.pop("curriculum.stages")  # which ones: test_stages.py
     assert found == {name: configs.FIELDS[name].before for name in found}
     task = config.task.name
-    expected = {n for n, f in configs.FIELDS.items() if f.before is not None and not f.tasks}
+    kind = config.model.kind
+    expected = {
+        n
+        for n, f in configs.FIELDS.items()
+        if f.before is not None and not f.tasks and (not f.models or kind in f.models)
+    }
     expected |= {n for n, f in configs.FIELDS.items() if f.before is not None and task in f.tasks}
     assert expected <= dict(configs.flatten(config)).keys()
     assert not set(configs.ALIASES) & dict(configs.flatten(config)).keys()
