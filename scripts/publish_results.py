@@ -129,7 +129,6 @@ def ship(sweep: Path, pretrained: Path) -> Path:
         shutil.copy2(source / name, partial / name)
     if run["model"] != "lstm":
         (partial / WEIGHTS).write_bytes(pack(source, run["update"]))
-        shutil.copytree(source / "figures", partial / "figures")
         if (source / VOCABULARY).exists():
             shutil.copy2(source / VOCABULARY, partial / VOCABULARY)
     text = json.dumps({"shipped": best, **summary}, indent=2) + "\n"

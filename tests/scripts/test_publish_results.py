@@ -44,7 +44,6 @@ def write_sweep(folder, wrong, model="ntm-ff", task="copy", **fields):
         run = folder / f"seed_{seed}"
         for update in (seed, 100 + seed):
             save(run, tiny(task, model, **fields), update)
-        (run / "figures").mkdir()
         case = {
             "name": "length_20",
             "bits_per_sequence": 5.0,
@@ -73,7 +72,7 @@ def test_the_run_with_the_fewest_wrong_bits_is_shipped_with_its_newest_weights(q
     target = publish_results.ship(tmp_path / "sweep", tmp_path)
     assert target == tmp_path / "copy-ntm-ff"
     assert sorted(path.name for path in target.iterdir()) == sorted(
-        [*publish_results.MEASURED, "curves.csv", "figures", "weights.safetensors", "seeds.json"]
+        [*publish_results.MEASURED, "curves.csv", "weights.safetensors", "seeds.json"]
     )
     costs = [[row["loss_bits_per_sequence"] for row in run] for run in seed_curves.read(target)]
     assert costs == [[90, 5], [90, 6], [90, 7]]  # of every seed, not of the best alone
