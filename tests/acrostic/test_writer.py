@@ -384,7 +384,7 @@ def test_writing_needs_no_corpus(run, writer, tmp_path):
 
 def test_runs_that_write_nothing(tmp_path, run):
     other = tmp_path / "copy"
-    loop.train(tiny("copy", train__updates=1), other)
+    loop.train(tiny("copy", train__updates=1, optimizer__schedule="constant"), other)
     with pytest.raises(UserError, match="is of the task 'copy'"):
         Writer.load(other)
     kept = (run / "vocabulary.txt").read_bytes()
