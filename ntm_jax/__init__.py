@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ntm_jax.storage import fumin as go_weights
     from ntm_jax.storage.restore import load
 
-__version__ = "0.2.0"  # pyproject.toml reads it here
+__version__ = "0.3.0"  # pyproject.toml reads it here
 
 __all__ = [
     "LSTM",

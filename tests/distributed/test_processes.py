@@ -387,7 +387,7 @@ def test_one_that_was_asked_for_nothing_waits_for_nobody(monkeypatch, tmp_path):
     from ntm_jax.training import loop
 
     monkeypatch.setattr(loop, "train", lambda config, workdir, observers: None)
-    assert main._train(main.parser().parse_args([]), tiny(), tmp_path)
+    assert main._train(main.parser().parse_args([]), tiny(), tmp_path, None)
 
 
 def test_alone_there_is_nobody_to_agree_with():
