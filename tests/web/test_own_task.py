@@ -1,6 +1,7 @@
 """The monitor of a task that only a config file knows."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_the_monitor_hands_the_file_to_its_worker(tmp_path, monkeypatch, file):
         monitor, "_start", lambda stack, module, first, words, **_: started.update({module: words})
     )
     config = configs.load(file, [*tiny_overrides(), "monitor.port=0"])
-    watching = next(o for o in main._observers(config, file) if isinstance(o, monitor.RunMonitor))
-    watching.open(config, tmp_path / "run")
-    watching.close()
+    with ExitStack() as stack:
+        watching = main._monitor(config, file, stack)
+        watching.open(config, tmp_path / "run")
     assert started["monitor_worker"][1:] == [str(tmp_path / "run"), file]
