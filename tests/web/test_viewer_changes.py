@@ -79,6 +79,7 @@ def test_it_copies_a_heart(page, address):
     wait_for(lambda: "bits" not in state(page))
 
 
+@pytest.mark.alone
 def test_a_click_changes_a_bit_within_a_tenth_of_a_second(page, address):
     visit(page, address, "run=copy-ntm-ff")
     js(page, "document.getElementById('edit').open = true")
