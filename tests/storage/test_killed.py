@@ -18,7 +18,7 @@ from tests.helpers import programs
 from tests.helpers.configs import quick_compile, tiny, tiny_overrides
 from tests.helpers.runs import assert_same, saved
 
-TIMES = int(os.environ.get("NTM_JAX_KILLS", "30"))
+TIMES = int(os.environ.get("NTM_JAX_KILLS", "20"))
 UPDATES = 402  # enough for 20 kills
 # A process that has imported all, which takes longest, but begun nothing; for each line with two numbers of updates
 # it starts one that trains with chunks that begin at so many and logs that often, and tells its number, and how it
