@@ -23,7 +23,9 @@
     const { mask, inputs } = episode.arrays;
     if (episode.scores.optimal_bits !== undefined) return "predicting the next bit";
     if (mask.at(step) > 0) return "answering";
-    return inputs.part(step).values.some((x) => x !== 0) ? "being shown the input" : "waiting";
+    // A vector of zeros is input too, before the answer.
+    const answered = Array.from({ length: step }, (_, before) => mask.at(before)).some((scored) => scored > 0);
+    return !answered || inputs.part(step).values.some((x) => x !== 0) ? "being shown the input" : "waiting";
   }
 
   // "Step 30 of 40, answering: write head at row 31, weight 1; read head at row 10, weight 1. The output is right."
