@@ -106,7 +106,7 @@
     } catch (error) {
       if (mine !== asking) return;
       clear("");
-      notice(error.message, (/; try (\p{Script=Han}+)$/u.exec(error.message) || [])[1]);
+      notice(error.message, (/; try (\p{Script=Han}+)\.?$/u.exec(error.message) || [])[1]);
     } finally {
       if (mine === asking) $("poems").setAttribute("aria-busy", "false");
     }
