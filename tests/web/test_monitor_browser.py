@@ -65,7 +65,7 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         process.communicate(timeout=300)
         wait_for(lambda: "no longer changes" in js(page, STATE))
         assert js(page, SLIDER + ".max") != "0"
-        words = "return document.querySelector('#moments .summary').innerText"
+        words = "return document.querySelector('#moments .summary')?.innerText ?? ''"
         # Also moments that were not looked at before the server was gone.
         js(page, f"const s = {SLIDER[7:]}; s.value = 0; s.dispatchEvent(new Event('input'))")
         wait_for(lambda: js(page, words).startswith("after update 0: "))
@@ -92,7 +92,7 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
         Moments(tmp_path / "run").add(content, 7)
     with viewer(tmp_path / "run") as address, browser(width=400, downloads=tmp_path) as page:
         page.get(address + "moments#run=0")
-        words = "return document.querySelector('#moments .summary').innerText"
+        words = "return document.querySelector('#moments .summary')?.innerText ?? ''"
         wait_for(lambda: "after update 7: 1 of 8 bits wrong" in js(page, words))
         captions = (
             "return [...document.querySelectorAll('#moments figcaption')].map((e) => e.innerText)"
