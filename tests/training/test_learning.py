@@ -86,8 +86,10 @@ def test_copy_is_learned_and_goes_beyond_its_range(tmp_path, model, longest):
     assert {name for name, errors in wrong.items() if errors > 0} <= beyond
 
 
-@pytest.mark.parametrize("model", ["ntm-ff", "ntm-lstm"])
-@pytest.mark.parametrize("name", EASIER)
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [*((name, "ntm-ff") for name in EASIER), *((name, "ntm-lstm") for name in list(EASIER)[:2])],
+)
 def test_a_task_is_learned_with_a_stop_between(monkeypatch, tmp_path, name, model):
     difficulty, fields, share = EASIER[name]
     config = configs.load(f"{FOLDER / name}.py:{model}", ["evaluate.episodes=100"])
