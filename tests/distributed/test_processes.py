@@ -46,7 +46,7 @@ UNEVEN = {
 # What programs do before they begin.
 NO_EVALUATION = """
 from ntm_jax.evaluation import report
-report.evaluate_and_write = lambda config, workdir: ({"cases": []}, [])
+report.evaluate_and_write = lambda config, workdir, **_: ({"cases": []}, [])
 """
 ONE_CASE = """
 from ntm_jax.tasks import base, copy
