@@ -22,8 +22,7 @@ def get_config(model: str = "ntm-ff") -> ConfigDict:
     config.evaluate.memory_size = 256
     # One vector in 256 is too few to learn that zeros are not the end.
     config.task.zero_vector_percent = 5
-    # Heads begin by location. A read head that waits at the first row finds it at any length. One that
-    # searches for its content loses it among 120 other rows.
+    # Heads begin by location. A read head that searches for the first row too early may lose it among 120 others.
     config.model.update({"gate_bias": -2.0, "sharpening_bias": 1.0})
     config.train.blur_penalty = 0.002
     if model == "ntm-ff":

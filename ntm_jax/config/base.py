@@ -30,7 +30,7 @@ def get_config(model: str) -> ConfigDict:
 def learned_start(config: ConfigDict) -> ConfigDict:
     """Changes a config to learn the first memory and weightings whole, with keys and adds of any size; returns it.
 
-    A feed-forward controller needs this for repeat copy, recall and n-grams. It has no state of its own, so rows must
+    A feed-forward controller needs this for repeat copy, recall and n-grams, and an LSTM gains by it in n-grams. The first has no state of its own, so rows must
     differ from the start for its heads to find them. The idea is from mgupta8143/neural-turing-machines.
     The number of memory rows is then fixed.
     """

@@ -108,9 +108,8 @@ class Stages:
         indices = np.array(
             [stage.specs + [0] * (most - len(stage.specs)) for stage in self._stages]
         )
-        if (
-            most == 1
-        ):  # decided by the update alone, so that runs with different seeds share a branch
+        if most == 1:
+            # Decided by the update alone, so that runs with different seeds share a branch.
             return jnp.asarray(indices, jnp.int32)[number, 0]
         key = jax.random.fold_in(batch_key, 0)
         shape = jax.random.categorical(key, jnp.log(probabilities[number]))
