@@ -1,4 +1,4 @@
-"""Chooses by `model.engine` how a sequence is computed, and runs an `NTMCell` by the kernel of `sequence_kernel`.
+"""Chooses by `model.engine` how a sequence is computed, and runs an `NTMCell` by the kernels of `kernel.sequence`.
 
 `scan` computes step after step and works everywhere. `kernel` computes the whole sequence at once, for GPUs. `auto` is
 the kernel on the kinds of GPU in `SHOWN_TO_WORK`, and the scan elsewhere.
@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.models import fused_step, kernel_layout
+from ntm_jax.models import fused_step
 from ntm_jax.models.cell import NTMCell, NTMState, Step
 from ntm_jax.models.controllers import FeedForward
-from ntm_jax.models.kernel_layout import Form
+from ntm_jax.models.kernel import layout
+from ntm_jax.models.kernel.layout import Form
 from ntm_jax.models.linear import Linear
 from ntm_jax.models.scanning import in_segments
 from ntm_jax.models.streams import Marks
@@ -75,7 +76,7 @@ def why_not(cell: NTMCell, resets: bool) -> str | None:
     sizes = {
         "padded memory_size * word_size": (form.rows * form.words, MOST_CELLS),
         "padded controller_size": (form.units, MOST_UNITS),
-        "padded controller_size * word_size": (form.units * form.words, kernel_layout.MOST_IN_TILE),
+        "padded controller_size * word_size": (form.units * form.words, layout.MOST_IN_TILE),
         "weightings": (form.heads.addressings, MOST_ADDRESSINGS),
         "moves of a shift": (2 * form.reach + 1, MOST_MOVES),
     }
@@ -127,21 +128,21 @@ def run_kernel(
       The state after the last step. Of all steps, `[T, B, ...]`: the states without their controller, with an empty
       memory unless it was asked for, and the results. At padding, they repeat the state.
     """
-    from ntm_jax.models import sequence_kernel  # Pallas is imported only where it is used
+    from ntm_jax.models.kernel import sequence  # Pallas is imported only where it is used
 
     dtype = state.reads.dtype
     form = form_of(cell, state_gradient_limit, marks.mask is not None, memory_trace)
     layers = [_parameters(layer) for layer in fused_step.linear_layers(cell)]
     kernel, bias = layers[0]
-    x = kernel_layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))
-    weights = kernel_layout.weights(form, layers, inputs.shape[-1])
+    x = layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))
+    weights = layout.weights(form, layers, inputs.shape[-1])
 
     def segment(state: Any, steps: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
-        found = sequence_kernel.run(form, steps[0], weights, state, steps[1])
+        found = sequence.run(form, steps[0], weights, state, steps[1])
         return found.pop("last"), found
 
     mask = None if marks.mask is None else marks.mask.astype(dtype)
-    first = kernel_layout.state(form, state.memory, state.weightings, state.reads, state.controller)
+    first = layout.state(form, state.memory, state.weightings, state.reads, state.controller)
     last, found = in_segments(segment, first, (x, mask))
     heads, size = form.heads, form.controller_size
     raw = found["raw"][..., form.column_of]
@@ -149,7 +150,7 @@ def run_kernel(
     weightings = found["weightings"][..., : form.memory_size]
     memory = jnp.zeros((*raw.shape[:2], 0, 0), dtype)
     if memory_trace:
-        memory = kernel_layout.unpadded_memory(form, found["memory"])
+        memory = layout.unpadded_memory(form, found["memory"])
     step = Step(found["hidden"][..., :size], reads, weightings, heads.controls(raw))
     carry: Any = ()
     if form.lstm:
@@ -158,7 +159,7 @@ def run_kernel(
             for layer in range(form.layers)
         )
     after = NTMState(
-        kernel_layout.unpadded_memory(form, last["memory"]),
+        layout.unpadded_memory(form, last["memory"]),
         last["weightings"][..., : form.memory_size],
         last["reads"][..., : heads.word_size],
         carry,

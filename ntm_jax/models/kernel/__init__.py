@@ -1,0 +1,1 @@
+"""Computes whole sequences of an `NTMCell` in one kernel, for GPUs."""

@@ -1,0 +1,205 @@
+"""Computes the controller inside the kernels of `sequence`, forward and backward, for one sequence.
+
+`t` and `b` are the step and the sequence. Every value that other threads read goes through an array and a barrier.
+Products are sums of tiles, of up to `MOST_IN_TILE` weights each; padded weights are not loaded. An LSTM's gates are
+computed together, in the order of `lstm`: input, forget, candidate, output.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+
+from ntm_jax.models.controllers import ACTIVATIONS
+from ntm_jax.models.kernel.layout import MOST_IN_TILE, Form
+from ntm_jax.models.memory_ops import total
+
+Refs = dict[str, Any]
+
+CANDIDATE = 2  # of an LSTM's gates, the one that is a tanh
+
+# An activation's derivative, from its value.
+SLOPES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": lambda y: 1 - y * y,
+    "sigmoid": lambda y: y * (1 - y),
+    "relu": lambda y: jnp.where(y > 0, jnp.ones_like(y), jnp.zeros_like(y)),
+}
+
+
+def feedforward(
+    form: Form, given: Refs, out: Refs, t: Any, b: Any, held: Any, barrier: Any
+) -> jax.Array:
+    """Computes and stores a feed-forward step: the hidden units `[units]`."""
+    assert form.activation is not None
+    hidden = ACTIVATIONS[form.activation](_first_layer(form, given, out, t, b))
+    out["hidden"][t + 1, b, 0] = hidden
+    return hidden
+
+
+def lstm(form: Form, given: Refs, out: Refs, t: Any, b: Any, held: Any, barrier: Any) -> jax.Array:
+    """Computes and stores a step of all layers: the hidden units `[units]` of the top one.
+
+    `held(new, old)` is the old value if the step is padding.
+    """
+    weights = given["weights"]
+    is_candidate = jnp.arange(form.pre_activations) // form.units == CANDIDATE
+    for layer in range(form.layers):
+        if layer == 0:
+            pre = _first_layer(form, given, out, t, b)
+        else:
+            pre = weights["below_bias"][layer - 1]
+            pre += _product(form, weights["below"], layer - 1, out["hidden"], (t + 1, b, layer - 1))
+        pre += _product(form, weights["hidden"], layer, out["hidden"], (t, b, layer))
+        out["gates"][t, b, layer] = jnp.where(is_candidate, jnp.tanh(pre), jax.nn.sigmoid(pre))
+        barrier()
+        enter, forget, candidate, leave = _gates(form, out["gates"], t, b, layer)
+        old = out["cell"][t, b, layer]
+        cell = forget * old + enter * candidate
+        hidden = held(leave * jnp.tanh(cell), out["hidden"][t, b, layer])
+        out["cell"][t + 1, b, layer] = held(cell, old)
+        out["hidden"][t + 1, b, layer] = hidden
+        if layer + 1 < form.layers:
+            barrier()
+    return hidden
+
+
+def _gates(form: Form, ref: Any, t: Any, b: Any, layer: int) -> list[jax.Array]:
+    return [ref[t, b, layer, pl.ds(g * form.units, form.units)] for g in range(form.gates)]
+
+
+def _first_layer(form: Form, given: Refs, out: Refs, t: Any, b: Any) -> jax.Array:
+    """Returns the inputs' and the previous reads' part of the first layer, `[gates units]`."""
+    weights, reads = given["weights"]["reads"], out["reads"]
+    result = given["inputs"][t, b]
+    for words in pieces(form.words, _rows_at_once(form)):
+        tile = total(
+            _tile(form, weights, r * form.words, words, form.heads.word_size)
+            * reads[t, b, r, words][:, None]
+            for r in range(form.heads.read_heads)
+        )
+        result += jnp.sum(tile, axis=0)
+    return result
+
+
+def _product(form: Form, weights: Any, layer: int, units: Any, at: Any) -> jax.Array:
+    """Returns units `[units]`, at `at` of a ref, times a layer's weights: `[gates units]`."""
+    tile = total(
+        _tile(form, weights, layer * form.units, rows, form.controller_size)
+        * units[(*at, rows)][:, None]
+        for rows in pieces(form.units, _rows_at_once(form))
+    )
+    return jnp.sum(tile, axis=0)
+
+
+def _tile(form: Form, weights: Any, start: int, rows: Any, used: int) -> jax.Array:
+    """Loads rows of weights of all gates, from a matrix that begins at row `start` and has so many that are used."""
+    # Of several gates, padding is loaded too: without a simple mask, numbers would be loaded one by one.
+    padding = form.pre_activations if form.gates > 1 else form.controller_size
+    return load_tile(
+        weights.at[pl.ds(start + rows.start, rows.size), :],
+        is_used(rows, used),
+        is_used(pl.ds(0, form.pre_activations), padding),
+    )
+
+
+def _rows_at_once(form: Form) -> int:
+    return MOST_IN_TILE // form.pre_activations
+
+
+def feedforward_backward(
+    form: Form, given: Refs, out: Refs, t: Any, b: Any, after: Refs, d_top: Any, barrier: Any
+) -> Refs:
+    """Differentiates `feedforward`: stores d of the pre-activations, returns d of the state before the step.
+
+    Args:
+      form, given, out, t, b, barrier: as in `feedforward`.
+      after: d of the state after the step.
+      d_top: d of the hidden units, from the heads, `[units]`.
+    """
+    assert form.activation is not None
+    d_hidden = d_top + given["d"]["hidden"][t, b]
+    d_pre = d_hidden * SLOPES[form.activation](given["kept"]["hidden"][t + 1, b, 0])
+    out["pre"][t, b, 0] = d_pre
+    return {"reads": _reads_backward(form, given, [d_pre])}
+
+
+def lstm_backward(
+    form: Form, given: Refs, out: Refs, t: Any, b: Any, after: Refs, d_above: Any, barrier: Any
+) -> Refs:
+    """Differentiates `lstm`, see `feedforward_backward`; `d_above` is d of the top layer's hidden units."""
+    kept, weights = given["kept"], given["weights"]
+    d_hidden, d_cells = [], []
+    for layer in reversed(range(form.layers)):
+        enter, forget, candidate, leave = _gates(form, kept["gates"], t, b, layer)
+        bent = jnp.tanh(kept["cell"][t + 1, b, layer])
+        d_out = after["hidden"][layer] + d_above
+        d_cell = after["cell"][layer] + d_out * leave * (1 - bent * bent)
+        d_gates = [
+            d_cell * candidate * enter * (1 - enter),
+            d_cell * kept["cell"][t, b, layer] * forget * (1 - forget),
+            d_cell * enter * (1 - candidate * candidate),
+            d_out * bent * leave * (1 - leave),
+        ]
+        for g, d_gate in enumerate(d_gates):
+            out["pre"][t, b, layer, pl.ds(g * form.units, form.units)] = d_gate
+        d_cells.append(d_cell * forget)
+        barrier()
+        d_hidden.append(_transposed(form, weights["hidden"], layer, out["pre"], (t, b, layer)))
+        if layer > 0:
+            d_above = _transposed(form, weights["below"], layer - 1, out["pre"], (t, b, layer))
+    before = {"hidden": d_hidden[::-1], "cell": d_cells[::-1]}
+    return before | {"reads": _reads_backward(form, given, d_gates)}
+
+
+def _reads_backward(form: Form, given: Refs, d_gates: list[jax.Array]) -> list[jax.Array]:
+    """Returns d of each group of reads before the step `[n, words]`, from d of the first layer's gates."""
+    result = []
+    for group in form.readers_at_once:
+        size = group.size * form.words
+        word = jnp.arange(size) % form.words < form.heads.word_size
+        rows = pl.ds(group.start * form.words, size)
+        tile = total(
+            load_tile(
+                given["weights"]["reads"].at[rows, pl.ds(g * form.units, form.units)],
+                word,
+                is_used(pl.ds(0, form.units), form.controller_size),
+            )
+            * d_gate[None, :]
+            for g, d_gate in enumerate(d_gates)
+        )
+        result.append(jnp.sum(tile, axis=1).reshape(group.size, form.words))
+    return result
+
+
+def _transposed(form: Form, weights: Any, layer: int, pre: Any, at: Any) -> jax.Array:
+    """Returns a layer's weights times d of its gates `[gates units]`, at `at` of a ref: `[units]`."""
+    used, units = form.controller_size, form.units
+    tile = total(
+        load_tile(
+            weights.at[pl.ds(layer * units, units), columns],
+            is_used(pl.ds(0, units), used),
+            is_used(pl.ds(columns.start % units, columns.size), used),
+        )
+        * pre[(*at, columns)][None, :]
+        for columns in pieces(form.pre_activations, min(units, MOST_IN_TILE // units))
+    )
+    return jnp.sum(tile, axis=1)
+
+
+def is_used(part: Any, used: int) -> jax.Array:
+    """Returns which numbers of a slice are not padding, for an axis of so many that are used."""
+    return part.start + jnp.arange(part.size) < used
+
+
+def load_tile(ref: Any, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Loads a tile of weights `[rows, columns]`: 0, without a look at the memory, where either is False."""
+    return triton.load(ref, mask=rows[:, None] & columns[None, :], other=0.0)
+
+
+def pieces(whole: int, size: int) -> list[Any]:
+    """Returns slices of `size`, or of the whole if that is less, that cover `whole`."""
+    size = min(whole, size)
+    return [pl.ds(start, size) for start in range(0, whole, size)]
