@@ -133,7 +133,7 @@ def score(
     found, first_episodes = [], []
     for shape in batches(task, key, episodes):
         costs, episode = _score(structure, shape.static, parameters, shape.keys)
-        found.append(_first(costs, shape.count))
+        found.append(_first(costs, shape.static.count))
         first_episodes.append(episode)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found), first_episodes[0]
 
@@ -159,11 +159,6 @@ class Batches(NamedTuple):
 
     static: StaticBatches
     keys: jax.Array  # [batches]
-
-    @property
-    def count(self) -> int:
-        """Returns the number of episodes."""
-        return self.static.count
 
 
 def batches(task: tasks.Task, key: jax.Array, episodes: int) -> list[Batches]:

@@ -17,6 +17,7 @@ from typing import Any, Self
 from ml_collections import ConfigDict
 
 from ntm_jax.errors import UserError
+from ntm_jax.storage import array_folders
 from ntm_jax.storage.checkpoints import CheckpointStore
 
 RUNS_A_PROCESS = 8  # below, starting it takes longer than it saves
@@ -116,6 +117,7 @@ def _serve() -> None:
     """Writes what comes on standard input, until it ends."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no reply
+    array_folders.prepare()
     while True:
         try:
             saving = pickle.load(sys.stdin.buffer)

@@ -17,6 +17,7 @@ from ntm_jax.config import read, with_values
 from ntm_jax.errors import UserError
 from ntm_jax.models.cell import NTMCell
 from ntm_jax.models.lstm import LSTM
+from ntm_jax.storage import writers
 from ntm_jax.storage.checkpoints import FollowerCheckpoints
 from ntm_jax.training import loop, population
 from ntm_jax.training.metrics import Row
@@ -203,6 +204,17 @@ def assert_same_runs(every, found, expected):
         states = [saved(folder, config) for folder in folders]
         assert states[0][0] == states[1][0] == UPDATES
         assert_same(states[0][1], states[1][1])
+
+
+def test_processes_save_what_one_process_saves(straight, tmp_path, monkeypatch):
+    every, folder = straight
+    monkeypatch.setattr(writers, "RUNS_A_PROCESS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    population.train(members(every, tmp_path), never_lost)
+    assert_same_runs(every, tmp_path, folder)
+    for seed in range(3):
+        folders = [where / f"seed_{seed}" for where in (tmp_path, folder)]
+        assert checkpoints_in(folders[0]) == checkpoints_in(folders[1])
 
 
 def test_ctrl_c_saves_every_run_and_the_same_call_goes_on(straight, tmp_path):
