@@ -152,8 +152,8 @@ def _check_together(every: Sequence[Job]) -> None:
 
 
 def _run_together(every: Sequence[Job], updates: int) -> list[Job]:
-    """Trains what is not finished as one program, evaluates run after run, and returns the jobs that failed."""
-    from ntm_jax.evaluation import report
+    """Trains and evaluates what is not finished, each as one program, and returns the jobs that failed."""
+    from ntm_jax.evaluation import together
     from ntm_jax.training import event_writer, population, progress
     from ntm_jax.training.observers import Observer
 
@@ -175,12 +175,12 @@ def _run_together(every: Sequence[Job], updates: int) -> list[Job]:
         if event_writer.installed():
             observers.append(event_writer.EventWriter())
         members.append(population.Member(job.config, job.folder, observers))
-    population.train(members, on_lost)
-    trained = [job for job in waiting if job not in failed]
-    with closing(progress.bar("evaluating", len(trained), "run")) as bar:
-        for done, job in enumerate(trained, 1):
-            report.evaluate_and_write(job.config, job.folder, show=progress.no_bar)
-            bar.move_to(done)
+    states = population.train(members, on_lost)
+    trained = [pair for pair in zip(waiting, states, strict=True) if pair[0] not in failed]
+    if trained:
+        folders = [job.folder for job, _ in trained]
+        parameters = [state.parameters for _, state in trained]
+        together.evaluate_and_write(trained[0][0].config, folders, parameters, updates)
     return failed
 
 

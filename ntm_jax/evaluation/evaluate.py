@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,24 +57,47 @@ def evaluate_model(
       What `evaluation.json` holds.
     """
     task = evaluated_task(config)
-    cases = []
-    there = [
-        case
-        for case in task.cases()
-        if case.task.source.evaluation_shapes(config.evaluate.episodes)
-    ]
+    found = []
+    there = cases(config, task)
     with closing(show("evaluating", len(there), "case")) as bar:
         for done, case in enumerate(there, 1):
             key = case_key(config, case.name)
             scores, episode = score(model, case.task, key, config.evaluate.episodes)
-            fields = {
-                **summary(scores),
-                **case.task.source.summarise(jax.device_get(scores.statistics)),
-            }
-            cases.append({"name": case.name, "difficulty": dict(case.difficulty), **fields})
-            case_done(cases[-1])
+            found.append(case_result(case, scores))
+            case_done(found[-1])
             draw(case.name, episode)
             bar.move_to(done)
+    return result(config, model, update, found)
+
+
+def cases(config: ConfigDict, task: tasks.Task) -> list[tasks.Case]:
+    """Returns the cases of a task of which there are episodes."""
+    episodes = config.evaluate.episodes
+    return [case for case in task.cases() if case.task.source.evaluation_shapes(episodes)]
+
+
+def case_result(case: tasks.Case, scores: Scores) -> dict[str, Any]:
+    """Returns a case's numbers as `evaluation.json` has them."""
+    statistics = case.task.source.summarise(jax.device_get(scores.statistics))
+    return {
+        "name": case.name,
+        "difficulty": dict(case.difficulty),
+        **summary(scores),
+        **statistics,
+    }
+
+
+def result(
+    config: ConfigDict, model: models.Model, update: int, cases: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns what `evaluation.json` holds.
+
+    Args:
+      config: a whole config.
+      model: what was evaluated, or its shapes.
+      update: of its checkpoint.
+      cases: from `case_result`.
+    """
     return {
         "task": config.task.name,
         "model": configs.model_name(config),
@@ -107,16 +130,46 @@ def score(
 ) -> tuple[Scores, Episode]:
     """Runs a model on `episodes` episodes, in batches, and returns their costs and the first episode."""
     structure, parameters = nnx.split(model)
-    scores, first_episodes = [], []
+    found, first_episodes = [], []
+    for shape in batches(task, key, episodes):
+        costs, episode = _score(structure, shape.static, parameters, shape.keys)
+        found.append(_first(costs, shape.static.count))
+        first_episodes.append(episode)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found), first_episodes[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class StaticBatches:
+    """Describes batches of episodes that have one shape."""
+
+    task: tasks.Task
+    count: int  # episodes of all batches
+    at_once: int  # of a batch
+
+    def draw(self, number: jax.Array, key: jax.Array) -> tuple[tasks.Batch, jax.Array]:
+        """Returns a batch, and the key of what is random in the model."""
+        batch_key, model_key = jax.random.split(key)
+        first = number * self.at_once
+        batch = self.task.source.evaluation_batch(batch_key, first, self.count, self.at_once)
+        return batch, model_key
+
+
+class Batches(NamedTuple):
+    """Holds the batches of one shape of a case's episodes."""
+
+    static: StaticBatches
+    keys: jax.Array  # [batches]
+
+
+def batches(task: tasks.Task, key: jax.Array, episodes: int) -> list[Batches]:
+    """Returns the batches of a case's episodes, by their shapes."""
+    found = []
     for number, (shape, count) in enumerate(task.source.evaluation_shapes(episodes)):
         at_once = min(count, task.source.episodes_at_once)
-        keys = jax.random.split(
-            key if number == 0 else jax.random.fold_in(key, number), math.ceil(count / at_once)
-        )
-        found, episode = _score(structure, shape, count, at_once, parameters, keys)
-        scores.append(_first(found, count))
-        first_episodes.append(episode)
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *scores), first_episodes[0]
+        own = key if number == 0 else jax.random.fold_in(key, number)
+        keys = jax.random.split(own, math.ceil(count / at_once))
+        found.append(Batches(StaticBatches(shape, count, at_once), keys))
+    return found
 
 
 def _first(scores: Scores, count: int) -> Scores:
@@ -124,28 +177,27 @@ def _first(scores: Scores, count: int) -> Scores:
     return jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:])[:count], scores)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def scores(task: tasks.Task, batch: tasks.Batch, logits: jax.Array) -> Scores:
+    """Returns the costs of a batch, `[B]`, for a model's logits `[T, B, outputs]`."""
+    scored = logits, batch.targets, batch.mask
+    return Scores(
+        task.outputs.nats(*scored),
+        task.outputs.errors(*scored),
+        task.optimal_nats(batch),
+        task.source.episode_statistics(batch, logits),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
 def _score(
-    structure: Any,
-    task: tasks.Task,
-    count: int,
-    at_once: int,
-    parameters: Any,
-    keys: jax.Array,
+    structure: Any, static: StaticBatches, parameters: Any, keys: jax.Array
 ) -> tuple[Scores, Episode]:
+    task = static.task
+
     def one_batch(number_and_key: tuple[jax.Array, jax.Array]) -> tuple[Scores, Episode]:
-        number, key = number_and_key
-        batch_key, model_key = jax.random.split(key)
-        batch = task.source.evaluation_batch(batch_key, number * at_once, count, at_once)
+        batch, model_key = static.draw(*number_and_key)
         model = nnx.merge(structure, parameters)
         logits, trace = models.unroll(model, batch.inputs, key=model_key)
-        scored = logits, batch.targets, batch.mask
-        scores = Scores(
-            task.outputs.nats(*scored),
-            task.outputs.errors(*scored),
-            task.optimal_nats(batch),
-            task.source.episode_statistics(batch, logits),
-        )
         first: tasks.Batch = jax.tree.map(lambda values: values[:, 0], batch)
         inputs, targets, probabilities = task.source.picture(first, logits[:, 0])
         episode = Episode(
@@ -157,10 +209,10 @@ def _score(
             write_weightings=trace.write_weightings[:, 0],
             symbols=first.inputs[:, 0] if task.outputs is losses.SYMBOLS else None,
         )
-        return scores, episode
+        return scores(task, batch, logits), episode
 
-    scores, first_episodes = jax.lax.map(one_batch, (jnp.arange(len(keys)), keys))
-    return scores, jax.tree.map(lambda values: values[0], first_episodes)
+    found, first_episodes = jax.lax.map(one_batch, (jnp.arange(len(keys)), keys))
+    return found, jax.tree.map(lambda values: values[0], first_episodes)
 
 
 def summary(scores: Scores) -> dict[str, float | int]:

@@ -70,22 +70,31 @@ def evaluate_and_write(
     same_run(workdir, config)
     model, update = load_as(workdir, config, config.evaluate.memory_size or None)
     with ExitStack() as stack:
-        output = _Output(workdir, update, evaluated_task(config), stack)
+        output = Output(workdir, update, evaluated_task(config), stack)
         result = evaluate_model(config, model, update, output.draw, case_done=case_done, show=show)
         output.write(result)
     output.report_unwritten()
     return result, output.written()
 
 
-class _Output:
+class Output:
     """Writes an evaluation into a run's folder, as far as it can be written."""
 
-    def __init__(self, workdir: Path, update: int, task: tasks.Task, stack: ExitStack):
-        self._workdir, self._update, self._task = workdir, update, task
+    def __init__(
+        self,
+        workdir: Path,
+        update: int,
+        task: tasks.Task,
+        stack: ExitStack,
+        *,
+        figures: bool = True,
+    ):
+        self._workdir, self._update, self._task, self._figures = workdir, update, task, figures
         self._unwritten: dict[str, OSError] = {}
         self._events: SummaryWriter | None = None
-        with self._writing("figures"):
-            (workdir / "figures").mkdir(exist_ok=True)
+        if figures:
+            with self._writing("figures"):
+                (workdir / "figures").mkdir(exist_ok=True)
         with self._writing("events.out.tfevents"):
             self._events = _event_writer(workdir, stack)
 
@@ -112,7 +121,7 @@ class _Output:
                 for name in SCALARS:
                     self._events.add_scalar(f"{case['name']}/{name}", case[name], self._update)
         path = self._workdir / "metrics.csv"
-        if path.exists():
+        if self._figures and path.exists():
             curve = curves.learning_of_run(metrics.read(path))
             with self._writing("figures"):
                 canvas.save(curve, self._workdir / "figures" / "learning_curve.png")

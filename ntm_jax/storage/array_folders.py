@@ -63,6 +63,12 @@ def restore(folder: Path, like: Any) -> Any:
     return found
 
 
+def prepare() -> None:
+    """Imports what the other functions need, which takes a second."""
+    with _checkpointer():
+        pass
+
+
 @contextmanager
 def _checkpointer() -> Iterator[tuple[Any, Any]]:
     """Imports Orbax, which takes a second, and gives it with a checkpointer that waits for no other process."""

@@ -41,6 +41,9 @@ class CheckpointStore(Protocol):
     ) -> None:
         """Writes a checkpoint."""
 
+    def saved_elsewhere(self, update: int) -> None:
+        """Notes that another process has written a checkpoint by `save`."""
+
     def resumed(self, update: int) -> None:
         """Notes that training continues from a checkpoint; 0 if from nothing."""
 
@@ -78,6 +81,10 @@ class Checkpoints:
     def newest(self) -> int | None:
         """Returns the update of the newest valid checkpoint, or None."""
         return self._newest
+
+    def saved_elsewhere(self, update: int) -> None:
+        """Notes that another process has written a checkpoint by `save`."""
+        self._newest = update
 
     def resumed(self, update: int) -> None:
         """Does nothing: this process has read the checkpoint itself."""
@@ -185,6 +192,10 @@ class FollowerCheckpoints:
     def newest(self) -> int | None:
         """Returns the update of the newest checkpoint, or None."""
         return self._newest
+
+    def saved_elsewhere(self, update: int) -> None:
+        """Notes that another process has written a checkpoint."""
+        self._newest = update
 
     def resumed(self, update: int) -> None:
         """Notes the update from which process 0 continues; 0 if from nothing."""

@@ -64,9 +64,8 @@ class EventWriter(Observer):
     def _write_numbers(self, numbers: dict[str, float], update: int) -> None:
         from tensorboardX.proto.summary_pb2 import Summary
 
-        for tag, number in numbers.items():
-            value = Summary.Value(tag=tag, simple_value=number)
-            self._write(step=update, summary=Summary(value=[value]))
+        values = [Summary.Value(tag=tag, simple_value=number) for tag, number in numbers.items()]
+        self._write(step=update, summary=Summary(value=values))
 
     def _write(self, **fields: Any) -> None:
         """Writes one event as a record: its length, the event, and a checksum of each."""

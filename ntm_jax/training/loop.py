@@ -22,6 +22,7 @@ from ntm_jax.distributed import cluster, collectives
 from ntm_jax.errors import UserError
 from ntm_jax.storage.checkpoints import CheckpointStore, FollowerCheckpoints
 from ntm_jax.storage.run_folder import open_run_folder
+from ntm_jax.storage.writers import Saving
 from ntm_jax.training import data_parallel, nonfinite, resume
 from ntm_jax.training.observers import Observer
 from ntm_jax.training.record import RunRecord
@@ -169,6 +170,11 @@ def _opened(
         yield collectives.on_first_process(opened, followed)
 
 
+def _write_each(savings: Sequence[Saving]) -> None:
+    for saving in savings:
+        saving.write()
+
+
 def _raise(run: int, error: UserError) -> NoReturn:
     raise error
 
@@ -184,12 +190,14 @@ class Session:
       records: of each run.
       request: whether to stop.
       on_lost: called with a run's number and the error that ends it, after which the others go on.
+      write: writes the checkpoints of runs that save at the same update.
     """
 
     program: Program
     records: Sequence[RunRecord]
     request: signals.StopRequest
     on_lost: Callable[[int, UserError], None] = _raise
+    write: Callable[[Sequence[Saving]], None] = _write_each
     lost: set[int] = field(default_factory=set, init=False)  # runs that ended by an error
 
     def train(self) -> States:
@@ -251,14 +259,17 @@ class Session:
             self.records[run].log(split[run], seconds[run])
 
     def _save(self, states: States, runs: Sequence[int], seconds: Sequence[float]) -> None:
-        split = self.program.split(states)
+        split, savings = self.program.split(states), {}
         for run in runs:
             state = split[run]
             if nonfinite.all_finite(state.parameters):
-                self.records[run].save(state, seconds[run])
+                savings[run] = self.records[run].saving(state, seconds[run])
             else:
                 what = "the parameters after it are"
                 self._lose(run, state, int(state.update), what, int(state.skipped))
+        self.write(list(savings.values()))
+        for run, saving in savings.items():
+            self.records[run].saved(saving.update)
 
     def _end_nonfinite(self, states: States, counts: Counts, old: Counts) -> None:
         """Ends the runs whose last update, which was skipped, is one too many."""

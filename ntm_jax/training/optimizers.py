@@ -84,7 +84,8 @@ def schedule(config: ConfigDict, schedule_ends: Sequence[int]) -> optax.Schedule
     found = _schedule(config, end)
     for restart in reversed(restarts):
         found = _before(restart, _schedule(config, restart), found)
-    return found
+    # Optax divides counts, and a quotient of 32-bit integers would be float32 also where others are float64.
+    return lambda count: found(jnp.asarray(count, float))
 
 
 def _before(update: int, first: optax.Schedule, then: optax.Schedule) -> optax.Schedule:

@@ -15,12 +15,14 @@ for its run alone. Tasks whose batches have several shapes draw and differentiat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
@@ -28,6 +30,7 @@ from ntm_jax import signals
 from ntm_jax.errors import UserError
 from ntm_jax.storage.checkpoints import CheckpointStore
 from ntm_jax.storage.run_folder import open_run_folder
+from ntm_jax.storage.writers import CheckpointWriters
 from ntm_jax.training import loop, nonfinite, optimizers, resume
 from ntm_jax.training.observers import Observer
 from ntm_jax.training.record import RunRecord
@@ -51,7 +54,7 @@ def train(
     on_lost: Callable[[int, UserError], None],
     *,
     trainer_class: type[Trainer] = Trainer,
-) -> None:
+) -> list[TrainState]:
     """Trains runs as one program, each to `train.updates`, and each from its newest checkpoint if there is one.
 
     Each folder is afterwards that of an ordinary run, which `loop.train` resumes and evaluation reads. The `seconds`
@@ -62,6 +65,9 @@ def train(
       on_lost: called with a run's number and the error that ends it. The others go on.
       trainer_class: the class that computes updates.
 
+    Returns:
+      The last state of each run, as NumPy arrays. It is also the newest checkpoint unless the run is lost.
+
     Raises:
       UserError: configs that cannot be trained together, an invalid one, or a folder that holds another run or is
         used by another process. Also a full disk, which leaves existing checkpoints valid.
@@ -69,21 +75,30 @@ def train(
     """
     population = Population([member.config for member in members], trainer_class)
     with ExitStack() as stack:
-        records = [_opened(member, population.trainer, stack) for member in members]
+        rates: dict[float, optax.Schedule] = {}
+        records = [_opened(member, population.trainer, rates, stack) for member in members]
+        writers = stack.enter_context(CheckpointWriters(len(members)))
         request = stack.enter_context(signals.catch_stop_signals())
         with loop.explained_errors(members[0].workdir.parent):
-            states = loop.Session(population, records, request, on_lost).train()
-        request.what_is_left = loop.what_is_saved(int(jnp.max(states.update)))
+            session = loop.Session(population, records, request, on_lost, writers.write)
+            states = population.split(session.train())
+        request.what_is_left = loop.what_is_saved(max(int(state.update) for state in states))
+    return states
 
 
-def _opened(member: Member, trainer: Trainer, stack: ExitStack) -> RunRecord:
+def _opened(
+    member: Member, trainer: Trainer, rates: dict[float, optax.Schedule], stack: ExitStack
+) -> RunRecord:
     config, workdir = member.config, member.workdir
     for observer in member.observers:
         stack.callback(observer.close)
         observer.open(config, workdir)
     checkpoints = stack.enter_context(open_run_folder(workdir, config))
-    rate = optimizers.schedule(config, trainer.stages.schedule_ends)
-    return RunRecord(config, workdir, checkpoints, member.observers, rate)
+    peak = config.optimizer.learning_rate
+    if peak not in rates:  # every run asks for the rate of the same updates
+        schedule = optimizers.schedule(config, trainer.stages.schedule_ends)
+        rates[peak] = lru_cache(maxsize=1)(schedule)
+    return RunRecord(config, workdir, checkpoints, member.observers, rates[peak])
 
 
 class Population:
@@ -101,6 +116,7 @@ class Population:
         self.values = differing(every)
         self.trainer = trainer_class(every[0])
         self._run = jax.jit(self.run_updates, donate_argnums=0)
+        self._without_sums = jax.jit(_without_sums)
         self._norms = jax.jit(self._member_norms)
 
     def begin(self, stores: Sequence[CheckpointStore]) -> tuple[TrainState, list[float]]:
@@ -108,7 +124,8 @@ class Population:
         first = self.split(jax.jit(jax.vmap(self._first_state))(self.values))
         pairs = [resume.newest(store, state) for store, state in zip(stores, first, strict=True)]
         states = [state for state, _ in pairs]
-        together: TrainState = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        # NumPy stacks without a compilation for every shape.
+        together: TrainState = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *states)
         return together, [seconds for _, seconds in pairs]
 
     def run(self, states: TrainState, ends: Sequence[int]) -> TrainState:
@@ -148,9 +165,8 @@ class Population:
 
     def without_sums(self, states: TrainState, runs: Sequence[int]) -> TrainState:
         """Returns the states with the sums of some runs set to zero."""
-        chosen = jnp.isin(jnp.arange(len(states.update)), jnp.asarray(runs, jnp.int32))
-        zero: Sums = jax.tree.map(jnp.zeros_like, states.sums)
-        return replace(states, sums=_select(chosen, zero, states.sums))
+        chosen = np.isin(np.arange(len(states.update)), runs)
+        return replace(states, sums=self._without_sums(states.sums, chosen))
 
     def gradient_norms(self, run: int, state: TrainState) -> Any:
         """Returns the norm of each parameter's gradient at one run's next update, nested dicts of `[]`."""
@@ -189,7 +205,18 @@ def differing(every: Sequence[ConfigDict]) -> dict[str, jax.Array]:
         raise UserError(
             f"mesh.data: {every[0].mesh.data} devices cannot share the batches of runs that train together; use 1"
         )
-    return {name: jnp.asarray([one[name] for one in flat]) for name in ["seed", *names]}
+    return {name: _stacked([one[name] for one in flat]) for name in ["seed", *names]}
+
+
+def _stacked(values: Sequence[float]) -> jax.Array:
+    """Returns numbers as an array that is weakly typed, so that it takes the others' types as a number does."""
+    return jnp.stack([jnp.asarray(value) for value in values])
+
+
+def _without_sums(sums: Sums, chosen: jax.Array) -> Sums:
+    zero: Sums = jax.tree.map(jnp.zeros_like, sums)
+    selected: Sums = _select(chosen, zero, sums)
+    return selected
 
 
 def _select(chosen: jax.Array, new: Any, old: Any) -> Any:

@@ -40,21 +40,6 @@ def bar(title: str, total: int, unit: str, *, done: int = 0, each: int = 1) -> B
     return kind(title, total, unit, done, each)
 
 
-class NoBar:
-    """Shows nothing."""
-
-    def move_to(self, done: int, note: str | None = None) -> None:
-        """As in `Bar`."""
-
-    def close(self) -> None:
-        """As in `Bar`."""
-
-
-def no_bar(title: str, total: int, unit: str) -> Bar:
-    """Returns a bar that shows nothing, for a part of what another bar shows."""
-    return NoBar()
-
-
 def say(text: str, file: TextIO | None = None) -> None:
     """Prints a line to standard output, or to another file, above all bars."""
     tqdm.write(text, file=file)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from ntm_jax import tasks
 from ntm_jax.storage import files
 from ntm_jax.storage.checkpoints import CheckpointStore
+from ntm_jax.storage.writers import Saving
 from ntm_jax.tasks import losses
 from ntm_jax.training import resume
 from ntm_jax.training.metrics import Metrics, Row
@@ -52,11 +53,14 @@ class RunRecord:
         for observer in self.observers:
             observer.row(row, state.parameters, int(state.skipped))
 
-    def save(self, state: TrainState, seconds: float) -> None:
-        """Writes a checkpoint."""
-        resume.save(state, self.checkpoints, seconds, self.config)
+    def saving(self, state: TrainState, seconds: float) -> Saving:
+        """Returns the checkpoint to write."""
+        return resume.saving(state, self.checkpoints, seconds, self.config)
+
+    def saved(self, update: int) -> None:
+        """Tells the observers that a checkpoint is on disk."""
         for observer in self.observers:
-            observer.saved(int(state.update))
+            observer.saved(update)
 
     def advance(self, update: int) -> None:
         """Tells the observers how many updates are done."""

@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax.distributed import collectives
 from ntm_jax.storage.checkpoints import Checkpoints, CheckpointStore
+from ntm_jax.storage.writers import Saving
 from ntm_jax.training.trainer import Trainer, TrainState
 
 
@@ -24,15 +25,16 @@ def save(
     Raises:
       UserError: the checkpoint could not be written.
     """
+    saving(state, checkpoints, seconds, config).write()
+
+
+def saving(
+    state: TrainState, checkpoints: CheckpointStore, seconds: float, config: ConfigDict
+) -> Saving:
+    """Returns the checkpoint that `save` writes."""
     training = (state.update, state.optimizer, state.sums)
-    checkpoints.save(
-        int(state.update),
-        state.parameters,
-        training,
-        seconds,
-        config,
-        skipped=int(state.skipped),
-    )
+    update, skipped = int(state.update), int(state.skipped)
+    return Saving(checkpoints, update, state.parameters, training, seconds, config, skipped)
 
 
 def restore(checkpoints: Checkpoints, update: int, like: TrainState) -> tuple[TrainState, float]:

@@ -1,6 +1,7 @@
 """Runs that train together end as each does alone, stop alone, and leave folders of ordinary runs."""
 
 import functools
+import itertools
 import json
 import math
 import shutil
@@ -14,6 +15,10 @@ import pytest
 from ntm_jax import signals
 from ntm_jax.config import read, with_values
 from ntm_jax.errors import UserError
+from ntm_jax.models.cell import NTMCell
+from ntm_jax.models.lstm import LSTM
+from ntm_jax.storage import writers
+from ntm_jax.storage.checkpoints import FollowerCheckpoints
 from ntm_jax.training import loop, population
 from ntm_jax.training.metrics import Row
 from ntm_jax.training.observers import Begun, Observer
@@ -81,6 +86,48 @@ def test_what_is_another_program_is_refused(fields):
     (name,) = fields
     with pytest.raises(UserError, match=f"^{name.replace('__', '.')}: .*together"):
         Population(every)
+
+
+# ---- Numbers
+
+ALIKE = [
+    {"optimizer__name": "graves_rmsprop", "optimizer__clip": "global_norm"},
+    {"optimizer__name": "sgd", "optimizer__clip": "value", "optimizer__schedule": "cosine"},
+    {"optimizer__name": "adam", "optimizer__clip": "none", "optimizer__schedule": "linear"},
+    {"optimizer__name": "adamw", "optimizer__schedule": "exponential", "optimizer__warmup": 0},
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [*itertools.product(["ntm-ff", "ntm-lstm"], ALIKE), ("lstm", {"optimizer__name": "sgd"})],
+    ids=lambda value: value if isinstance(value, str) else value["optimizer__name"],
+)
+def test_runs_together_and_alone_agree_in_float64(float64, monkeypatch, model, fields):
+    """To rounding: a learning rate or a limit in another precision, or another episode, shows at once."""
+    for kind in (NTMCell, LSTM):
+        monkeypatch.setitem(kind.__init__.__kwdefaults__, "param_dtype", jnp.float64)
+    every = three(model=model, **fields)
+    together = Population(every)
+    first, _ = together.begin([FollowerCheckpoints() for _ in every])
+    begun = together.split(first)
+    assert begun[0].parameters["to_output"]["kernel"].dtype == np.float64
+    ended = together.split(together.run(first, [UPDATES] * len(every)))
+    for config, state, found in zip(every, begun, ended, strict=True):
+        alone = Trainer(config).run(jax.tree.map(jnp.asarray, state), jnp.int32(UPDATES))
+        assert differ(found.parameters, state.parameters)
+        assert_close(found, jax.device_get(alone), 1e-11)
+
+
+def test_float32_models_train_together_where_jax_has_float64(float64):
+    """A learning rate or a limit in float64 would turn their arrays into float64, or be refused."""
+    every = three(optimizer__clip="global_norm")
+    together = Population(every)
+    states, _ = together.begin([FollowerCheckpoints() for _ in every])
+    types = jax.tree.map(lambda leaf: leaf.dtype, states)
+    states = together.run(states, [2] * len(every))
+    assert jax.tree.map(lambda leaf: leaf.dtype, states) == types
+    assert int(states.update[0]) == 2
 
 
 # ---- Sessions
@@ -157,6 +204,17 @@ def assert_same_runs(every, found, expected):
         states = [saved(folder, config) for folder in folders]
         assert states[0][0] == states[1][0] == UPDATES
         assert_same(states[0][1], states[1][1])
+
+
+def test_processes_save_what_one_process_saves(straight, tmp_path, monkeypatch):
+    every, folder = straight
+    monkeypatch.setattr(writers, "RUNS_A_PROCESS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    population.train(members(every, tmp_path), never_lost)
+    assert_same_runs(every, tmp_path, folder)
+    for seed in range(3):
+        folders = [where / f"seed_{seed}" for where in (tmp_path, folder)]
+        assert checkpoints_in(folders[0]) == checkpoints_in(folders[1])
 
 
 def test_ctrl_c_saves_every_run_and_the_same_call_goes_on(straight, tmp_path):
