@@ -44,7 +44,8 @@ def table(result: Mapping[str, Any]) -> str:
         return "\n\n".join(
             "\n".join([_words(one["setting"]), table(one)]) for one in result["settings"]
         )
-    lines = [f"{'bits/sequence':<26}{'median':>10}{'quartiles':>22}{'best':>10}{'perfect':>9}"]
+    heading = f"{'bits/sequence':<26}{'median':>10}{'quartiles':>22}{'best':>10}{'perfect':>9}"
+    lines = [heading] if result["cases"] else []
     for case in result["cases"]:
         bits, perfect = case["bits_per_sequence"], case["perfect_fraction"]["median"]
         quartiles = f"{bits['lower_quartile']:.4f} - {bits['upper_quartile']:.4f}"

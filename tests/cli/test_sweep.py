@@ -89,6 +89,11 @@ def test_summary_of_numbers_made_by_hand(tmp_path):
     assert "solved by 3 runs, after 200 sequences" in sweep_summary.table(result)
 
 
+def test_a_summary_of_lost_runs_alone_has_no_heading():
+    result = sweep_summary.summary([], failed=[0, 1])
+    assert sweep_summary.table(result) == "0 runs; failed: seeds [0, 1]"
+
+
 @pytest.mark.parametrize(
     ("overrides", "field"),
     [
