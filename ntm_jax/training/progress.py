@@ -159,7 +159,7 @@ class PopulationProgress:
         self._count, self._begun = count, list[Begun]()
         self._bits: dict[str, float] = {}
         self._skipped: dict[str, int] = {}
-        self._lost = 0
+        self._lost, self._advanced = 0, -1
         self._bar: Bar | None = None
 
     def watch(self, name: str) -> Observer:
@@ -177,15 +177,14 @@ class PopulationProgress:
             self._bar = bar(title, train.updates, "seq", done=done, each=each)
 
     def advance(self, update: int) -> None:
-        """Moves the bar."""
-        if self._bar is not None:
-            self._bar.move_to(update)
+        """Moves the bar, and shows the losses of all runs that are not lost. Every run's observer calls it."""
+        if self._bar is not None and update != self._advanced:
+            self._advanced = update
+            self._bar.move_to(update, self.note())
 
     def row(self, name: str, row: Row, skipped: int) -> None:
-        """Shows the losses of all runs that are not lost."""
+        """Notes a run's loss, which is shown once all runs have theirs."""
         self._bits[name], self._skipped[name] = row.loss_bits_per_sequence, skipped
-        if self._bar is not None:
-            self._bar.move_to(row.update, self.note())
 
     def lose(self, name: str, reason: str) -> None:
         """Says why a run has ended; the others go on."""

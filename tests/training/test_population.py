@@ -277,8 +277,12 @@ def test_the_best_the_median_and_the_lost_are_shown(tmp_path, capsys):
     assert shown.note() == "best 2.000, median 5.000 bits/sequence, 1 lost, 1 update skipped"
     watching[0].row(Row(30, 60, 1.0, math.nan, 0.0, 0.0, 1e-3), {}, 0)
     assert shown.note().startswith("best 2.000, median 2.000")
+    said = capsys.readouterr().err
+    assert "seed_1: why\n" in said
+    assert "bits/sequence" not in said  # before all runs have a row
+    for one in watching:
+        one.advance(30)
     for one in watching:
         one.close()
     err = capsys.readouterr().err
-    assert "seed_1: why\n" in err
     assert "training 3 runs: 30 of 100 (30%)" in err
