@@ -24,8 +24,7 @@ REPEATED = ("train copy:ntm-lstm", "train associative_recall:ntm-lstm", "evaluat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REPEATED)
-def test_the_numbers_are_those_that_were_recorded(monkeypatch, name):
-    monkeypatch.delenv("XLA_FLAGS", raising=False)  # the tests' own, which round differently
+def test_the_numbers_are_those_that_were_recorded(name):
     if record_numbers.processor() != RECORDED["processor"]:
         pytest.skip(f"recorded on {RECORDED['processor']}, which rounds differently")
     found = record_numbers.everything()[name]()
