@@ -92,7 +92,7 @@ def pairs():
             yield pytest.param(task, model, marks=() if fast else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("task", "model"), pairs())
+@pytest.mark.parametrize(("task", "model"), [*pairs()])
 def test_every_task_and_model_trains_with_every_optimiser(task, model):
     """Every pair of a task, a model and an optimiser is among these, every optimiser with its own schedule."""
     place = TASKS.index(task) + MODELS.index(model)
