@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -16,6 +17,24 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
+
+# Together with few optimisations, these let XLA compile in a third of the time. It ends the process at an option that it
+# does not know, and versions after 0.10 do not know the first.
+QUICK_XLA = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+
+
+def pytest_configure(config):
+    """Compiles quickly where the slow tests are left out, also in processes that tests start.
+
+    The slow ones run what users run: they learn, measure times, or repeat recorded numbers.
+    """
+    if "not slow" not in config.option.markexpr:
+        return
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if version("jaxlib").startswith("0.10.") and QUICK_XLA not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {QUICK_XLA}".strip()
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +75,10 @@ def float64():
 @pytest.fixture
 def quick_compile():
     """Few of the compiler's optimisations for one test, where compiling takes longer than running."""
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from ntm_jax.acrostic import memory_rows
 from ntm_jax.acrostic.pinyin import pinyin
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Writer
-from ntm_jax.training import loop
 from ntm_jax.web.packing import unpack
 from tests.helpers.browser import (
     CONTRAST,
@@ -25,6 +24,7 @@ from tests.helpers.browser import (
     wait_for,
 )
 from tests.helpers.configs import quick_compile, tiny
+from tests.helpers.runs import save
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def folder(tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     with quick_compile(tmp_path_factory.getbasetemp()):
         save_walker(base / "walker", tiny())
-        loop.train(tiny("acrostic", "ntm-lstm", train__updates=1), base / "verse")
-        loop.train(tiny("acrostic", "lstm", train__updates=1), base / "baseline")
+        save(base / "verse", tiny("acrostic", "ntm-lstm"))
+        save(base / "baseline", tiny("acrostic", "lstm"))
     return base
 
 

@@ -10,6 +10,7 @@ from ntm_jax import config as configs
 from ntm_jax import models, sweep
 from ntm_jax.errors import UserError
 from ntm_jax.evaluation import report, sweep_summary
+from ntm_jax.tasks.copy import Copy
 from ntm_jax.training import population
 from tests.helpers.configs import FOLDER
 
@@ -208,7 +209,14 @@ def test_jobs_are_for_processes():
         sweep.run(["--config", "copy", "--seeds", "0", "--together", "--jobs", "2"])
 
 
-def test_seeds_and_settings_together(tmp_path, capsys):
+@pytest.fixture
+def one_case(monkeypatch):
+    """Of the copy task's, for each is compiled and drawn for every run."""
+    cases = Copy.cases
+    monkeypatch.setattr(Copy, "cases", lambda task: cases(task)[:1])
+
+
+def test_seeds_and_settings_together(tmp_path, capsys, one_case):
     """Each is a run that `main` evaluates, and what is finished stays as it is."""
     arguments = ["--config", str(FOLDER / "copy.py"), "--workdir", str(tmp_path), "--together"]
     arguments += ["--vary", "optimizer.learning_rate=1e-3,2e-4"]
@@ -247,7 +255,9 @@ def without_numbers(result):
     return {**result, "cases": cases}
 
 
-def test_a_run_that_is_lost_is_named_and_the_others_are_evaluated(tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_lost_is_named_and_the_others_are_evaluated(
+    tmp_path, monkeypatch, capsys, one_case
+):
     train = population.train
 
     def losing(members, on_lost):

@@ -366,7 +366,9 @@ def test_what_there_was_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, c
     """The disk is full when the last file is written."""
     config = tiny()
     save(tmp_path, config)
-    report.evaluate_run(config, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(canvas, "save", lambda figure, path: None)
+        report.evaluate_run(config, tmp_path)
     before = (tmp_path / "evaluation.json").read_bytes()
 
     def full(path, content):

@@ -294,7 +294,7 @@ def in_somebodys_process(folder, backend=None, before="", after=""):
 
 
 @pytest.mark.parametrize(
-    "backend", [None, "svg", "tkagg", "module://x", "module://matplotlib_inline.backend_inline"]
+    "backend", [None, "tkagg", "module://x", "module://matplotlib_inline.backend_inline"]
 )
 def test_the_users_backend_stays(tmp_path, backend):
     """A notebook's is inherited by what it starts, and may not be there for that."""

@@ -59,16 +59,17 @@ def quick_compile(base):
       base: the test session's temporary folder.
     """
     options = {
-        "jax_disable_most_optimizations": (True, False),
-        "jax_compilation_cache_dir": (str(base / "compiled"), None),
-        "jax_persistent_cache_min_compile_time_secs": (0.2, 1.0),
-        "jax_persistent_cache_min_entry_size_bytes": (-1, 0),
-        "jax_numpy_dtype_promotion": ("standard", "strict"),
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(base / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.2,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_numpy_dtype_promotion": "standard",
     }
-    for name, (value, _) in options.items():
+    before = {name: jax.config.values[name] for name in options}
+    for name, value in options.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
     yield
-    for name, (_, value) in options.items():
+    for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()

@@ -28,6 +28,8 @@ def save(workdir, config, update=UPDATE):
         parameters=jax.tree.map(lambda leaf: 1.5 * leaf + 0.1, state.parameters),
     )
     run_folder.register(workdir, config)
+    for name, text in trainer.task.source.run_files().items():
+        (workdir / name).write_text(text, encoding="utf-8")
     resume.save(state, Checkpoints(workdir), 12.5, config)
     return trainer.model(state)
 

@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.test_util import check_grads
 
 from ntm_jax.models import fused_step
-from ntm_jax.models.cell import NTMCell
 from ntm_jax.models.fused_step import Form
 from ntm_jax.models.heads import Heads
 from ntm_jax.models.precision import HIGHEST
@@ -34,9 +32,11 @@ def arguments(heads: Heads, seed: int = 0):
     return raw, memory, jax.nn.softmax(scores)
 
 
-def step(form):
-    one = fused_step.opaque_one(jnp.float64)
-    return lambda raw, memory, previous: fused_step.access(form, raw, memory, previous, one)
+def step(form, dtype="float64"):
+    one = fused_step.opaque_one(dtype)
+    return jax.jit(
+        lambda raw, memory, previous: fused_step.access(form, raw, memory, previous, one)
+    )
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["reads written", "reads previous"])
@@ -78,18 +78,18 @@ def test_a_weight_of_zero_has_no_derivative(sharpening, float64):
 @pytest.mark.parametrize("top", [0, -1])
 def test_extreme_strength(rows, top):
     """However strong the key, the row that is like it gets the whole weighting, wherever it stands."""
-    cell = NTMCell(2, 2, memory_size=rows, word_size=2, rngs=nnx.Rngs(0))
-    heads = cell.heads
-    raw = jnp.zeros((1, sum(heads.widths)))
+    heads = Heads(read_heads=1, write_heads=1, word_size=2)
+    raw = np.zeros((1, sum(heads.widths)), "float32")
     ends = np.cumsum(heads.widths)
-    raw = raw.at[:, : ends[0]].set(jnp.tile(jnp.array([4.0, 0.0]), 2))  # keys
-    raw = raw.at[:, ends[0] : ends[1]].set(1e4)  # strengths
-    raw = raw.at[:, ends[1] : ends[2]].set(100.0)  # gates
-    raw = raw.at[:, ends[2] : ends[3]].set(jnp.tile(jnp.array([0.0, 500.0, 0.0]), 2))
-    memory = jnp.zeros((1, 2, rows)).at[0, 1].set(1).at[0, :, top].set(jnp.array([1.0, 0.0]))
-    previous = jnp.full((1, 2, rows), 1 / rows)
-    form = Form(heads, True, 1e-6, HIGHEST)
-    weightings = fused_step.access(form, raw, memory, previous, fused_step.opaque_one("float32"))[2]
+    raw[:, : ends[0]] = np.tile([4.0, 0.0], 2)  # keys
+    raw[:, ends[0] : ends[1]] = 1e4  # strengths
+    raw[:, ends[1] : ends[2]] = 100.0  # gates
+    raw[:, ends[2] : ends[3]] = np.tile([0.0, 500.0, 0.0], 2)
+    memory = np.zeros((1, 2, rows), "float32")
+    memory[0, 1] = 1
+    memory[0, :, top] = 1, 0
+    previous = np.full((1, 2, rows), 1 / rows, "float32")
+    weightings = step(Form(heads, True, 1e-6, HIGHEST), "float32")(raw, memory, previous)[2]
     expected = np.zeros(rows)
     expected[top] = 1
     np.testing.assert_array_equal(weightings[0, 0], expected)

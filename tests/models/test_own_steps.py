@@ -85,20 +85,25 @@ def test_unroll_runs_a_step_of_the_users_own(own):
         return state, logits
 
     def trained(parameters):
-        return models.training_outputs(nnx.merge(structure, parameters), inputs, writing=True)[0]
+        model = nnx.merge(structure, parameters)
+        return (models.training_outputs(model, inputs, writing=True)[0],)
 
     def plain(parameters):
         rnn = nnx.RNN(nnx.merge(structure, parameters), time_major=True, return_carry=True)
         return rnn(inputs)
 
-    def gradient(run):
-        return jax.jit(jax.grad(lambda parameters: jnp.sum(run(parameters) ** 2)))(parameters)
+    @functools.partial(jax.jit, static_argnums=0)
+    def with_gradient(run, parameters):
+        def loss(parameters):
+            results = run(parameters)
+            return jnp.sum(results[-1] ** 2), results
+
+        return jax.grad(loss, has_aux=True)(parameters)
 
     close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
-    jax.tree.map(close, unrolled(parameters), plain(parameters))
-    expected = gradient(lambda parameters: plain(parameters)[1])
-    jax.tree.map(close, gradient(lambda parameters: unrolled(parameters)[1]), expected)
-    jax.tree.map(close, gradient(trained), expected)
+    gradient, results = with_gradient(plain, parameters)
+    jax.tree.map(close, with_gradient(unrolled, parameters), (gradient, results))
+    jax.tree.map(close, with_gradient(trained, parameters), (gradient, (results[-1],)))
 
 
 def test_the_step_of_the_users_own_is_another_than_the_cells():
@@ -127,16 +132,21 @@ def test_nothing_gives_an_empty_result(name, shape):
     structure, parameters = nnx.split(make_lstm() if name == "lstm" else make_cell(name))
     inputs = jnp.ones((*shape, INPUTS))
 
+    @jax.jit
     def run(parameters):
-        model = nnx.merge(structure, parameters)
-        return models.unroll(model, inputs, memory=True, return_state=True)
+        def sums(parameters):
+            model = nnx.merge(structure, parameters)
+            results = models.unroll(model, inputs, memory=True, return_state=True)
+            return jnp.sum(results[0]), results
 
-    logits, trace, state = run(parameters)
+        gradient, results = jax.grad(sums, has_aux=True)(parameters)
+        start = nnx.merge(structure, parameters).initial_state(shape[1:])
+        return gradient, start, results
+
+    gradient, start, (logits, trace, state) = run(parameters)
     assert logits.shape == (*shape, OUTPUTS)
     assert all(leaf.shape[:2] == shape for leaf in jax.tree.leaves(trace))
-    start = nnx.merge(structure, parameters).initial_state(shape[1:])
     jax.tree.map(np.testing.assert_array_equal, state, start)
-    gradient = jax.grad(lambda parameters: jnp.sum(run(parameters)[0]))(parameters)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
