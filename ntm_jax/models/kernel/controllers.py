@@ -14,10 +14,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from ntm_jax.models.controllers import ACTIVATIONS
-from ntm_jax.models.kernel.layout import MOST_IN_TILE, Form
+from ntm_jax.models.kernel.layout import MOST_IN_TILE, Form, Refs
 from ntm_jax.models.memory_ops import total
-
-Refs = dict[str, Any]
 
 CANDIDATE = 2  # of an LSTM's gates, the one that is a tanh
 
@@ -192,6 +190,15 @@ def _transposed(form: Form, weights: Any, layer: int, pre: Any, at: Any) -> jax.
 def is_used(part: Any, used: int) -> jax.Array:
     """Returns which numbers of a slice are not padding, for an axis of so many that are used."""
     return part.start + jnp.arange(part.size) < used
+
+
+def head_weights(form: Form, given: Refs, columns: Any) -> jax.Array:
+    """Loads the weights from the hidden units to some of the heads' columns, `[units, columns]`."""
+    return load_tile(
+        given["weights"]["heads"].at[:, columns],
+        is_used(pl.ds(0, form.units), form.controller_size),
+        is_used(columns, form.used_columns),
+    )
 
 
 def load_tile(ref: Any, rows: jax.Array, columns: jax.Array) -> jax.Array:

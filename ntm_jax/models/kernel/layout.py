@@ -19,6 +19,7 @@ MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are co
 STRENGTH, GATE, SHARPENING, SHIFT = range(4)  # an addressing's scalars; its shifts are the last
 
 Arrays = dict[str, jax.Array]
+Refs = dict[str, Any]  # references to arrays, in a kernel
 
 
 def padded(size: int) -> int:

@@ -1,0 +1,99 @@
+"""Computes a whole sequence forward: the kernel, of which one program computes one sequence.
+
+At every step: the controller, addressing, write and read (paper, section 3). The memory stays in registers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from ntm_jax.models.kernel.controllers import feedforward, head_weights, lstm, pieces
+from ntm_jax.models.kernel.heads import Raw, at_least_tiny, cosines, mix, moved, outer, softmax
+from ntm_jax.models.kernel.layout import Form, Group, Refs
+from ntm_jax.models.memory_ops import total
+
+
+def forward_kernel(
+    form: Form, steps: int, keeps: bool, barrier: Callable[[], None], given: Refs, out: Refs
+) -> None:
+    """Computes a sequence of so many steps; with `keeps`, also stores the memory before each.
+
+    Args:
+      form: of the cell.
+      steps: T.
+      keeps: whether the backward kernel follows.
+      barrier: waits for all threads of the program.
+      given: references to the arguments of `sequence.run`.
+      out: references to the results of `sequence._forward`.
+    """
+    b, heads, first = pl.program_id(0), form.heads, given["first"]
+    for name in first:
+        if name == "memory":
+            continue
+        for i in range(out[name].shape[2]):
+            out[name][0, b, i] = first[name][b, i]
+    barrier()
+
+    def step(t: Any, memory: jax.Array) -> jax.Array:
+        def held(new: jax.Array, old: jax.Array) -> jax.Array:
+            """Chooses the old value if the step is padding."""
+            return jnp.where(given["mask"][t, b] > 0, new, old) if form.masked else new
+
+        if keeps:
+            out["memory"][t, pl.ds(b, 1)] = memory
+        controller = lstm if form.lstm else feedforward
+        _heads_layer(form, given, out, t, b, controller(form, given, out, t, b, held, barrier))
+        barrier()
+        raw = Raw(form, out["raw"], None, t, b)
+        _address(form, raw, out, t, b, memory, held, barrier)
+        barrier()
+        erased, added = memory, []
+        for h in range(heads.write_heads):
+            own, w = Group(h, 1), out["weightings"][t + 1, b, pl.ds(form.first_writer + h, 1)]
+            erased = erased * (1 - outer(raw.erases(own), w))
+            added.append(outer(raw.adds(own), w))
+        written = total([erased, *added])
+        source = written if form.reads_written else memory
+        for group in form.readers:
+            members = pl.ds(group.start, group.size)
+            reads = jnp.sum(source * out["weightings"][t + 1, b, members][:, None, :], axis=2)
+            out["reads"][t + 1, b, members] = held(reads, out["reads"][t, b, members])
+        barrier()
+        return held(written, memory)
+
+    memory = jax.lax.fori_loop(0, steps, step, first["memory"][pl.ds(b, 1)])
+    out["memory"][steps if keeps else 0, pl.ds(b, 1)] = memory
+
+
+def _heads_layer(form: Form, given: Refs, out: Refs, t: Any, b: Any, hidden: jax.Array) -> None:
+    """Computes and stores the raw numbers of all heads."""
+    for columns in pieces(form.columns, form.columns_at_once):
+        tile = head_weights(form, given, columns) * hidden[:, None]
+        bias = given["weights"]["heads_bias"][columns]
+        out["raw"][t, b, columns] = jnp.sum(tile, axis=0) + bias
+
+
+def _address(
+    form: Form, raw: Raw, out: Refs, t: Any, b: Any, memory: jax.Array, held: Any, barrier: Any
+) -> None:
+    """Computes equations 5 to 9, and stores the weightings."""
+    squares, gated = jnp.sum(memory * memory, axis=1), []
+    out["squares"][t, b] = squares
+    for group in form.groups:
+        members, gates = pl.ds(group.start, group.size), raw.gates(group)[:, None]
+        found, root = cosines(form, memory, squares, raw.keys(group))
+        out["cosines"][t, b, members], out["roots"][t, b, members] = found, root
+        found = softmax(form, raw.strengths(group)[:, None] * found)
+        out["found"][t, b, members] = found
+        gated.append(gates * found + (1 - gates) * out["weightings"][t, b, members])
+        out["gated"][t, b, members] = gated[-1]
+    barrier()
+    for group, own in zip(form.groups, gated, strict=True):
+        members = pl.ds(group.start, group.size)
+        shifted = mix(raw.shifts(group), moved(form, out["gated"], (t, b), group, own))
+        scores = raw.sharpenings(group)[:, None] * jnp.log(at_least_tiny(shifted))
+        weightings = softmax(form, scores)
+        out["weightings"][t + 1, b, members] = held(weightings, out["weightings"][t, b, members])
