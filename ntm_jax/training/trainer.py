@@ -2,16 +2,20 @@
 
 An update
 
-1. looks up what to train on (`Stages.at`): the kind of its batch, how much of the difficulty range the curriculum
-   allows, and two random keys. All of it depends only on the config and the update's number, so a resumed run draws
+1. looks up what to train on (`Stages.at`): the kind of its batch (task, number of sequences, steps that are scored,
+   rows of the memory), how much of the difficulty range the curriculum allows, and two random keys, one for the
+   episodes and one for the model. All of it depends only on the config and the update's number, so a resumed run draws
    the same batches as an uninterrupted one;
-2. draws a batch of new episodes (`Trainer.draw`);
-3. takes the gradient of the loss (`loss_fn`): the mean cross-entropy of a sequence in nats, plus penalties. Each of
-   several devices draws and differentiates its own sequences, and the parts are added up (`Trainer.total_gradient`);
-4. applies it (`Trainer.apply`): the optimizer clips the gradient and makes a step, with the learning rate of the
-   schedule, and the costs are added to the sums behind the next row of metrics.csv. If the cross-entropy or the
-   gradient is not finite, parameters, optimizer and sums stay as they were. The update's number still advances, and
-   `skipped` goes up by one.
+2. takes the gradient of the loss (`Trainer.total_gradient`). Each device draws its own sequences of the batch
+   (`Trainer.draw`) and differentiates its part of the loss (`loss_fn`): the mean cross-entropy of a sequence in nats,
+   plus penalties. On the way back through time, the derivative by the model's state may be clipped at every step. The
+   parts of all devices are added up;
+3. applies it (`Trainer.apply`): the optimizer clips the gradient and makes a step, with the learning rate of the
+   schedule. The costs and the gradient's norm are added to the sums behind the next row of metrics.csv. If the
+   cross-entropy or the norm is not finite, parameters, optimizer and sums stay as they were. The update's number still
+   advances, so its batch is not drawn again, and `skipped` goes up by one.
+
+Shapes are in brackets: T steps, B sequences of this device.
 
 The loop (`Trainer.run`) repeats this on the device until enough updates are done or one was skipped.
 """
@@ -38,17 +42,20 @@ from ntm_jax.training.data_parallel import DataParallel
 
 Parameters: TypeAlias = Any  # nested dicts of arrays
 Structure: TypeAlias = Any  # all of a model but its parameters
-Costs: TypeAlias = tuple[jax.Array, jax.Array]  # [], nats and wrong outputs, means per sequence
+Costs: TypeAlias = tuple[jax.Array, jax.Array]  # [], nats and wrong outputs, see `loss_fn`
 
 
 @struct.dataclass
 class Sums:
-    """Holds sums over the updates since the last row of metrics.csv, without skipped ones."""
+    """Holds sums over the updates since the last row of metrics.csv, where the caller sets them to zero.
 
-    updates: jax.Array  #: `[]`
+    Skipped updates are left out.
+    """
+
+    updates: jax.Array  #: `[]`, updates that were added
     nats: jax.Array  #: `[]`, mean cross-entropy per sequence of each update
     bit_errors: jax.Array  #: `[]`, mean wrong outputs per sequence of each update
-    gradient_norm: jax.Array  #: `[]`, before clipping
+    gradient_norm: jax.Array  #: `[]`, before the optimizer clips it
 
     @classmethod
     def zero(cls) -> "Sums":
@@ -60,7 +67,7 @@ class Sums:
 class TrainState:
     """Holds everything carried from one update to the next."""
 
-    update: jax.Array  #: `[]`, updates done, including skipped ones
+    update: jax.Array  #: `[]`, updates done, including skipped ones; also the number of the next, from 0
     parameters: Parameters
     optimizer: optax.OptState
     sums: Sums
@@ -77,7 +84,7 @@ class Drawn:
     select: Callable[[jax.Array], jax.Array] | None  #: picks the steps to predict, None for all
     state_key: jax.Array  #: `[B]`, for a random initial state
     dropout_key: jax.Array
-    bernoulli: Callable[..., jax.Array]  #: draws what dropout keeps, as `jax.random.bernoulli` does
+    bernoulli: Callable[..., jax.Array]  #: draws what dropout keeps: this device's part of the whole batch's
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,9 @@ class LossOptions:
 
     outputs: losses.Outputs  #: cross-entropy and wrong outputs of each sequence
     batch_size: int  #: number of sequences that the loss divides by
-    blur_penalty: float  #: nats for each step at which a head's weighting spreads over many rows
-    write_penalty: float  #: nats for each scored step at which a head erases or adds to whole rows
-    # Backpropagation clips each element of the loss's derivative by the state to ± this, at every step. 0: none.
-    state_gradient_limit: float
+    blur_penalty: float  #: nats for each step, times how far the heads' weightings spread over rows
+    write_penalty: float  #: nats for each scored step, times how much the heads erase and add
+    state_gradient_limit: float  #: backpropagation clips derivatives by the state to ± this; 0: none
 
 
 def loss_fn(
@@ -106,9 +112,9 @@ def loss_fn(
         loss = mean_b nats_b + penalty_weight * (blur_penalty  * mean_b Σ_t blur_tb
                                                + write_penalty * mean_b Σ_{t scored} writing_tb)
 
-    `mean_b` is a sum over this device's sequences divided by `options.batch_size`, whatever the number of sequences
-    in this kind of batch: each sequence weighs the same in every kind, and the parts of all devices add up to the
-    whole. Blur counts at all steps, writing at scored ones.
+    `mean_b` is a sum over this device's sequences, divided by `options.batch_size`. So the parts of all devices add up
+    to the whole. A kind of batch with fewer sequences than that has a smaller loss: each sequence weighs the same in
+    every kind. Blur counts at all steps, writing at scored ones.
     """
     batch = drawn.batch
     targets, mask = batch.targets, batch.mask
@@ -136,6 +142,7 @@ def loss_fn(
     if options.blur_penalty:
         loss += penalty_weight * options.blur_penalty * mean(jnp.sum(usage.blur, axis=0))
     if options.write_penalty and usage.writing is not None:
+        # Usage is of all steps, also where only some are selected for the loss.
         writing = jnp.where(batch.mask > 0, usage.writing, 0)
         loss += penalty_weight * options.write_penalty * mean(jnp.sum(writing, axis=0))
     return loss, (nats, errors)
@@ -145,11 +152,11 @@ def penalty_weight(update: jax.Array, schedule_ends: Sequence[int]) -> jax.Array
     """Returns the weight of the penalties, `[]`. It rises linearly from 0 at 25% of training to 1 at 75%.
 
     Penalties from the start would keep heads from searching and writing, and nothing would be learned.
-    Where the schedule restarts, this ramp is computed for the next end.
+    Percentages count from update 0 to the next end of the schedule. So the weight falls where the schedule restarts.
 
     Args:
       update: `[]`.
-      schedule_ends: ascending; training is taken to end at the first of them that is after `update`.
+      schedule_ends: ascending; training is taken to end at the first of them that is after `update`, or at the last.
     """
     *restarts, last = schedule_ends
     end: jax.Array | int = last
@@ -186,10 +193,10 @@ class Trainer:
         self.stages = Stages(config)
         ends = self.stages.schedule_ends
         self.optimizer = optimizers.build(config, ends)
-        self.learning_rate = optimizers.schedule(config, ends)
+        self.learning_rate = optimizers.schedule(config, ends)  # for metrics
         self.structure, first = self._split(config)
         self._first_parameters = nnx.to_pure_dict(first)
-        # The model of each number of memory rows that a stage may reduce it to.
+        # The model of each number of memory rows that a stage may reduce it to. No parameter depends on that number.
         self._structures: dict[int | None, Structure] = {None: self.structure}
         for spec in self.stages.specs:
             rows = spec.memory_rows
@@ -200,7 +207,7 @@ class Trainer:
             batch_size=config.train.batch_size,
             blur_penalty=config.train.blur_penalty,
             write_penalty=config.train.write_penalty,
-            # The config's limit is for a sequence's own loss. In the batch's, it weighs 1 / batch_size.
+            # Dividing the loss by batch_size divides its derivatives too, so their limit is divided as well.
             state_gradient_limit=config.optimizer.state_gradient_limit / config.train.batch_size,
         )
         self.run = self._compiled()
@@ -211,7 +218,7 @@ class Trainer:
         Its first parameters are still those of this trainer's seed.
 
         Args:
-          values: `[]` by field, of the seed and of numbers of the optimizer.
+          values: `[]` by field: `seed`, `optimizer.learning_rate` or `optimizer.clip_limit`.
         """
         other = copy.copy(self)
         other.config = with_values(self.config, values)
@@ -227,7 +234,7 @@ class Trainer:
         return run
 
     def initial_state(self) -> TrainState:
-        """Returns the state before the first update, decided by `config.seed` alone."""
+        """Returns the state before the first update, with the parameters that this trainer was built with."""
         return self.state_before(jax.tree.map(jnp.copy, self._first_parameters))
 
     def first_parameters(self) -> Parameters:
@@ -267,7 +274,7 @@ class Trainer:
     def total_gradient(self, state: TrainState) -> tuple[Parameters, Costs]:
         """Draws the next update's batch and returns the loss's gradient and costs.
 
-        Every device's part is divided by the whole batch's size, so their sum is the mean over the batch.
+        Every device runs this on its own sequences. The sum of their parts is the loss of the whole batch.
         """
         moment = self.stages.at(state.update)
         # Kinds of batches have different shapes, so each has a branch that draws its own.
@@ -306,7 +313,7 @@ class Trainer:
         )
 
     def apply(self, state: TrainState, gradient: Parameters, costs: Costs) -> TrainState:
-        """Applies a gradient. If it or the cost is not finite, only the counts change.
+        """Applies a gradient. If its norm or the cost is not finite, only `update`, `skipped` and `nonfinite` change.
 
         The condition costs 1% of an update of copy (ntm-ff, batch 1: 331 against 329 us of processor time, best of 5
         times 2,000 updates). Selecting between the new and the old arrays with `jnp.where` would cost 6%.
