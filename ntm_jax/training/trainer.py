@@ -67,7 +67,7 @@ class Sums:
 class TrainState:
     """Holds everything carried from one update to the next."""
 
-    update: jax.Array  #: `[]`, updates done, including skipped ones; also the number of the next, from 0
+    update: jax.Array  #: `[]`, updates done, skipped ones too; the next one's number
     parameters: Parameters
     optimizer: optax.OptState
     sums: Sums
@@ -84,7 +84,7 @@ class Drawn:
     select: Callable[[jax.Array], jax.Array] | None  #: picks the steps to predict, None for all
     state_key: jax.Array  #: `[B]`, for a random initial state
     dropout_key: jax.Array
-    bernoulli: Callable[..., jax.Array]  #: draws what dropout keeps: this device's part of the whole batch's
+    bernoulli: Callable[..., jax.Array]  #: draws what dropout keeps, for these sequences
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class LossOptions:
     batch_size: int  #: number of sequences that the loss divides by
     blur_penalty: float  #: nats for each step, times how far the heads' weightings spread over rows
     write_penalty: float  #: nats for each scored step, times how much the heads erase and add
-    state_gradient_limit: float  #: backpropagation clips derivatives by the state to ± this; 0: none
+    state_gradient_limit: float  #: to ± this, derivatives by the state are clipped; 0: none
 
 
 def loss_fn(
