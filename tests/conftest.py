@@ -28,6 +28,8 @@ def pytest_configure(config):
 
     The slow ones run what users run: they learn, measure times, or repeat recorded numbers.
     """
+    # The first of several processes would take three quarters of a GPU's memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "not slow" not in config.option.markexpr:
         return
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
