@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ntm_jax.distributed import cluster
     from ntm_jax.training.observers import Observer
-    from ntm_jax.web.monitor import RunMonitor
+    from ntm_jax.web.monitor.run_monitor import RunMonitor
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -242,7 +242,7 @@ def _monitor(config: "ConfigDict", config_file: str, stack: ExitStack) -> "RunMo
     """Returns the monitor of a run of this config, from this file, if it wants one; it ends with the stack."""
     if config.monitor.port < 0:
         return None
-    from ntm_jax.web.monitor import RunMonitor
+    from ntm_jax.web.monitor.run_monitor import RunMonitor
 
     result = RunMonitor(config_file, stays=True)
     stack.callback(result.end)
@@ -278,7 +278,9 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     from ntm_jax.storage import run_folder
 
     with needs("web"):
-        from ntm_jax.web import report, sources, viewer
+        from ntm_jax.web.report import single_file
+        from ntm_jax.web.viewer import server as viewer
+        from ntm_jax.web.viewer import sources
 
     first = options.weights or options.workdir
     if options.config is not None:
@@ -293,7 +295,7 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         )
     if options.mode == "serve":
         from ntm_jax.acrostic.page import AcrosticPage
-        from ntm_jax.web.moments_page import MomentsPage
+        from ntm_jax.web.viewer.moments_page import MomentsPage
 
         pages: list[viewer.Page] = [AcrosticPage(), MomentsPage()]
         viewer.serve(shown, options.host, options.port, pages)
@@ -301,7 +303,7 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     path = Path("report.html") if first is None else first / "report.html"
     if first is not None and not first.is_dir():
         path = first.with_name(f"{first.name}-report.html")
-    size = report.report(shown, path)
+    size = single_file.report(shown, path)
     print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
 
 

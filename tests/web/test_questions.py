@@ -6,7 +6,7 @@ import pytest
 
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.web import questions
+from ntm_jax.web.viewer import questions
 
 COPY = tasks.make("copy", min_length=1, max_length=20)
 SORT = tasks.make("priority_sort", items=20, kept=16)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ntm_jax.web import report, sources
+from ntm_jax.web.report import single_file
+from ntm_jax.web.viewer import sources
 from tests.helpers.browser import (
     browser,
     complaints,
@@ -116,7 +117,7 @@ def test_downloads(page, address):
 
 def test_the_report_opens_with_no_server_and_no_network(page, folder, tmp_path):
     path = tmp_path / "report.html"
-    size = report.report(sources.open_sources([folder / "walker", folder / "recall"]), path)
+    size = single_file.report(sources.open_sources([folder / "walker", folder / "recall"]), path)
     assert size == path.stat().st_size > 4e6
     page.execute_cdp_cmd("Network.enable", {})
     conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}

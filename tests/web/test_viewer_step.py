@@ -8,7 +8,8 @@ import pytest
 
 from ntm_jax.evaluation.memory_figures import used_rows
 from ntm_jax.models import addressing
-from ntm_jax.web import packing, sources
+from ntm_jax.web import packing
+from ntm_jax.web.viewer import sources
 from tests.helpers.browser import ROOT, browser, complaints, js, look, save_walker, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import save

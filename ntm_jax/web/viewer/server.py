@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 from ntm_jax.errors import UserError
 from ntm_jax.web import server
 from ntm_jax.web.packing import to_json
-from ntm_jax.web.sources import Source
+from ntm_jax.web.pages import VIEWER
+from ntm_jax.web.viewer.sources import Source
 
 ANSWERS_KEPT = 16
 
@@ -118,7 +119,7 @@ def application(sources: Sequence[Source], host: str, pages: Sequence[Page] = ()
 
     # Not async, so that Starlette runs them in threads and other requests continue meanwhile.
     def index(request: Request) -> Response:
-        return server.page("viewer.html")
+        return server.page(VIEWER)
 
     def runs(request: Request) -> Response:
         return Response(viewer.runs(), media_type="application/json")

@@ -7,8 +7,8 @@ from typing import Any
 
 from ntm_jax.errors import UserError, unknown_choice
 from ntm_jax.tasks import Task
-from ntm_jax.web import edits, interventions
-from ntm_jax.web.interventions import Intervention
+from ntm_jax.web.viewer import edits, interventions
+from ntm_jax.web.viewer.interventions import Intervention
 
 CHANGES = ("bits", "numbers", "break")  # of the input, and inside the model
 LARGEST_SEED = 2**31 - 1

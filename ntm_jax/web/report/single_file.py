@@ -1,14 +1,13 @@
 """Writes the viewer's page, its scripts and some episodes into one file that needs no server."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ntm_jax.errors import UserError
-from ntm_jax.web import server
+from ntm_jax.web import pages
 from ntm_jax.web.packing import to_json
-from ntm_jax.web.sources import Source
+from ntm_jax.web.viewer.sources import Source
 
 # The browser is told to fetch nothing at all.
 POLICY = (
@@ -41,13 +40,13 @@ def report(sources: Sequence[Source], path: Path) -> int:
 
 def html(content: Any) -> str:
     """Returns the viewer's page with `content` instead of a server."""
-    page = (server.STATIC / "viewer.html").read_text(encoding="utf-8")
-    page = re.sub(r'<link rel="stylesheet" href="([^"]+)">', _style, page)
-    page = re.sub(r'<script src="([^"]+)"></script>', _script, page)
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    page = pages.VIEWER
     data = to_json(content).decode().replace("<", "\\u003c")  # or `</script>` would end it
-    data = f'<script type="application/json" id="report">{data}</script>'
-    return page.replace("<!-- policy -->", policy).replace("<!-- report -->", data)
+    scripts = [f'<script type="application/json" id="report">{data}</script>']
+    scripts += [f"<script>{pages.content(name)}</script>" for name in page.scripts]
+    styles = [f"<style>{pages.content(name)}</style>" for name in page.styles]
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+    return page.html("\n".join(styles), "\n".join(scripts), head=policy)
 
 
 def _content(sources: Sequence[Source]) -> dict[str, Any]:
@@ -56,15 +55,15 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "episodes": [
             {"run": run, **source.answer(source.question(given))}
             for run, source in enumerate(sources)
-            for given in _cases(source)
+            for given in cases(source)
         ],
     }
 
 
-def _cases(source: Source) -> list[dict[str, str]]:
+def cases(source: Source) -> list[dict[str, str]]:
     """Returns the task's evaluation cases as parameters, except those beyond the viewer's limits."""
     names = [field.name for field in source.task.viewer_fields()]
-    cases = []
+    found = []
     for case in source.task.cases():
         given = {name: str(value) for name, value in case.difficulty.items() if name in names}
         given["seed"] = str(source.task.opening_seed)
@@ -72,20 +71,5 @@ def _cases(source: Source) -> list[dict[str, str]]:
             source.question(given)
         except UserError:
             continue
-        cases.append(given)
-    return cases or [{}]
-
-
-def _style(link: re.Match[str]) -> str:
-    return f"<style>{_file(link[1])}</style>"
-
-
-def _script(link: re.Match[str]) -> str:
-    return f"<script>{_file(link[1])}</script>"
-
-
-def _file(address: str) -> str:
-    name = address.removeprefix("/")
-    if name == "plotly.min.js":
-        return server.plotly_js()
-    return (server.STATIC / name.removeprefix("static/")).read_text(encoding="utf-8")
+        found.append(given)
+    return found or [{}]

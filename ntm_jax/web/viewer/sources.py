@@ -11,8 +11,8 @@ from ntm_jax import config as configs
 from ntm_jax import models, tasks
 from ntm_jax.errors import UserError
 from ntm_jax.storage import restore, weights
-from ntm_jax.web import episodes, questions
-from ntm_jax.web.questions import Question
+from ntm_jax.web.viewer import episodes, questions
+from ntm_jax.web.viewer.questions import Question
 
 MODELS_KEPT = 8  # in memory, with different rows
 

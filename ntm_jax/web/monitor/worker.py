@@ -30,10 +30,12 @@ from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
 from ntm_jax.training import curriculum, event_writer, metrics
 from ntm_jax.training.curriculum import BatchSpec
-from ntm_jax.web import episodes, moments, monitor
-from ntm_jax.web.episodes import Watched
-from ntm_jax.web.monitor_process import end_with_parent
+from ntm_jax.web import moments
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor.process import end_with_parent
 from ntm_jax.web.packing import to_json
+from ntm_jax.web.viewer import episodes
+from ntm_jax.web.viewer.episodes import Watched
 
 HELD_OUT = 32  # episodes of an evaluation
 REST = 100  # times as long as was computed
@@ -54,7 +56,7 @@ class Worker:
 
     def __init__(self, folder: Path, workdir: Path):
         self._folder, self._workdir = folder, workdir
-        config = configs.read(folder / monitor.CONFIG)
+        config = configs.read(folder / run_monitor.CONFIG)
         self._task = tasks.make(config.task.name, **tasks.difficulty(config.task))
         self._key = evaluate.case_key(config, "monitor")
         self._latest = latest_episodes(config)
@@ -67,7 +69,7 @@ class Worker:
 
     def step(self) -> bool:
         """Looks at the weights once; gives whether they were newer, and wanted."""
-        path = self._folder / monitor.WEIGHTS
+        path = self._folder / run_monitor.WEIGHTS
         written = path.stat().st_mtime_ns if path.exists() else 0
         if written == self._seen or not self._wanted():
             return False
@@ -83,23 +85,23 @@ class Worker:
         shown = {"name": self._workdir.name, "update": found.update, "difficulty": {}, "seed": None}
         shown |= {"rows": int(found.config.model.get("memory_size", 0))}
         content = {**shown, **episodes.to_json(episode, self._task, memory=False)}
-        write_atomically(self._folder / monitor.EPISODE, to_json(content))
+        write_atomically(self._folder / run_monitor.EPISODE, to_json(content))
         line = json.dumps({"update": found.update, **means})
-        with (self._folder / monitor.EVALUATION).open("a", encoding="utf-8") as file:
+        with (self._folder / run_monitor.EVALUATION).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         self._shown = episode, found.update
         self._to_tensorboard(found.update, means)
-        if (self._folder / monitor.PRINTING).exists():
+        if (self._folder / run_monitor.PRINTING).exists():
             print(text(episode, found.update), flush=True)
         return True
 
     def _wanted(self) -> bool:
         if time.monotonic() - self._worked >= SELDOM_SECONDS:
             return True
-        if (self._folder / monitor.PRINTING).exists():
+        if (self._folder / run_monitor.PRINTING).exists():
             return True
         try:
-            asked = (self._folder / monitor.LOOKED_AT).stat().st_mtime
+            asked = (self._folder / run_monitor.LOOKED_AT).stat().st_mtime
         except OSError:
             return False
         return time.time() - asked < LOOKING_SECONDS
@@ -125,7 +127,7 @@ class Worker:
         """Waits, so long as it trains: later there is nobody whose time it would take."""
         end = time.monotonic() + seconds
         time.sleep(min(seconds, POLL_SECONDS))
-        while time.monotonic() < end and not (self._folder / monitor.TRAINED).exists():
+        while time.monotonic() < end and not (self._folder / run_monitor.TRAINED).exists():
             time.sleep(POLL_SECONDS)
 
     def picture(self) -> None:
@@ -142,7 +144,7 @@ class Worker:
 
 
 class Keeper:
-    """Keeps the moments of a run whose weights training has laid aside; see `monitor.Publisher`.
+    """Keeps the moments of a run whose weights training has laid aside; see `run_monitor.Publisher`.
 
     Args:
       folder: the monitor's.
@@ -152,7 +154,7 @@ class Keeper:
     """
 
     def __init__(self, folder: Path, workdir: Path, task: tasks.Task, config: ConfigDict):
-        self._waiting, self._workdir, self._task = folder / monitor.MOMENTS, workdir, task
+        self._waiting, self._workdir, self._task = folder / run_monitor.MOMENTS, workdir, task
         self._updates = int(config.train.updates)
         self._key = evaluate.case_key(config, "monitor, the kept episode")
         self._batch: Batch | None = None

@@ -1,9 +1,9 @@
 """Connects training to the monitor, by a few files that two other processes read.
 
-    training          writes metrics.csv as always, and into a folder of its own weights.safetensors
-    monitor_server    answers browsers from those files and the worker's, and computes nothing
-    monitor_worker    runs the newest weights on held-out episodes and the latest one, at the lowest priority,
-                      on one core; seldom while nobody looks. It keeps one episode over training, see `moments`
+    training    writes metrics.csv as always, and into a folder of its own weights.safetensors
+    server      answers browsers from those files and the worker's, and computes nothing
+    worker      runs the newest weights on held-out episodes and the latest one, at the lowest priority,
+                on one core; seldom while nobody looks. It keeps one episode over training, see `moments`
 
 Training waits for neither process, so a visitor cannot hold it up, and nothing goes back to it.
 """
@@ -95,8 +95,8 @@ class RunMonitor(Observer):
         (folder / CONFIG).write_text(configs.to_json(config), encoding="utf-8")
         places = [str(folder), str(workdir.absolute())]
         handle = str(listener.fileno())
-        _start(stack, "monitor_server", POLITE, [*places, handle], pass_fds=[listener.fileno()])
-        _start(stack, "monitor_worker", IDLE, [*places, self._config_file])
+        _start(stack, "server", POLITE, [*places, handle], pass_fds=[listener.fileno()])
+        _start(stack, "worker", IDLE, [*places, self._config_file])
         print(f"monitor: {server.address(listener, options.host)}", flush=True)
         self._publish = Publisher(folder, config)
         self._folder = folder
@@ -207,7 +207,7 @@ class Publisher:
 
 def _start(stack: ExitStack, module: str, first: str, arguments: list[str], **options: Any) -> None:
     """Starts a process that ends with the context, or with this process, when its input closes."""
-    code = f"import os, sys; {first}; from ntm_jax.web.{module} import main; main(*sys.argv[1:])"
+    code = f"import os, sys; {first}; from ntm_jax.web.monitor.{module} import main; main(*sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE,

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ntm_jax.errors import UserError
-from ntm_jax.web import server
+from ntm_jax.web import pages, server
 from ntm_jax.web.moments import Moments
 from ntm_jax.web.packing import to_json
-from ntm_jax.web.sources import RunFolder, Source
-from ntm_jax.web.viewer import Viewer
+from ntm_jax.web.viewer.server import Viewer
+from ntm_jax.web.viewer.sources import RunFolder, Source
 
 
 class MomentsPage:
@@ -32,7 +32,7 @@ class MomentsPage:
         """Returns the page, the list and the moments."""
 
         def index(request: Request) -> Response:
-            return server.page("moments.html")
+            return server.page(pages.MOMENTS)
 
         def listing(request: Request) -> Response:
             content = viewer.answer(request.query_params.multi_items(), _listing)

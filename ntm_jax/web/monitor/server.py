@@ -29,8 +29,9 @@ from starlette.types import ASGIApp
 from ntm_jax import config as configs
 from ntm_jax.errors import UserError
 from ntm_jax.training import metrics
-from ntm_jax.web import moments, monitor, server
-from ntm_jax.web.monitor_process import Tail, end_with_parent
+from ntm_jax.web import moments, pages, server
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor.process import Tail, end_with_parent
 from ntm_jax.web.packing import to_json
 
 MOST_POINTS = 2000  # of a curve that are sent at once
@@ -48,12 +49,12 @@ class Monitor:
 
     def __init__(self, folder: Path, workdir: Path):
         self._folder = folder
-        self._config = configs.read(folder / monitor.CONFIG)
+        self._config = configs.read(folder / run_monitor.CONFIG)
         self._session = secrets.token_hex(8)
         self._name = workdir.name
         self._metrics = Tail(workdir / metrics.NAME, metrics.Parser)
-        self._evaluation = Tail(folder / monitor.EVALUATION, lambda: json.loads)
-        self._cases = Tail(folder / monitor.CASES, lambda: json.loads)
+        self._evaluation = Tail(folder / run_monitor.EVALUATION, lambda: json.loads)
+        self._cases = Tail(folder / run_monitor.CASES, lambda: json.loads)
         self._moments = moments.Moments(workdir)
         self._viewer = viewer_command(workdir)
 
@@ -81,7 +82,10 @@ class Monitor:
 
     def _state(self) -> str:
         """Returns how far the run is: training, evaluating or evaluated."""
-        for state, mark in (("evaluated", monitor.EVALUATED), ("evaluating", monitor.TRAINED)):
+        for state, mark in (
+            ("evaluated", run_monitor.EVALUATED),
+            ("evaluating", run_monitor.TRAINED),
+        ):
             if (self._folder / mark).exists():
                 return state
         return "training"
@@ -123,15 +127,15 @@ class Monitor:
     def look(self) -> None:
         """Notes that somebody looks at the page, for whom the worker works more often."""
         with suppress(OSError):
-            (self._folder / monitor.LOOKED_AT).touch()
+            (self._folder / run_monitor.LOOKED_AT).touch()
 
     def printing(self) -> bool:
         """Returns whether episodes are printed."""
-        return (self._folder / monitor.PRINTING).exists()
+        return (self._folder / run_monitor.PRINTING).exists()
 
     def toggle_printing(self) -> bool:
         """Begins to print episodes, or ends it; gives which."""
-        mark = self._folder / monitor.PRINTING
+        mark = self._folder / run_monitor.PRINTING
         if self.printing():
             mark.unlink(missing_ok=True)
         else:
@@ -143,7 +147,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
     """Returns the monitor as an application; see `server.application`."""
 
     async def index(request: Request) -> Response:
-        return server.page("monitor.html")
+        return server.page(pages.MONITOR)
 
     async def progress(request: Request) -> Response:
         given = request.query_params.get("after", "-1")
@@ -153,7 +157,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
         return Response(watched.progress(int(given)), media_type="application/json")
 
     async def episode(request: Request) -> Response:
-        return Response(watched.file(monitor.EPISODE), media_type="application/json")
+        return Response(watched.file(run_monitor.EPISODE), media_type="application/json")
 
     async def moment(request: Request) -> Response:
         given = request.query_params.get("update", "")
@@ -166,7 +170,7 @@ def application(watched: Monitor, host: str) -> ASGIApp:
 
     async def weights(request: Request) -> Response:
         named = {"content-disposition": 'attachment; filename="weights"'}
-        content = watched.file(monitor.WEIGHTS)
+        content = watched.file(run_monitor.WEIGHTS)
         return Response(content, media_type="application/octet-stream", headers=named)
 
     async def print_debug(request: Request) -> Response:
@@ -233,5 +237,5 @@ def main(folder: str, workdir: str, handle: str) -> None:
     end_with_parent()
     watched = Monitor(Path(folder), Path(workdir))
     listener = socket.socket(fileno=int(handle))
-    host = configs.read(Path(folder) / monitor.CONFIG).monitor.host
+    host = configs.read(Path(folder) / run_monitor.CONFIG).monitor.host
     server.serve(application(watched, host), listener)

@@ -16,10 +16,10 @@ from ntm_jax.models.cell import NTMCell, NTMState
 from ntm_jax.models.heads import Controls
 from ntm_jax.tasks import Batch, editing, losses
 from ntm_jax.tasks.labels import Span
-from ntm_jax.web import edits, interventions
-from ntm_jax.web.interventions import Intervention
 from ntm_jax.web.packing import pack
-from ntm_jax.web.questions import Question
+from ntm_jax.web.viewer import edits, interventions
+from ntm_jax.web.viewer.interventions import Intervention
+from ntm_jax.web.viewer.questions import Question
 
 LEAST_CHANCE = 1e-7  # of a symbol, in float32
 SHORTEST = 64  # steps that a model is compiled for, and twice that, and so on
