@@ -1,7 +1,7 @@
 """Builds the HTML of every page from one layout, for a server or for files that need none."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
@@ -27,30 +27,37 @@ class Page:
     links: str = ""
     home: str = ""  # address of the page above this one, if there is one
 
-    def html(
-        self, styles: str, scripts: str, head: str = "", links: str | None = None, home: str = ""
-    ) -> str:
+    def html(self, styles: str, scripts: str, head: str = "", **parts: str) -> str:
         """Returns the page.
 
         Args:
           styles: elements that load or hold `self.styles`.
           scripts: the same of `self.scripts`.
           head: more elements of the head.
-          links: elements of the header, instead of `self.links`.
-          home: address of the page above this one, instead of `self.home`.
+          parts: `title`, `home` or `links` for this page's, and what the page's own part leaves open.
         """
-        above = home or self.home
-        return Template(_read("layout.html")).substitute(
-            title=self.title,
+        words = {"title": self.title, "home": self.home, "links": self.links} | parts
+        main = Template(content(self.main)).safe_substitute(words)
+        home = f'<a href="{words["home"]}">ntm_jax</a>' if words["home"] else "ntm_jax"
+        layout = {"styles": styles, "scripts": scripts, "head": head, "main": main, "home": home}
+        return Template(content("layout.html")).substitute(
+            layout,
+            title=words["title"],
+            links=words["links"],
             target=self.target,
             things=self.things,
-            home=f'<a href="{above}">ntm_jax</a>' if above else "ntm_jax",
-            links=self.links if links is None else links,
-            main=_read(self.main),
-            head=head,
-            styles=styles,
-            scripts=scripts,
         )
+
+    def inside(self, data: str = "", head: str = "", **parts: str) -> str:
+        """Returns the page with all its files inside.
+
+        Args:
+          data: elements that come before the scripts.
+          head, parts: as in `html`.
+        """
+        styles = _elements(self.styles, lambda name: f"<style>{content(name)}</style>")
+        scripts = _elements(self.scripts, lambda name: f"<script>{content(name)}</script>")
+        return self.html(styles, f"{data}{scripts}", head, **parts)
 
     def served(self) -> str:
         """Returns the page with the addresses that the servers answer."""
@@ -76,6 +83,19 @@ VIEWER = Page(
     ),
     links='<a id="moments" href="/moments" hidden>While it learned</a>\n'
     '  <a id="acrostic" href="/acrostic" hidden>Write acrostics</a>',
+)
+# The same page without a server, which runs the models by itself.
+REPORT = replace(
+    VIEWER,
+    scripts=(*VIEWER.scripts[:-1], "machine/machine.js", "machine/report.js", VIEWER.scripts[-1]),
+)
+GALLERY = Page(
+    "gallery/gallery.html",
+    "models",
+    "models",
+    "models",
+    (*COMMON, "gallery/gallery.js"),
+    styles=("common/style.css", "gallery/gallery.css"),
 )
 MONITOR = Page(
     "monitor/monitor.html",
@@ -117,7 +137,7 @@ def address(name: str) -> str:
 
 def content(name: str) -> str:
     """Returns the text of a file of `static/`, or of Plotly."""
-    return plotly_js() if name == PLOTLY else _read(name)
+    return plotly_js() if name == PLOTLY else (STATIC / name).read_text(encoding="utf-8")
 
 
 def plotly_js() -> str:
@@ -130,7 +150,3 @@ def plotly_js() -> str:
 
 def _elements(names: Iterable[str], element: Callable[[str], str]) -> str:
     return "\n".join(element(name) for name in names)
-
-
-def _read(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")

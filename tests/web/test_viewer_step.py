@@ -10,13 +10,14 @@ from ntm_jax.evaluation.memory_figures import used_rows
 from ntm_jax.models import addressing
 from ntm_jax.web import packing
 from ntm_jax.web.viewer import sources
-from tests.helpers.browser import ROOT, browser, complaints, js, look, save_walker, viewer, wait_for
+from tests.helpers.browser import js, look, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import save
+from tests.helpers.shipped import SHIPPED
 from tests.helpers.viewer_page import cursor, panel, put, slide, text, titles, visit
 
-PRETRAINED = ROOT / "runs" / "pretrained" / "copy-ntm-ff"
-pytestmark = pytest.mark.slow
+PRETRAINED = SHIPPED / "copy-ntm-ff"
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 PICKED = (
     "return document.querySelectorAll('.numbers')[1].querySelector('[aria-pressed=true]').innerText"
 )
@@ -24,10 +25,9 @@ STAGES = ("content", "gated", "shifted", "sharpened")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    base = tmp_path_factory.mktemp("runs")
+def folder(walkers, tmp_path_factory):
+    base = walkers(walker=tiny(model__memory_size=16))
     with quick_compile(tmp_path_factory.getbasetemp()):
-        save_walker(base / "walker", tiny(model__memory_size=16))
         save(base / "random", tiny(model__read_heads=2, model__write_heads=2, model__shift_range=2))
         shared = tiny(model__shared_weighting=True, model__shift_activation="interpolated")
         save(base / "shared", shared)
@@ -35,24 +35,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    with browser() as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def address(folder):
     with viewer(*(folder / name for name in ("walker", "random", "shared"))) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert complaints(page) == []
 
 
 def stages(page, run, given, step, a):

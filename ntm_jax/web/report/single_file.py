@@ -1,4 +1,4 @@
-"""Writes the viewer's page, its scripts and some episodes into one file that needs no server."""
+"""Writes the viewer's page, its scripts, models and episodes into one file that needs no server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,28 @@ from typing import Any
 from ntm_jax.errors import UserError
 from ntm_jax.web import pages
 from ntm_jax.web.packing import to_json
+from ntm_jax.web.report.content import collect
 from ntm_jax.web.viewer.sources import Source
 
-# The browser is told to fetch nothing at all.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; base-uri 'none'; form-action 'none'"
-)
+
+def policy(scripts: str) -> str:
+    """Returns the element that tells the browser to fetch nothing from elsewhere.
+
+    Args:
+      scripts: more sources of scripts and styles than the page itself.
+    """
+    inside = f"{scripts} 'unsafe-inline'".strip()
+    rules = (
+        f"default-src 'none'; script-src {inside}; style-src {inside}; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}">\n'
+
+
+def data_element(content: Any) -> str:
+    """Returns the element from which static/machine/report.js reads `collect`'s result."""
+    data = to_json(content).decode().replace("<", "\\u003c")  # or `</script>` would end it
+    return f'<script type="application/json" id="report">{data}</script>\n'
 
 
 def report(sources: Sequence[Source], path: Path) -> int:
@@ -29,47 +44,10 @@ def report(sources: Sequence[Source], path: Path) -> int:
     Raises:
       UserError: it cannot be written.
     """
-    text = html(_content(sources))
+    text = pages.REPORT.inside(data_element(collect(sources)), policy(""))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     return len(text.encode())
-
-
-def html(content: Any) -> str:
-    """Returns the viewer's page with `content` instead of a server."""
-    page = pages.VIEWER
-    data = to_json(content).decode().replace("<", "\\u003c")  # or `</script>` would end it
-    scripts = [f'<script type="application/json" id="report">{data}</script>']
-    scripts += [f"<script>{pages.content(name)}</script>" for name in page.scripts]
-    styles = [f"<style>{pages.content(name)}</style>" for name in page.styles]
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-    return page.html("\n".join(styles), "\n".join(scripts), head=policy)
-
-
-def _content(sources: Sequence[Source]) -> dict[str, Any]:
-    return {
-        "runs": [source.describe() for source in sources],
-        "episodes": [
-            {"run": run, **source.answer(source.question(given))}
-            for run, source in enumerate(sources)
-            for given in cases(source)
-        ],
-    }
-
-
-def cases(source: Source) -> list[dict[str, str]]:
-    """Returns the task's evaluation cases as parameters, except those beyond the viewer's limits."""
-    names = [field.name for field in source.task.viewer_fields()]
-    found = []
-    for case in source.task.cases():
-        given = {name: str(value) for name, value in case.difficulty.items() if name in names}
-        given["seed"] = str(source.task.opening_seed)
-        try:
-            source.question(given)
-        except UserError:
-            continue
-        found.append(given)
-    return found or [{}]

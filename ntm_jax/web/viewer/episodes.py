@@ -40,6 +40,17 @@ class Watched(Episode):
 
 def watch(model: models.Model, question: Question) -> Watched:
     """Runs the episode that a visitor asks for on a model that has as many rows as asked."""
+    batch, optimal, key = draw(question)
+    return run(model, question.task, batch, key, optimal, question.interventions)
+
+
+def draw(question: Question) -> tuple[Batch, jax.Array | None, jax.Array]:
+    """Draws the episode that a visitor asks for.
+
+    Returns:
+      The episode, `[T, in]`, `[T, out]`, `[T]`; the best possible probabilities `[T, out]`, if they are known; and the
+      key of a random initial state.
+    """
     batch_key, model_key = jax.random.split(jax.random.key(question.seed))
     table = None
     if question.table is not None:
@@ -48,7 +59,7 @@ def watch(model: models.Model, question: Question) -> Watched:
     if question.bits is not None or question.numbers is not None:
         batch = _edited(question, jax.device_get(batch))
         optimal = optimal_probability(question.task, jax.tree.map(jnp.asarray, batch))
-    return run(model, question.task, batch, model_key, optimal, question.interventions)
+    return batch, optimal, model_key
 
 
 def _edited(question: Question, batch: Batch) -> Batch:
@@ -214,15 +225,25 @@ def to_json(episode: Watched, task: tasks.Task, memory: bool = True) -> dict[str
         packed["memory"] = pack(episode.memory, rounded=True)
         packed["first_memory"] = pack(episode.first_memory, rounded=True)
         packed["first_weightings"] = pack(episode.first_weightings, rounded=True)
+    batch = Batch(episode.inputs, episode.targets, episode.mask)
+    return {**describe(batch, task), "scores": scores(episode), "arrays": packed}
+
+
+def describe(batch: Batch, task: tasks.Task) -> dict[str, Any]:
+    """Describes an episode as the page shows it, without its numbers.
+
+    Args:
+      batch: `[T, in]`, `[T, out]`, `[T]`, in the channels of the task.
+      task: whose it is.
+    """
     channels, explanation = task.channels(), task.explanation()
-    inputs, mask = np.asarray(episode.inputs), np.asarray(episode.mask)
-    batch = Batch(inputs, np.asarray(episode.targets), mask)  # type: ignore[arg-type]
+    inputs, mask = np.asarray(batch.inputs), np.asarray(batch.mask)
+    batch = Batch(inputs, np.asarray(batch.targets), mask)  # type: ignore[arg-type]
     editable = task.editable(batch) if task.outputs is losses.BITS else None
     return {
         "task": task.name,
         "explanation": None if explanation is None else vars(explanation),
         "steps": len(mask),
-        "scores": scores(episode),
         "input_channels": channels.inputs,
         "output_channels": channels.outputs,
         "priority_channel": (
@@ -230,7 +251,6 @@ def to_json(episode: Watched, task: tasks.Task, memory: bool = True) -> dict[str
         ),
         "spans": [_span(span) for span in task.spans(inputs, mask)],
         "editable": None if editable is None else edits.describe(editable),
-        "arrays": packed,
     }
 
 

@@ -75,7 +75,7 @@ def read(
             difficulty[field.name] = whole(field.name, given[field.name], field.least, field.most)
         changes |= dict.fromkeys(field.sets, difficulty[field.name])
     try:
-        task = task.at(**changes)
+        task = task.as_tested().at(**changes)
     except UserError as error:
         raise UserError(CONFIG_NAMES.sub("", str(error))) from None
     seed = whole("seed", given.get("seed", "0"), 0, LARGEST_SEED)

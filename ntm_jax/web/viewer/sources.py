@@ -124,6 +124,10 @@ class Source(ABC):
     def answer(self, question: Question) -> dict[str, Any]:
         """Returns the requested episode, for the page."""
         episode = episodes.watch(self.model(question.rows), question)
+        return {**self.about(question), **episodes.to_json(episode, question.task)}
+
+    def about(self, question: Question) -> dict[str, Any]:
+        """Returns what an answer says of the model and the question."""
         return {
             "name": self.name,
             "version": self._version,
@@ -135,7 +139,6 @@ class Source(ABC):
             "model": configs.model_name(self.config),
             "changed": bool(question.interventions),
             "cosine_epsilon": self.config.model.get("cosine_epsilon"),
-            **episodes.to_json(episode, question.task),
         }
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Where episodes come from: the server, or the page itself when it is a report.
+// Where episodes come from: the server. In a report, machine/report.js is another source.
 window.NTM = window.NTM || {};
 (function () {
   // An array that packing.pack made: {shape, at(i, j, ...)}.
@@ -68,25 +68,6 @@ window.NTM = window.NTM || {};
       unpackAll(await get(`/api/episode?${new URLSearchParams({ run, ...asked })}`)),
   };
 
-  function report(content) {
-    const same = (episode, asked) =>
-      Object.entries(episode.difficulty).every(
-        ([name, value]) => asked[name] === undefined || Number(asked[name]) === value,
-      );
-    return {
-      isReport: true,
-      runs: async () => content.runs,
-      cases: (run) => content.episodes.filter((e) => e.run === run).map((e) => e.difficulty),
-      episode: async (run, asked) => {
-        const place = content.runs.findIndex((one) => one.name === run);
-        const ofRun = content.episodes.filter((e) => e.run === (place < 0 ? Number(run) : place));
-        const found = ofRun.find((e) => same(e, asked));
-        if (!found) throw new Error("This report does not hold that episode.");
-        return unpackAll(found);
-      },
-    };
-  }
-
   NTM.element = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -94,11 +75,10 @@ window.NTM = window.NTM || {};
     return made;
   };
 
-  const inside = document.getElementById("report");
   NTM.NdArray = NdArray;
   NTM.get = get;
   NTM.unpackAll = unpackAll;
-  NTM.source = inside ? report(JSON.parse(inside.textContent)) : server;
+  NTM.source = server;
 
   NTM.readLink = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   // `isNew`: as another entry of the history, to which Back comes back.

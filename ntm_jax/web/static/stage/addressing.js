@@ -57,23 +57,33 @@
     return array.part(step - 1).part(index).values;
   }
 
-  // What each stage made of one head's weighting at one step, each [rows].
-  NTM.addressing = (episode, step, a) => {
-    const { memory, first_memory: first, key, strength, gate, shift, sharpening } = episode.arrays;
-    const rows = step === 0 ? first : memory.part(step - 1);
-    const similar = similarity(rows, key.part(step).part(a).values, episode.cosine_epsilon ?? 1e-6);
-    const stages = { before: before(episode, step, a), similar };
-    stages.content = content(similar, strength.at(step, a));
-    stages.gated = gated(stages.content, stages.before, gate.at(step, a));
-    stages.shifted = shifted(stages.gated, shift.part(step).part(a).values);
-    stages.sharpened = sharpened(stages.shifted, sharpening.at(step, a));
+  // What each stage makes of one head's weighting, each [rows].
+  // memory [rows, words] and `before` [rows] are those of the step before; key [words], shift [moves].
+  NTM.address = (memory, before, { key, strength, gate, shift, sharpening }, epsilon) => {
+    const stages = { before, similar: similarity(memory, key, epsilon) };
+    stages.content = content(stages.similar, strength);
+    stages.gated = gated(stages.content, before, gate);
+    stages.shifted = shifted(stages.gated, shift);
+    stages.sharpened = sharpened(stages.shifted, sharpening);
     return stages;
   };
+
+  // The same of the addressing `a` at a step of an episode.
+  NTM.addressing = (episode, step, a) => {
+    const { memory, first_memory: first, key, strength, gate, shift, sharpening } = episode.arrays;
+    const controls = {
+      key: key.part(step).part(a).values, shift: shift.part(step).part(a).values,
+      strength: strength.at(step, a), gate: gate.at(step, a), sharpening: sharpening.at(step, a),
+    };
+    const rows = step === 0 ? first : memory.part(step - 1);
+    return NTM.address(rows, before(episode, step, a), controls, episode.cosine_epsilon ?? 1e-6);
+  };
+
+  NTM.softmax = softmax;
 
   NTM.strongest = (values) => {
     let row = 0;
     for (let i = 1; i < values.length; i++) if (values[i] > values[row]) row = i;
     return { row, weight: values[row] };
   };
-
 })();

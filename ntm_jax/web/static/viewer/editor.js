@@ -37,7 +37,7 @@
     // Takes over an answer. While the pointer is down, the visitor's own bits stay.
     show(episode) {
       this.episode = episode;
-      $("edit").hidden = NTM.source.isReport || !episode.editable || !episode.editable.channels;
+      $("edit").hidden = !episode.editable || !episode.editable.channels;
       if ($("edit").hidden || !$("edit").open) return;
       const { steps, channels, numbers } = episode.editable;
       if (this.painting === undefined) this.bits = NTM.editableBits(episode);
