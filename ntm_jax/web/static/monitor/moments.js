@@ -3,24 +3,22 @@
 (function () {
   const USED = 0.05; // the weight from which a row counts as used
   const HIGHEST = 240; // pixels of a picture
-  const COLOURS = { write: [209, 73, 91], read: [46, 111, 149], bits: [34, 34, 34], darkBits: [232, 234, 237] };
   const EVERY = 400; // milliseconds between two moments while it plays
 
   const create = (name, text, more) => Object.assign(document.createElement(name), text === undefined ? {} : { textContent: text }, more);
 
   // rows[row][step]: values from 0 to 1, null where nothing is scored.
-  function paint(canvas, rows, colour) {
-    const dark = NTM.isDark();
-    const [paper, empty] = dark ? [[11, 13, 16], [42, 48, 57]] : [[255, 255, 255], [242, 234, 216]];
+  function paint(canvas, rows, scale) {
+    const table = NTM.table(scale);
+    const empty = [1, 3, 5].map((i) => parseInt(NTM.colours().empty.slice(i, i + 2), 16));
     const [height, width] = [rows.length, rows[0].length];
     Object.assign(canvas, { height, width });
     canvas.style.height = `${Math.min(HIGHEST, Math.max(40, 7 * height))}px`;
     const image = new ImageData(width, height);
     rows.forEach((row, y) =>
       row.forEach((value, x) => {
-        const share = value === null ? 0 : Math.min(1, Math.max(0, value));
-        const from = value === null ? empty : paper;
-        for (let i = 0; i < 3; i++) image.data[4 * (y * width + x) + i] = from[i] + share * (colour[i] - from[i]);
+        const place = 3 * Math.round(255 * Math.min(1, Math.max(0, value)));
+        for (let i = 0; i < 3; i++) image.data[4 * (y * width + x) + i] = value === null ? empty[i] : table[place + i];
         image.data[4 * (y * width + x) + 3] = 255;
       }),
     );
@@ -68,7 +66,7 @@
       for (let head = 0; head < count; head++) {
         const weights = rows.map((row) => Array.from({ length: steps }, (_, t) => array.at(t, head, row)));
         const name = `${kind} weighting${count > 1 ? `, head ${head + 1}` : ""}`;
-        pictures.push({ name: `${name}, rows ${rows[0]} to ${rows[rows.length - 1]}`, rows: pooled(weights, HIGHEST), colour: COLOURS[kind] });
+        pictures.push({ name: `${name}, rows ${rows[0]} to ${rows[rows.length - 1]}`, rows: pooled(weights, HIGHEST), scale: NTM.colours()[`${kind}s`] });
       }
     }
     return pictures;
@@ -76,11 +74,11 @@
 
   function pictures(moment, rows) {
     const { inputs, targets, mask, probabilities } = moment.arrays;
-    const bits = NTM.isDark() ? COLOURS.darkBits : COLOURS.bits;
+    const scale = NTM.colours().values;
     const list = [
-      { name: "input", rows: channels(inputs, null), colour: bits },
-      { name: "target", rows: channels(targets, mask), colour: bits },
-      { name: "prediction", rows: channels(probabilities, mask), colour: bits },
+      { name: "input", rows: channels(inputs, null), scale },
+      { name: "target", rows: channels(targets, mask), scale },
+      { name: "prediction", rows: channels(probabilities, mask), scale },
     ];
     return rows ? [...list, ...heads(moment.arrays, rows)] : list;
   }
@@ -138,7 +136,7 @@
         caption.textContent = picture.name;
         canvas.setAttribute("role", "img");
         canvas.setAttribute("aria-label", `${picture.name}, ${words(moment)}`);
-        paint(canvas, picture.rows, picture.colour);
+        paint(canvas, picture.rows, picture.scale);
       });
       text.textContent = words(moment);
       slider.setAttribute("aria-valuetext", words(moment));
@@ -201,7 +199,7 @@
     pen.fillStyle = pen.strokeStyle = style.color;
     pen.font = "20px system-ui, sans-serif";
     pen.fillText(`${document.title.split(":")[0]} (${moment.task}), ${words}`, margin, line);
-    pen.fillText("From the paper's colour (0) to the full colour (1). Red: write weights, blue: read weights, ink: bits.", margin, 2 * line);
+    pen.fillText("From the paper's colour (0) to the full colour (1). Red: write weights, blue: read weights and bits.", margin, 2 * line);
     let top = 3 * line;
     for (const part of parts) {
       pen.fillText(part.name, margin, top + 8);

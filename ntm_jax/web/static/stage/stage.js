@@ -6,6 +6,7 @@
   const STRIP = 13; // height of a vector
   const MOST_LINES = 300;
   const LEAST_SHOWN = 0.08; // of a weight that has a pointer
+  const NARROW = 50; // width of a stage's bars below which its words are shortened
   const DIMMED = 0.2; // of the heads that the pointer is not over
   const STAGES = [
     ["before", "before", () => ""],
@@ -170,9 +171,11 @@
       if (!both) this.text("reads ◀", p.memory.x + p.memory.width + MARK, p.top - 35, c.readText, "right");
       this.context.font = "bold 11px system-ui, sans-serif";
       const by = NTM.foundBy(this.episode, step, a, this.stages);
-      const how = `How ${/\d$/.test(head.name) ? head.name : `the ${head.name}`} found its row`;
-      this.text(by && p.bar > 50 ? `${how}: by ${by}` : how, p.width - 4, p.top - 35, head.kind === "read" ? c.readText : c.writeText, "right");
-      this.context.font = p.bar < 50 ? "10px system-ui, sans-serif" : "11px system-ui, sans-serif";
+      const narrow = p.bar < NARROW;
+      const who = /\d$/.test(head.name) ? head.name : `the ${head.name}`;
+      const how = narrow ? (by ? `found by ${by}` : "on no row") : `How ${who} found its row${by ? `: by ${by}` : ""}`;
+      this.text(how, p.width - 4, p.top - 35, head.kind === "read" ? c.readText : c.writeText, "right");
+      this.context.font = `${narrow ? 9 : 11}px system-ui, sans-serif`;
       this.text("memory", p.memory.x, y, c.ink);
       this.text(p.memory.width > 90 ? "after the step" : "after", p.memory.x, p.top - 5, c.faint);
       if (p.change) this.text("change", p.change.x, y, c.ink);
@@ -180,7 +183,8 @@
       STAGES.forEach(([, name, value], i) => {
         const x = p.bars + i * p.bar;
         this.text(short ? name.slice(0, 7).replace("sharpen", "sharp") : name, x, y, c.ink);
-        this.text(value(this.episode, step, a, short ? 2 : 3), x, p.top - 5, c.faint);
+        const text = value(this.episode, step, a, short ? 2 : 3);
+        this.text(narrow ? text.replace("0.", ".") : text, x, p.top - 5, c.faint);
       });
       this.context.font = "11px system-ui, sans-serif";
     }

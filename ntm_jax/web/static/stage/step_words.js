@@ -1,6 +1,7 @@
 "use strict";
 // A step in sentences: for everybody beside the pictures, and for who hears the page.
 (function () {
+  const MOST_NAMED = 4; // heads of a sentence
   const percent = (x) => `${Math.round(100 * x)}%`;
   const place = (weighting) => {
     const { row, weight } = NTM.strongest(weighting);
@@ -32,7 +33,10 @@
   NTM.stepSentence = (episode, step) => {
     const heads = NTM.heads(episode.arrays);
     const clear = heads.filter((head) => NTM.strongest(weightingOf(episode, step, head)).weight >= 0.1);
-    const parts = clear.map((head) => `${head.name} ${place(weightingOf(episode, step, head))}`);
+    const weight = (head) => NTM.strongest(weightingOf(episode, step, head)).weight;
+    const named = [...clear].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_NAMED);
+    const parts = clear.filter((head) => named.includes(head)).map((head) => `${head.name} ${place(weightingOf(episode, step, head))}`);
+    if (clear.length > named.length) parts.push(`${NTM.plural(clear.length - named.length, "other head")} with smaller weights`);
     const rest = heads.length - clear.length;
     if (rest) parts.push(`${NTM.plural(rest, clear.length ? "other head" : "head")} spread over many rows`);
     const said = parts.length ? `${parts.join("; ")}. ` : "";

@@ -2,7 +2,7 @@
 // The input as squares to click, beside what comes back.
 (function () {
   const $ = (id) => document.getElementById(id);
-  const [LARGEST, LEAST] = [18, 4]; // pixels of a square
+  const [LARGEST, LEAST] = [24, 4]; // pixels of a square
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
