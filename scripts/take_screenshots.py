@@ -22,7 +22,7 @@ from PIL import Image
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 MAIN = [sys.executable, "-m", "ntm_jax.main"]
-COLOURS = 128  # of a picture, which makes it a third as large
+COLOURS = 256  # of a picture, which makes it a third as large
 PATIENCE_SECONDS = 300
 PRIORITIES = "0.5_-0.5_0_0.9_-0.9_0.1_0.2_0.3_0.4_0.6_0.7_0.8_-0.1_-0.2_-0.3_-0.4_-0.6_-0.7_-0.8_1"
 HEART = "cPj8fj9-_PhwAHD4_H4_fvz4cAA"
@@ -115,7 +115,9 @@ def take(page: Any, address: str, name: str, picture: Picture) -> None:
     time.sleep(1.5)  # the figures are drawn after the answer
     path = IMAGES / f"{name}.png"
     with Image.open(io.BytesIO(page.get_screenshot_as_png())) as shot:
-        few = shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = shot.convert("RGB").quantize(
+            COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
         few.save(path, optimize=True)
     print(f"docs/images/{path.name}: {path.stat().st_size // 1000} kB", flush=True)
 

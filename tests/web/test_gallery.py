@@ -61,6 +61,7 @@ def test_a_page_a_model_and_one_script_and_style(made):
     assert 'href="walker.html"' in index
     assert 'href="by_chance_.html">by &lt;chance&gt;</a>' in index
     assert index.count("data:image/png") == 2
+    assert "<chance>" not in index + (made / "by_chance_.html").read_text()
     assert (made / "walker.html").stat().st_size < 100_000
 
 

@@ -137,6 +137,10 @@ def test_the_page_follows_a_run(tmp_path):
             "read weighting",
         ]
 
+        look(page, 1280, 1000)
+        top = js(page, "return document.getElementById('curves').getBoundingClientRect().top")
+        assert 0 < top < 500  # what a visitor comes for is seen first
+
         js(page, "document.getElementById('print').click()")
         wait_for(
             lambda: js(page, "return document.getElementById('print').innerText") == "Stop printing"

@@ -290,6 +290,14 @@ def test_figures_fit_a_window_that_changes_its_size(page, address):
         assert js(page, "return document.documentElement.scrollWidth") <= width
 
 
+def test_the_numbers_of_the_heads_fit_a_phone(page, address):
+    look(page, 360)
+    visit(page, address, "run=walker&length=5")
+    code = "const n = document.querySelector('.numbers'); return [n.scrollWidth, n.clientWidth]"
+    needed, there = js(page, code)
+    assert needed <= there
+
+
 def test_zoom_speed_and_link_are_there_in_a_narrow_window(page, address):
     look(page, 400)
     visit(page, address, "length=5")

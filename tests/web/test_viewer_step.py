@@ -131,6 +131,23 @@ def test_the_step_is_said_in_a_sentence(page, address):
     assert found.startswith("Found by location: it was at row 4, and it moved 1 row on.")
 
 
+def test_a_sentence_names_four_heads_at_most(page, address):
+    visit(page, address, "run=random&length=5")
+    code = """
+      const heads = (name, count) => Array.from({length: count}, (_, i) => [name, 0.2 + 0.1 * i]);
+      const array = (list) => new NTM.NdArray([1, list.length, 2], list.flatMap(([, w]) => [w, 0.05]));
+      const arrays = {
+        read_weightings: array(heads("read", 4)), write_weightings: array(heads("write", 3)),
+        mask: new NTM.NdArray([1], [0]), inputs: new NTM.NdArray([1, 1], [1]), strength: new NTM.NdArray([1, 7], new Array(7).fill(1)),
+      };
+      return NTM.stepSentence({arrays, steps: 1, scores: {}}, 0);
+    """
+    said = js(page, code)
+    assert [i for i in range(1, 5) if f"read head {i} " in said] == [2, 3, 4]
+    assert "write head 3 at row 0, weight 0.4" in said
+    assert "3 other heads with smaller weights" in said
+
+
 def test_a_head_whose_gate_is_open_finds_by_content(page, address):
     """Of the model with random weights, whose rows differ; the write head, which is looked at before the answer."""
     broken = "gate_2_1_4*gate_3_1_4*strength_2_1000_4*strength_3_1000_4*shift_2_0_4*shift_3_0_4"

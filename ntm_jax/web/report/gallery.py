@@ -1,5 +1,6 @@
 """Writes a folder of pages that need no server: an index, a page a model, and one script and style for all."""
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,6 +92,6 @@ def _model_page(source: Source) -> str:
         f'<link rel="stylesheet" href="{STYLE}">',
         f'{data_element(collect([source]))}<script src="{SCRIPT}"></script>',
         head=HEAD + policy("'self'"),
-        title=source.name,
+        title=html.escape(source.name),
         links=f'<a href="{INDEX}">All models</a>\n  {pages.REPORT.links}',
     )
