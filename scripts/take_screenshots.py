@@ -85,9 +85,9 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def program(*arguments: str) -> Iterator[str]:
-    """Starts the program, and gives the address that it prints first."""
-    process = subprocess.Popen([*MAIN, *arguments], stdout=subprocess.PIPE, text=True)
+def program(*arguments: str, folder: Path | None = None) -> Iterator[str]:
+    """Starts the program, in a folder if given, and gives the address that it prints first."""
+    process = subprocess.Popen([*MAIN, *arguments], stdout=subprocess.PIPE, text=True, cwd=folder)
     try:
         assert process.stdout is not None
         words = process.stdout.readline().split()
@@ -143,8 +143,7 @@ def take_all(page: Any, only: str, weights: Path | None, folder: Path) -> None:
         for name, picture in chosen(GALLERY).items():
             take(page, f"{out.as_uri()}/", name, picture)
     if chosen(MONITOR):
-        run = ["--config", "copy", "--config.monitor.port=0", "--workdir", str(folder / "copy")]
-        with program(*run) as address:
+        with program("--config", "copy", "--config.monitor.port=0", folder=folder) as address:
             for name, picture in chosen(MONITOR).items():
                 take(page, address, name, picture)
 

@@ -106,6 +106,7 @@ MONITOR = Page(
         PLOTLY,
         *COMMON,
         "common/over_time.js",
+        "stage/rows.js",
         *(f"monitor/{name}.js" for name in ("curves", "moments", "monitor")),
     ),
     styles=("common/style.css", "monitor/monitor.css"),
@@ -115,7 +116,7 @@ MOMENTS = Page(
     "one episode while it learns",
     "moments",
     "pictures",
-    (*COMMON, "monitor/moments.js", "monitor/moments_page.js"),
+    (*COMMON, "stage/rows.js", "monitor/moments.js", "monitor/moments_page.js"),
     styles=("common/style.css", "monitor/monitor.css"),
     home="/",
 )

@@ -1,7 +1,6 @@
 "use strict";
 // One episode over training: a slider over the moments of a run, and what the model did at each.
 (function () {
-  const USED = 0.05; // the weight from which a row counts as used
   const HIGHEST = 240; // pixels of a picture
   const EVERY = 400; // milliseconds between two moments while it plays
 
@@ -42,21 +41,6 @@
       Array.from({ length: steps }, (_, t) => (mask === null || mask.at(t) > 0 ? array.at(t, c) : null)),
     );
   }
-
-  // The rows that some head uses, in the order of a walk round the end of the memory; all if none is.
-  NTM.usedRows = (arrays) => {
-    const count = arrays.read_weightings.shape[2];
-    const greatest = new Array(count).fill(0);
-    for (const array of [arrays.read_weightings, arrays.write_weightings]) {
-      array.values.forEach((weight, i) => (greatest[i % count] = Math.max(greatest[i % count], weight)));
-    }
-    const used = greatest.map((weight, row) => (weight >= USED ? row : -1)).filter((row) => row >= 0);
-    if (!used.length) return greatest.map((_, row) => row);
-    const gaps = used.map((row, i) => (i + 1 < used.length ? used[i + 1] : used[0] + count) - row);
-    const widest = gaps.lastIndexOf(Math.max(...gaps));
-    const [first, last] = [used[(widest + 1) % used.length], used[widest]];
-    return Array.from({ length: ((last - first + count) % count) + 1 }, (_, i) => (first + i) % count);
-  };
 
   function heads(arrays, rows) {
     const pictures = [];
@@ -123,7 +107,7 @@
       }
       if (updates[at] !== wanted) return; // the slider has moved on
       shown = moment;
-      const rows = last.arrays.read_weightings.values.length ? NTM.usedRows(last.arrays) : null;
+      const rows = last.arrays.read_weightings.values.length ? NTM.shownRows(last) : null;
       const list = pictures(moment, rows);
       while (figures.children.length > list.length) figures.lastChild.remove();
       list.forEach((picture, i) => {

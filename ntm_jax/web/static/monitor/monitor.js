@@ -123,8 +123,7 @@
 
   async function drawEpisode() {
     const wide = $("episode").clientWidth > 560;
-    const drawn = NTM.overTime(episode, { step: -1, range: null, wide });
-    drawn.layout.shapes.pop(); // the cursor
+    const drawn = NTM.overTime(episode, { range: null, wide, rows: NTM.shownRows(episode) });
     await NTM.draw($("episode"), drawn, "latest_episode");
     const s = episode.scores;
     $("episode-text").textContent = `after update ${episode.update}: ${s.wrong_bits} wrong of ${s.scored_bits} bits, cost ${NTM.fixed(s.bits)} bits`;
