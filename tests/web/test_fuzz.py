@@ -16,7 +16,7 @@ from ntm_jax import config as configs
 from ntm_jax.storage import weights
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import server
+from ntm_jax.web import pages
 from ntm_jax.web.monitor import run_monitor
 from ntm_jax.web.monitor import server as monitor_server
 from ntm_jax.web.viewer import server as viewers
@@ -216,7 +216,7 @@ def check(app, base, method, target, headers, body):
         json.loads(content)
     compiled = Path(jax.config.jax_compilation_cache_dir)
     libraries = (sys.prefix, sys.base_prefix, "/proc", "/sys")
-    allowed = (base, server.STATIC, compiled, *map(Path, libraries))
+    allowed = (base, pages.STATIC, compiled, *map(Path, libraries))
     for path in opened:
         assert any(Path(path).is_relative_to(place) for place in allowed), path
 

@@ -135,10 +135,10 @@ def test_a_sentence_names_four_heads_at_most(page, address):
     visit(page, address, "run=random&length=5")
     code = """
       const heads = (name, count) => Array.from({length: count}, (_, i) => [name, 0.2 + 0.1 * i]);
-      const array = (list) => new NTM.NdArray([1, list.length, 2], list.flatMap(([, w]) => [w, 0.05]));
+      const array = (list) => new NTM.NdArray([1, list.length, 2], Float32Array.from(list.flatMap(([, w]) => [w, 0.05])));
       const arrays = {
         read_weightings: array(heads("read", 4)), write_weightings: array(heads("write", 3)),
-        mask: new NTM.NdArray([1], [0]), inputs: new NTM.NdArray([1, 1], [1]), strength: new NTM.NdArray([1, 7], new Array(7).fill(1)),
+        mask: new NTM.NdArray([1], [0]), inputs: new NTM.NdArray([1, 1], Float32Array.of(1)), strength: new NTM.NdArray([1, 7], new Array(7).fill(1)),
       };
       return NTM.stepSentence({arrays, steps: 1, scores: {}}, 0);
     """
