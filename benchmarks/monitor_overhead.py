@@ -28,7 +28,7 @@ from ntm_jax.cli import Parser, config_overrides, run_program
 from ntm_jax.errors import UserError
 from ntm_jax.training import progress
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import monitor
+from ntm_jax.web.monitor import run_monitor
 
 WARM_UP_SECONDS = 40.0  # until the monitor's processes have compiled
 KINDS = ("watched", "alone", "alone again")
@@ -122,7 +122,7 @@ def blocks(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = set(_children())
         with redirect_stdout(StringIO()) as said:
-            watcher = stack.enter_context(closing(monitor.RunMonitor()))
+            watcher = stack.enter_context(closing(run_monitor.RunMonitor()))
             watcher.open(config, folder / "run")
         others = [child for child in _children() if child not in before]
         address = next(word for word in said.getvalue().split() if word.startswith("http://"))

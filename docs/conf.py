@@ -85,6 +85,18 @@ def class_signature(
     return text.replace("<class 'jax.numpy.float32'>", "jnp.float32"), returns
 
 
+def write_gallery(app: Sphinx, error: Exception | None) -> None:
+    """Writes the gallery of the shipped models into the site, where pages link to it."""
+    if error is not None or app.builder.format != "html":
+        return
+    from ntm_jax.web.report import gallery
+    from ntm_jax.web.viewer import sources
+
+    runs = sources.find_runs(Path(app.confdir).parent / "runs" / "pretrained")
+    gallery.write(sources.open_sources(runs), Path(app.outdir) / "gallery")
+
+
 def setup(app: Sphinx) -> None:
     """Connects the functions above."""
     app.connect("autodoc-process-signature", class_signature)
+    app.connect("build-finished", write_gallery)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ntm_jax.distributed import cluster
     from ntm_jax.training.observers import Observer
-    from ntm_jax.web.monitor import RunMonitor
+    from ntm_jax.web.monitor.run_monitor import RunMonitor
 
 DESCRIPTION = """\
 Trains a Neural Turing Machine on a task, evaluates what was trained, or shows it in a browser.
@@ -28,10 +28,12 @@ Trains a Neural Turing Machine on a task, evaluates what was trained, or shows i
   python -m ntm_jax.main --mode evaluate --workdir runs/copy-ntm-ff --config.evaluate.memory_size=256
   python -m ntm_jax.main --mode serve --workdir runs/copy-ntm-ff --beside runs/pretrained/copy-ntm-lstm
   python -m ntm_jax.main --mode figures --workdir runs/copy-ntm-ff --format pdf
+  python -m ntm_jax.main --mode report --out gallery
 """
 MODES = ("train", "evaluate", "serve", "report", "figures")
 FORMATS = ("png", "svg", "pdf", "gif")
 PORT = 9000
+GALLERY = Path("gallery")  # the folder of a report of all runs
 
 
 def parser() -> Parser:
@@ -61,7 +63,14 @@ def parser() -> Parser:
         choices=MODES,
         default="train",
         help="train, then evaluate (the default); evaluate the newest checkpoint; serve a viewer of it; "
-        "write a report, which is the viewer as one HTML file; draw figures for a paper into figures/",
+        "write a report, which is the viewer as one HTML file, or without a run a gallery of all runs in runs/ and "
+        "runs/pretrained/, which is a folder; draw figures for a paper into figures/",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"report of all runs: the folder, which must not have other files (default: {GALLERY})",
     )
     add(
         "--format",
@@ -143,6 +152,11 @@ def _check_together(options: argparse.Namespace, overrides: Sequence[str]) -> No
         raise UserError(f"{given}: not for --mode figures, which draws the run in --workdir")
     if options.mode == "figures" and options.config is None and options.workdir is None:
         raise UserError("--workdir: required for figures, or --config; see --help")
+    one = options.workdir is not None or options.weights is not None or options.config is not None
+    if options.out is not None and (options.mode != "report" or one):
+        raise UserError(
+            "--out: only for --mode report of all runs, without --workdir and --weights"
+        )
     if options.format is not None and options.mode != "figures":
         raise UserError("--format: only for --mode figures")
     joining = (options.coordinator, options.processes, options.process)
@@ -242,7 +256,7 @@ def _monitor(config: "ConfigDict", config_file: str, stack: ExitStack) -> "RunMo
     """Returns the monitor of a run of this config, from this file, if it wants one; it ends with the stack."""
     if config.monitor.port < 0:
         return None
-    from ntm_jax.web.monitor import RunMonitor
+    from ntm_jax.web.monitor.run_monitor import RunMonitor
 
     result = RunMonitor(config_file, stays=True)
     stack.callback(result.end)
@@ -278,7 +292,9 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
     from ntm_jax.storage import run_folder
 
     with needs("web"):
-        from ntm_jax.web import report, sources, viewer
+        from ntm_jax.web.report import gallery, single_file
+        from ntm_jax.web.viewer import server as viewer
+        from ntm_jax.web.viewer import sources
 
     first = options.weights or options.workdir
     if options.config is not None:
@@ -293,15 +309,21 @@ def _show(options: argparse.Namespace, overrides: Sequence[str]) -> None:
         )
     if options.mode == "serve":
         from ntm_jax.acrostic.page import AcrosticPage
-        from ntm_jax.web.moments_page import MomentsPage
+        from ntm_jax.web.viewer.moments_page import MomentsPage
 
         pages: list[viewer.Page] = [AcrosticPage(), MomentsPage()]
         viewer.serve(shown, options.host, options.port, pages)
         return
-    path = Path("report.html") if first is None else first / "report.html"
-    if first is not None and not first.is_dir():
-        path = first.with_name(f"{first.name}-report.html")
-    size = report.report(shown, path)
+    if first is None:
+        path = (options.out or GALLERY) / gallery.INDEX
+        size = gallery.write(shown, path.parent)
+    else:
+        path = (
+            first / "report.html"
+            if first.is_dir()
+            else first.with_name(f"{first.name}-report.html")
+        )
+        size = single_file.report(shown, path)
     print(f"{path}: {size / 1e6:.1f} MB, opens without a server")
 
 

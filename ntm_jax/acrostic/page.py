@@ -19,11 +19,11 @@ from ntm_jax.acrostic.pinyin import pinyin
 from ntm_jax.acrostic.request import Request, answer
 from ntm_jax.acrostic.writer import Poem, Writer
 from ntm_jax.errors import UserError, unknown_choice
-from ntm_jax.web import server
+from ntm_jax.web import pages, server
 from ntm_jax.web.packing import pack, to_json
-from ntm_jax.web.questions import LARGEST_SEED, whole
-from ntm_jax.web.sources import RunFolder, Source
-from ntm_jax.web.viewer import Viewer
+from ntm_jax.web.viewer.questions import LARGEST_SEED, whole
+from ntm_jax.web.viewer.server import Viewer
+from ntm_jax.web.viewer.sources import RunFolder, Source
 
 MOST_MESSAGE = 200  # characters, before anything is made of them
 WHOLE = {
@@ -53,7 +53,7 @@ class AcrosticPage:
         """Returns the page and the poems."""
 
         def index(request: HttpRequest) -> Response:
-            return server.page("acrostic.html")
+            return server.page(pages.ACROSTIC)
 
         def poems(request: HttpRequest) -> Response:
             content = viewer.answer(request.query_params.multi_items(), self._poems)

@@ -102,6 +102,10 @@ class Task(ABC):
         """Returns this task with other fields."""
         return dataclasses.replace(self, **difficulty)
 
+    def as_tested(self) -> Self:
+        """Returns this task without what only training's episodes have."""
+        return self
+
     # The best possible predictor, where one is known.
 
     def optimal_probability(self, batch: Batch) -> jax.Array | None:

@@ -10,7 +10,7 @@ With two flags, as in `fumin/ntm`, a start flag precedes the sequence. Its chann
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -75,6 +75,9 @@ class Copy(Task):
         inputs = jnp.concatenate([shown, *flags], axis=1)
         return Batch(inputs, targets, answered.astype(jnp.float32))
 
+    def as_tested(self) -> Self:
+        return self.at(zero_vector_percent=0)
+
     def editable(self, batch: Batch) -> editing.Editable:
         delimiter = int(np.flatnonzero(np.asarray(batch.inputs)[:, -1] > 0)[0])
         return editing.Editable(np.arange(self.flags - 1, delimiter), self.bits)
@@ -88,7 +91,7 @@ class Copy(Task):
             Case(
                 f"length_{length}",
                 {"length": length},
-                self.at(min_length=length, max_length=length, zero_vector_percent=0),
+                self.as_tested().at(min_length=length, max_length=length),
             )
             for length in (10, 20, 30, 50, 120)
         ]

@@ -22,7 +22,7 @@ other counts are those of `fumin/ntm`, on vectors of 6 bits, where flags open th
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -139,6 +139,9 @@ class RepeatCopy(Task):
         during = (step >= start) & (step < start + repeats)
         return [flag(during), flag(step == start + repeats)], start + repeats + 1
 
+    def as_tested(self) -> Self:
+        return self.at(zero_vector_percent=0)
+
     def editable(self, batch: Batch) -> editing.Editable:
         opening = 0 if self.count == "scalar" else 1
         first = np.abs(np.asarray(batch.inputs)[opening:, self.width :]).sum(axis=1)
@@ -159,12 +162,11 @@ class RepeatCopy(Task):
             Case(
                 f"length_{length}_repeats_{repeats}",
                 {"length": length, "repeats": repeats},
-                self.at(
+                self.as_tested().at(
                     min_length=length,
                     max_length=length,
                     min_repeats=repeats,
                     max_repeats=repeats,
-                    zero_vector_percent=0,
                 ),
             )
             for length, repeats in ((5, 5), (10, 10), (15, 10), (20, 10), (10, 15), (10, 20))

@@ -14,8 +14,8 @@ import numpy as np
 from ntm_jax import models, tasks
 from ntm_jax.storage.files import write_atomically
 from ntm_jax.tasks import Batch
-from ntm_jax.web import episodes
 from ntm_jax.web.packing import pack, to_json
+from ntm_jax.web.viewer import episodes
 
 FOLDER = "moments"
 MOST = 30  # that are kept

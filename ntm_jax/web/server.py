@@ -14,9 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ntm_jax.errors import UserError, needs
+from ntm_jax.errors import UserError
+from ntm_jax.web import pages
 
-STATIC = Path(__file__).parent / "static"
 HEADERS = {
     # Nothing from anywhere else; Plotly sets styles of its own and makes its PNGs from data.
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -77,9 +77,8 @@ def application(routes: Sequence[BaseRoute], host: str) -> ASGIApp:
     app = Starlette(
         routes=[
             *routes,
-            Route("/static/{name}", _static),
             Route("/static/{folder}/{name}", _static),
-            Route("/plotly.min.js", _plotly),
+            Route(pages.address(pages.PLOTLY), _plotly),
         ],
         exception_handlers={
             UserError: _user_error,
@@ -152,31 +151,23 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def page(name: str) -> Response:
-    """Returns a file of `static/`."""
-    path = STATIC / name
+def page(which: pages.Page) -> Response:
+    """Returns a page."""
+    return Response(which.served(), media_type=MEDIA_TYPES[".html"])
+
+
+async def _static(request: Request) -> Response:
+    folder, name = (Path(request.path_params[key]).name for key in ("folder", "name"))
+    path = pages.STATIC / folder / name
     if not path.is_file() or path.suffix not in MEDIA_TYPES:
         raise HTTPException(404)
     return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix])
 
 
-def plotly_js() -> str:
-    """Returns the drawing library that ships with its Python package."""
-    with needs("web"):
-        from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-async def _static(request: Request) -> Response:
-    parts = request.path_params
-    return page("/".join(Path(parts[key]).name for key in ("folder", "name") if key in parts))
-
-
 def _plotly(request: Request) -> Response:
     # Named by no version, but 5 MB: a day is a fair compromise.
     cached = {"cache-control": "max-age=86400"}
-    return Response(plotly_js(), media_type="text/javascript", headers=cached)
+    return Response(pages.plotly_js(), media_type="text/javascript", headers=cached)
 
 
 async def _user_error(request: Request, error: Exception) -> Response:

@@ -58,7 +58,7 @@ def test_a_full_disk_is_not_told_by_threads_that_write(told, module, number):
         ("tensorboardX.event_file_writer", OSError("of no number")),
         ("tensorboardX.event_file_writer", ValueError("a bug")),
         ("tensorboard_of_mine", OSError(errno.ENOSPC, "full")),
-        ("ntm_jax.web.monitor_worker", OSError(errno.ENOSPC, "full")),
+        ("ntm_jax.web.monitor.worker", OSError(errno.ENOSPC, "full")),
     ],
     ids=repr,
 )

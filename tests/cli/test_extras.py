@@ -60,7 +60,7 @@ def test_the_viewer(monkeypatch):
 def test_the_monitor_before_anything_is_written(monkeypatch, tmp_path):
     forget_the_pages(monkeypatch)
     without(monkeypatch, "uvicorn")
-    from ntm_jax.web.monitor import RunMonitor
+    from ntm_jax.web.monitor.run_monitor import RunMonitor
 
     config = tiny(monitor__port=0)
     with pytest.raises(UserError, match=r"uvicorn is not installed; .*ntm_jax\[web\]"):

@@ -1,5 +1,6 @@
 """The program as its user meets it."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -104,6 +105,7 @@ def test_weights_are_evaluated_as_asked(tmp_path, capsys, small_cases, monkeypat
         asked.append(evaluated(*arguments))
         return asked[-1]
 
+    importlib.import_module("ntm_jax.evaluation.report")  # which must not keep the stand-in
     monkeypatch.setattr(evaluate, "evaluate_model", noted)
     usual = ["--mode", "evaluate", "--weights", str(path)]
     main.run(usual)

@@ -1,5 +1,7 @@
 """What tests do with the viewer's page: visit it, read what it shows, and change what it asks."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from tests.helpers.browser import js, settled, wait_for
@@ -76,3 +78,15 @@ def choose(page, run):
     code = "return [...document.getElementById('run').options].find((o) => o.text === arguments[0]).value"
     put(page, "run", js(page, code, run))
     settled(page)
+
+
+@contextmanager
+def offline(page):
+    """A browser without a network."""
+    page.execute_cdp_cmd("Network.enable", {})
+    network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.execute_cdp_cmd("Network.emulateNetworkConditions", {**network, "offline": True})
+    try:
+        yield
+    finally:
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {**network, "offline": False})

@@ -17,7 +17,7 @@ from ntm_jax.evaluation import canvas, evaluate, report, seed_curves
 from ntm_jax.storage import restore, run_folder, weights
 from ntm_jax.storage.run_folder import WEIGHTS
 from ntm_jax.training import loop
-from ntm_jax.web import sources
+from ntm_jax.web.viewer import sources
 from scripts import publish_results
 from tests.helpers import ROOT, programs
 from tests.helpers.configs import quick_compile, tiny

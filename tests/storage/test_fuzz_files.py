@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ntm_jax.errors import UserError
 from ntm_jax.storage import fumin, weights
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import sources
+from ntm_jax.web.viewer import sources
 from tests.helpers import fumin_oracle
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.strategies import examples

@@ -5,7 +5,8 @@ import pytest
 
 from ntm_jax.errors import UserError
 from ntm_jax.tasks.editing import Content, Editable, Number
-from ntm_jax.web import edits, packing, sources
+from ntm_jax.web import packing
+from ntm_jax.web.viewer import edits, sources
 from tests.helpers.browser import save_walker
 from tests.helpers.configs import quick_compile, tiny
 

@@ -7,7 +7,8 @@ import pytest
 
 from ntm_jax import models, tasks
 from ntm_jax.tasks import losses
-from ntm_jax.web import episodes, packing, sources
+from ntm_jax.web import packing
+from ntm_jax.web.viewer import episodes, sources
 from tests.helpers.browser import save_walker
 from tests.helpers.configs import quick_compile, tiny
 

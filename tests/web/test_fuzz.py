@@ -16,8 +16,11 @@ from ntm_jax import config as configs
 from ntm_jax.storage import weights
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import monitor, monitor_server, server, sources
-from ntm_jax.web import viewer as viewers
+from ntm_jax.web import pages
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor import server as monitor_server
+from ntm_jax.web.viewer import server as viewers
+from ntm_jax.web.viewer import sources
 from tests.helpers.browser import get_json, save_walker, viewer
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.strategies import examples
@@ -47,9 +50,9 @@ def base(tmp_path_factory):
         (base / "weights").write_bytes(content)
         folder = base / "monitor"
         folder.mkdir()
-        (folder / monitor.CONFIG).write_text(configs.to_json(config))
-        (folder / monitor.WEIGHTS).write_bytes(content)
-        (folder / monitor.EPISODE).write_text("{}")
+        (folder / run_monitor.CONFIG).write_text(configs.to_json(config))
+        (folder / run_monitor.WEIGHTS).write_bytes(content)
+        (folder / run_monitor.EPISODE).write_text("{}")
         (base.parent / "secret").write_bytes(SECRET)
         yield base
 
@@ -127,7 +130,13 @@ MESSAGES = ("%E5%AE%87", "%E5%AE%87%E6%97%A5", "%E5%AE%87" * 33, "%E7%BA%A2", "a
 PATHS = (
     *("/acrostic", "/api/poems"),
     *("/", "/api/runs", "/api/episode", "/api/progress", "/Loss", "/Weights", "/PrintDebug"),
-    *("/static/style.css", "/static/viewer.js", "/static/", "/plotly.min.js", "/nothing"),
+    *(
+        "/static/common/style.css",
+        "/static/viewer/viewer.js",
+        "/static/",
+        "/plotly.min.js",
+        "/nothing",
+    ),
 )
 STEPS = (
     "..",
@@ -207,7 +216,7 @@ def check(app, base, method, target, headers, body):
         json.loads(content)
     compiled = Path(jax.config.jax_compilation_cache_dir)
     libraries = (sys.prefix, sys.base_prefix, "/proc", "/sys")
-    allowed = (base, server.STATIC, compiled, *map(Path, libraries))
+    allowed = (base, pages.STATIC, compiled, *map(Path, libraries))
     for path in opened:
         assert any(Path(path).is_relative_to(place) for place in allowed), path
 

@@ -7,7 +7,8 @@ import pytest
 
 from ntm_jax import models
 from ntm_jax.errors import UserError
-from ntm_jax.web import interventions, packing, sources
+from ntm_jax.web import packing
+from ntm_jax.web.viewer import interventions, sources
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import save
 

@@ -10,9 +10,14 @@ import pytest
 from ntm_jax import config as configs
 from ntm_jax import tasks
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import moments, monitor, monitor_server, monitor_worker, sources, viewer
-from ntm_jax.web.moments_page import MomentsPage
+from ntm_jax.web import moments
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor import server as monitor_server
+from ntm_jax.web.monitor import worker as monitor_worker
 from ntm_jax.web.packing import unpack
+from ntm_jax.web.viewer import server as viewer
+from ntm_jax.web.viewer import sources
+from ntm_jax.web.viewer.moments_page import MomentsPage
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import save
 
@@ -90,7 +95,7 @@ def test_the_kept_episode_is_always_the_same_and_ends_with_its_answer(name):
 
 def keeper(folder, workdir, config):
     """A keeper of the run in `workdir`, whose metrics are there."""
-    (folder / monitor.CONFIG).write_text(configs.to_json(config))
+    (folder / run_monitor.CONFIG).write_text(configs.to_json(config))
     workdir.mkdir(exist_ok=True)
     (workdir / "metrics.csv").write_text("")
     task = tasks.make(config.task.name, **tasks.difficulty(config.task))
@@ -103,12 +108,12 @@ def parameters_of(config, scale):
 
 
 def test_the_same_episode_is_run_with_the_weights_that_training_lays_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(monitor, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(monitor, "TIMES_AS_LONG", 0)
+    monkeypatch.setattr(run_monitor, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(run_monitor, "TIMES_AS_LONG", 0)
     config, run = tiny(train__updates=1000), tmp_path / "run"
     keeps = keeper(tmp_path, run, config)
     assert not keeps.step()  # nothing is there yet
-    publish = monitor.Publisher(tmp_path, config)
+    publish = run_monitor.Publisher(tmp_path, config)
     for update, scale in ((0, 1.0), (500, 2.0), (501, 3.0), (1000, 4.0)):
         publish(update, parameters_of(config, scale))
     assert [keeps.step() for _ in range(4)] == [True, True, True, False]
@@ -127,13 +132,13 @@ def test_the_same_episode_is_run_with_the_weights_that_training_lays_aside(tmp_p
 
 
 def test_weights_that_wait_have_bounds_and_the_last_always_waits(tmp_path, monkeypatch):
-    monkeypatch.setattr(monitor, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(monitor, "TIMES_AS_LONG", 0)
-    monkeypatch.setattr(monitor, "ROOM_FOR_MOMENTS", 100)
-    publish = monitor.Publisher(tmp_path, tiny(train__updates=1000))
+    monkeypatch.setattr(run_monitor, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(run_monitor, "TIMES_AS_LONG", 0)
+    monkeypatch.setattr(run_monitor, "ROOM_FOR_MOMENTS", 100)
+    publish = run_monitor.Publisher(tmp_path, tiny(train__updates=1000))
     for update in (0, 400, 1000):
         publish(update, {"x": np.zeros(50, np.float32)})
-    waiting = (path.stem for path in (tmp_path / monitor.MOMENTS).iterdir())
+    waiting = (path.stem for path in (tmp_path / run_monitor.MOMENTS).iterdir())
     assert sorted(map(int, waiting)) == [0, 1000]
 
 
@@ -141,7 +146,7 @@ def test_a_full_disk_loses_a_moment_and_nothing_else(tmp_path):
     config = tiny()
     keeps = keeper(tmp_path, tmp_path / "run", config)
     (tmp_path / "run" / moments.FOLDER).write_text("in the way")
-    monitor.Publisher(tmp_path, config)(0, parameters_of(config, 1.0))
+    run_monitor.Publisher(tmp_path, config)(0, parameters_of(config, 1.0))
     assert keeps.step()
     assert not keeps.step()
 
@@ -153,7 +158,7 @@ def test_the_worker_rests_no_more_once_training_has_ended(tmp_path, monkeypatch)
     def sleep(seconds):
         now["s"] += seconds
         if now["s"] >= 5:
-            (tmp_path / monitor.TRAINED).touch()
+            (tmp_path / run_monitor.TRAINED).touch()
 
     monkeypatch.setattr(monitor_worker.time, "sleep", sleep)
     worker = object.__new__(monitor_worker.Worker)
@@ -200,7 +205,7 @@ def test_the_viewer_shows_the_moments_of_a_run(watched, tmp_path):
 
 @pytest.fixture
 def monitored(tmp_path, watched):
-    (tmp_path / monitor.CONFIG).write_text(configs.to_json(tiny()))
+    (tmp_path / run_monitor.CONFIG).write_text(configs.to_json(tiny()))
     return monitor_server.Monitor(tmp_path, watched)
 
 
@@ -209,12 +214,12 @@ def test_the_monitor_says_how_far_the_run_is(tmp_path, monitored):
         return json.loads(monitored.progress(-1))
 
     assert (shown()["state"], shown()["cases"], shown()["moments"]) == ("training", [], [0, 7])
-    (tmp_path / monitor.TRAINED).touch()
+    (tmp_path / run_monitor.TRAINED).touch()
     assert shown()["state"] == "evaluating"
     case = {"name": "length_20", "bits_per_sequence": float("nan"), "perfect_fraction": 1.0}
-    (tmp_path / monitor.CASES).write_text(json.dumps(case) + "\n" + '{"name": "len')
+    (tmp_path / run_monitor.CASES).write_text(json.dumps(case) + "\n" + '{"name": "len')
     assert shown()["cases"] == [{**case, "bits_per_sequence": None}]
-    (tmp_path / monitor.EVALUATED).touch()
+    (tmp_path / run_monitor.EVALUATED).touch()
     assert shown()["state"] == "evaluated"
 
 
@@ -239,30 +244,30 @@ def test_the_command_that_opens_the_viewer(tmp_path, monkeypatch):
 @pytest.mark.parametrize("stays", [False, True])
 def test_the_monitor_stays_until_evaluation_has_ended(tmp_path, monkeypatch, stays):
     waited = []
-    monkeypatch.setattr(monitor.time, "sleep", waited.append)
-    watching = monitor.RunMonitor(stays=stays)
+    monkeypatch.setattr(run_monitor.time, "sleep", waited.append)
+    watching = run_monitor.RunMonitor(stays=stays)
     watching._folder = tmp_path
     ended = []
     watching._stack.callback(lambda: ended.append(True))
     watching.close()
-    assert (tmp_path / monitor.TRAINED).exists()
+    assert (tmp_path / run_monitor.TRAINED).exists()
     assert ended == ([] if stays else [True])
     if not stays:
         return
     watching.case({"name": "length_20", "bits_per_sequence": 0.5})
-    assert json.loads((tmp_path / monitor.CASES).read_text())["name"] == "length_20"
+    assert json.loads((tmp_path / run_monitor.CASES).read_text())["name"] == "length_20"
     watching.evaluated()
-    assert (tmp_path / monitor.EVALUATED).exists()
+    assert (tmp_path / run_monitor.EVALUATED).exists()
     assert waited == []  # nobody looks
-    (tmp_path / monitor.LOOKED_AT).touch()
+    (tmp_path / run_monitor.LOOKED_AT).touch()
     watching.evaluated()
-    assert waited == [monitor.LAST_SECONDS]
+    assert waited == [run_monitor.LAST_SECONDS]
     watching.end()
     assert ended == [True]
 
 
 def test_a_monitor_that_was_never_opened_can_end():
-    watching = monitor.RunMonitor(stays=True)
+    watching = run_monitor.RunMonitor(stays=True)
     watching.case({"name": "x"})
     watching.evaluated()
     watching.end()

@@ -24,9 +24,11 @@ from ntm_jax.errors import UserError
 from ntm_jax.storage import weights
 from ntm_jax.training import loop
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import monitor, monitor_server, monitor_worker
-from ntm_jax.web.monitor_process import Tail
-from ntm_jax.web.monitor_worker import Worker, latest_episodes, text
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor import server as monitor_server
+from ntm_jax.web.monitor import worker as monitor_worker
+from ntm_jax.web.monitor.process import Tail
+from ntm_jax.web.monitor.worker import Worker, latest_episodes, text
 from tests.helpers.browser import get, get_json, printed_address, program, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import ENDLESS, flags
@@ -234,7 +236,7 @@ def test_a_port_in_use_is_one_line_and_nothing_is_written(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"monitor.port: cannot listen at .* port {port}"):
-            loop.train(tiny(monitor__port=port), tmp_path / "run", [monitor.RunMonitor()])
+            loop.train(tiny(monitor__port=port), tmp_path / "run", [run_monitor.RunMonitor()])
     assert not (tmp_path / "run").exists()
 
 
@@ -317,20 +319,20 @@ def published(folder, monkeypatch, seconds, updates=50):
     """The updates whose weights are written, one coming every 0.3 s; to write takes `seconds` in turn."""
     clock = {"now": 0.0}
     seconds = itertools.cycle(seconds)
-    write = monitor.write_atomically
+    write = run_monitor.write_atomically
 
     def slowly(path, content):
-        clock["now"] += next(seconds) if path.name == monitor.WEIGHTS else 0
+        clock["now"] += next(seconds) if path.name == run_monitor.WEIGHTS else 0
         write(path, content)
 
-    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(monitor, "write_atomically", slowly)
-    publish = monitor.Publisher(folder, tiny(train__updates=updates))
+    monkeypatch.setattr(run_monitor.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(run_monitor, "write_atomically", slowly)
+    publish = run_monitor.Publisher(folder, tiny(train__updates=updates))
     written = []
     for update in range(updates + 1):
-        (folder / monitor.WEIGHTS).unlink(missing_ok=True)
+        (folder / run_monitor.WEIGHTS).unlink(missing_ok=True)
         publish(update, {"x": np.float32([update])})
-        if (folder / monitor.WEIGHTS).exists():
+        if (folder / run_monitor.WEIGHTS).exists():
             written.append(update)
         clock["now"] += 0.3
     return written
@@ -341,7 +343,7 @@ def test_weights_are_published_once_a_second_and_at_the_end(tmp_path, monkeypatc
     assert written[0] == 0
     assert written[-1] == 50
     assert 8 < len(written) < 20
-    last = safetensors.numpy.load((tmp_path / monitor.WEIGHTS).read_bytes())
+    last = safetensors.numpy.load((tmp_path / run_monitor.WEIGHTS).read_bytes())
     np.testing.assert_array_equal(last["x"], [50])
 
 
@@ -360,27 +362,27 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(monitor, "write_atomically", full)
-    monitor.Publisher(tmp_path, tiny())(0, {"x": np.zeros(1)})
+    monkeypatch.setattr(run_monitor, "write_atomically", full)
+    run_monitor.Publisher(tmp_path, tiny())(0, {"x": np.zeros(1)})
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("free", [10**6, 10**9])
 def test_files_are_in_memory_where_there_is_room(monkeypatch, free, tmp_path):
-    monkeypatch.setattr(monitor, "MEMORY", tmp_path)
+    monkeypatch.setattr(run_monitor, "MEMORY", tmp_path)
     monkeypatch.setattr(
-        monitor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free)
+        run_monitor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free)
     )
-    assert monitor._place() == (tmp_path if free == 10**9 else None)
+    assert run_monitor._place() == (tmp_path if free == 10**9 else None)
     monkeypatch.undo()
-    monkeypatch.setattr(monitor, "MEMORY", tmp_path / "none")
-    assert monitor._place() is None
+    monkeypatch.setattr(run_monitor, "MEMORY", tmp_path / "none")
+    assert run_monitor._place() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no idle scheduling here")
 def test_the_worker_has_one_core_that_nothing_else_wants(tmp_path):
     report = "print(os.sched_getscheduler(0), len(os.sched_getaffinity(0)), os.nice(0))"
-    code = f"import os; {monitor.IDLE}; {report}"
+    code = f"import os; {run_monitor.IDLE}; {report}"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == [str(os.SCHED_IDLE), "1", "19"]
 
@@ -390,7 +392,7 @@ def test_the_worker_rests_while_nobody_looks(tmp_path, monkeypatch):
     monkeypatch.setattr(monitor_worker.time, "monotonic", lambda: now["s"])
     monkeypatch.setattr(monitor_worker.time, "time", lambda: now["s"])
     config = tiny()
-    (tmp_path / monitor.CONFIG).write_text(json.dumps(config.to_dict()))
+    (tmp_path / run_monitor.CONFIG).write_text(json.dumps(config.to_dict()))
     (tmp_path / "run").mkdir()
     worker = Worker(tmp_path, tmp_path / "run")
     watched = monitor_server.Monitor(tmp_path, tmp_path / "run")
@@ -399,14 +401,14 @@ def test_the_worker_rests_while_nobody_looks(tmp_path, monkeypatch):
     def works(after):
         """Whether it does, so many seconds later, with newer weights."""
         now["s"] += after
-        path = tmp_path / monitor.WEIGHTS
+        path = tmp_path / run_monitor.WEIGHTS
         path.write_bytes(weights.dump(parameters, config, int(now["s"])))
         os.utime(path, (now["s"], now["s"]))
         return worker.step()
 
     def look():
         watched.look()
-        os.utime(tmp_path / monitor.LOOKED_AT, (now["s"], now["s"]))
+        os.utime(tmp_path / run_monitor.LOOKED_AT, (now["s"], now["s"]))
 
     assert works(0)  # so that it has compiled
     assert [works(10), works(10), works(10)] == [False, False, True]
@@ -423,21 +425,21 @@ def test_the_worker_rests_while_nobody_looks(tmp_path, monkeypatch):
 def test_the_worker_on_other_tasks(tmp_path, task):
     config = tiny(task)
     trainer = Trainer(config)
-    (tmp_path / monitor.CONFIG).write_text(json.dumps(config.to_dict()))
+    (tmp_path / run_monitor.CONFIG).write_text(json.dumps(config.to_dict()))
     worker = Worker(tmp_path, tmp_path / "run")
     assert not worker.step()
-    monitor.Publisher(tmp_path, config)(0, trainer.initial_state().parameters)
+    run_monitor.Publisher(tmp_path, config)(0, trainer.initial_state().parameters)
     assert worker.step()
     assert not worker.step()
-    assert json.loads((tmp_path / monitor.EPISODE).read_text())["task"] == task
-    assert json.loads((tmp_path / monitor.EVALUATION).read_text())["update"] == 0
+    assert json.loads((tmp_path / run_monitor.EPISODE).read_text())["task"] == task
+    assert json.loads((tmp_path / run_monitor.EVALUATION).read_text())["update"] == 0
 
 
 def test_a_model_without_heads_is_printed_too():
     config = tiny(model="lstm")
     trainer = Trainer(config)
     batch, key = latest_episodes(config)(0)
-    from ntm_jax.web import episodes
+    from ntm_jax.web.viewer import episodes
 
     episode = episodes.run(trainer.model(trainer.initial_state()), trainer.task, batch, key)
     assert "predicted" in text(episode, 0)

@@ -2,11 +2,8 @@
 
 import re
 
-import numpy as np
 import pytest
 
-from ntm_jax.web.moments import Moments
-from ntm_jax.web.packing import pack
 from tests.helpers.browser import (
     COLLISIONS,
     CONTRAST,
@@ -17,11 +14,10 @@ from tests.helpers.browser import (
     look,
     printed_address,
     program,
-    save_walker,
     viewer,
     wait_for,
 )
-from tests.helpers.configs import tiny
+from tests.helpers.moments import save_moments
 from tests.helpers.runs import flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -81,15 +77,7 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
 
 
 def test_the_viewer_shows_the_same_moments(tmp_path):
-    save_walker(tmp_path / "run", tiny())
-    for update, on in ((0, 0.0), (7, 1.0)):
-        weights = on * np.eye(8)[[6, 7, 0, 1]][:, None]
-        arrays = {name: np.ones((4, 2)) for name in ("inputs", "targets", "probabilities")}
-        arrays |= {"mask": np.ones(4), "read_weightings": weights, "write_weightings": weights}
-        content = {"update": update, "task": "copy", "steps": 4}
-        content["scores"] = {"wrong_bits": 8 - update, "scored_bits": 8, "bits": 1.5}
-        content["arrays"] = {name: pack(values) for name, values in arrays.items()}
-        Moments(tmp_path / "run").add(content, 7)
+    save_moments(tmp_path / "run")
     with viewer(tmp_path / "run") as address, browser(width=400, downloads=tmp_path) as page:
         page.get(address + "moments#run=0")
         words = "return document.querySelector('#moments .summary')?.innerText ?? ''"
@@ -148,6 +136,10 @@ def test_the_page_follows_a_run(tmp_path):
             "write weighting",
             "read weighting",
         ]
+
+        look(page, 1280, 1000)
+        top = js(page, "return document.getElementById('curves').getBoundingClientRect().top")
+        assert 0 < top < 500  # what a visitor comes for is seen first
 
         js(page, "document.getElementById('print').click()")
         wait_for(

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from ntm_jax import config as configs
-from ntm_jax.web import monitor, monitor_server
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor import server as monitor_server
 from tests.helpers.configs import tiny
 
 COLUMNS = "update,sequences,seconds,loss_bits_per_sequence,bit_errors_per_sequence,gradient_norm,learning_rate"
@@ -15,7 +16,7 @@ ROWS = [(10, 20, 1.0, 8.5, 2.5, 0.5, 0.25), (20, 40, 2.0, 7.5, 1.5, math.nan, 0.
 
 @pytest.fixture
 def watched(tmp_path):
-    (tmp_path / monitor.CONFIG).write_text(configs.to_json(tiny()))
+    (tmp_path / run_monitor.CONFIG).write_text(configs.to_json(tiny()))
     return monitor_server.Monitor(tmp_path, tmp_path)
 
 

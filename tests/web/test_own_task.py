@@ -9,7 +9,8 @@ from ntm_jax import config as configs
 from ntm_jax import main, tasks
 from ntm_jax.storage import weights
 from ntm_jax.training.trainer import Trainer
-from ntm_jax.web import monitor, monitor_worker
+from ntm_jax.web.monitor import run_monitor
+from ntm_jax.web.monitor import worker as monitor_worker
 from tests.helpers.configs import quick_compile, tiny_overrides
 
 FILE = """
@@ -57,8 +58,8 @@ def worker(tmp_path, monkeypatch, file):
     config = configs.load(file, tiny_overrides())
     parameters = Trainer(config).initial_state().parameters
     tasks.TASKS.pop("backwards")
-    (tmp_path / monitor.CONFIG).write_text(configs.to_json(config))
-    (tmp_path / monitor.WEIGHTS).write_bytes(weights.dump(parameters, config, 0))
+    (tmp_path / run_monitor.CONFIG).write_text(configs.to_json(config))
+    (tmp_path / run_monitor.WEIGHTS).write_bytes(weights.dump(parameters, config, 0))
 
     def rest(seconds):
         raise Rests
@@ -71,25 +72,27 @@ def worker(tmp_path, monkeypatch, file):
 def test_the_monitors_worker_knows_the_task_of_a_config_file(tmp_path, worker, file):
     with pytest.raises(Rests):
         worker(f"{file}:ntm-ff")
-    shown = json.loads((tmp_path / monitor.EPISODE).read_text())
+    shown = json.loads((tmp_path / run_monitor.EPISODE).read_text())
     assert shown["update"] == 0
-    assert (tmp_path / monitor.EVALUATION).exists()
+    assert (tmp_path / run_monitor.EVALUATION).exists()
 
 
 def test_without_the_file_it_says_so_in_one_line(tmp_path, worker, capfd):
     worker("")
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("ntm_jax: the monitor shows no episodes (task: 'backwards' is unknown; ")
-    assert not (tmp_path / monitor.EPISODE).exists()
+    assert not (tmp_path / run_monitor.EPISODE).exists()
 
 
 def test_the_monitor_hands_the_file_to_its_worker(tmp_path, monkeypatch, file):
     started = {}
     monkeypatch.setattr(
-        monitor, "_start", lambda stack, module, first, words, **_: started.update({module: words})
+        run_monitor,
+        "_start",
+        lambda stack, module, first, words, **_: started.update({module: words}),
     )
     config = configs.load(file, [*tiny_overrides(), "monitor.port=0"])
     with ExitStack() as stack:
         watching = main._monitor(config, file, stack)
         watching.open(config, tmp_path / "run")
-    assert started["monitor_worker"][1:] == [str(tmp_path / "run"), file]
+    assert started["worker"][1:] == [str(tmp_path / "run"), file]

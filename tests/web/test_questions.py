@@ -6,7 +6,7 @@ import pytest
 
 from ntm_jax import tasks
 from ntm_jax.errors import UserError
-from ntm_jax.web import questions
+from ntm_jax.web.viewer import questions
 
 COPY = tasks.make("copy", min_length=1, max_length=20)
 SORT = tasks.make("priority_sort", items=20, kept=16)
@@ -113,3 +113,13 @@ def test_a_task_that_says_nothing_offers_its_whole_numbers():
 def test_a_task_derived_from_another_offers_the_same():
     question = ask(Reverse(1, 5), length="9")
     assert (question.task.min_length, question.task.max_length) == (9, 9)
+
+
+@pytest.mark.parametrize("name", ["copy", "repeat_copy"])
+def test_episodes_are_like_those_of_evaluation(name):
+    """And so without the vectors of zeros that only training adds."""
+    task = tasks.make(name, zero_vector_percent=50)
+    asked = ask(task, length="5").task
+    assert asked.zero_vector_percent == 0
+    assert asked.cases()[0].task.zero_vector_percent == 0
+    assert task.zero_vector_percent == 50

@@ -99,7 +99,7 @@ HOSTS = {
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("path", ["/", "/api/runs", "/static/style.css", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/api/runs", "/static/common/style.css", "/nothing"])
 def test_a_foreign_host_is_refused(address, host, path):
     status, _, body = get(address, path, Host=host)
     assert (status == 421) is not HOSTS[host], (status, body)
@@ -126,7 +126,8 @@ def test_it_listens_on_loopback_alone(address):
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/static/../guard.py", "/static/%2e%2e%2fguard.py", "/static/none.js"]
+    "path",
+    ["/nothing", "/static/../guard.py", "/static/%2e%2e%2fguard.py", "/static/common/none.js"],
 )
 def test_what_is_not_there(address, path):
     status, _, body = get(address, path)
@@ -134,7 +135,7 @@ def test_what_is_not_there(address, path):
     assert b"def " not in body
 
 
-@pytest.mark.parametrize("path", ["/", "/api/runs", "/plotly.min.js", "/static/style.css"])
+@pytest.mark.parametrize("path", ["/", "/api/runs", "/plotly.min.js", "/static/common/style.css"])
 def test_pages_may_load_nothing_from_elsewhere(address, path):
     status, headers, body = get(address, path)
     assert status == 200

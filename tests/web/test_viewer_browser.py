@@ -10,8 +10,6 @@ from tests.helpers.browser import (
     CONTRAST,
     MISFITS,
     ROOT,
-    browser,
-    complaints,
     js,
     look,
     save_walker,
@@ -19,7 +17,8 @@ from tests.helpers.browser import (
     viewer,
     wait_for,
 )
-from tests.helpers.configs import quick_compile, tiny
+from tests.helpers.configs import tiny
+from tests.helpers.shipped import SHIPPED
 from tests.helpers.viewer_page import (
     OVER_TIME,
     PANEL,
@@ -34,40 +33,24 @@ from tests.helpers.viewer_page import (
     visit,
 )
 
-PRETRAINED = ROOT / "runs" / "pretrained" / "copy-ntm-ff"
-pytestmark = pytest.mark.slow
+PRETRAINED = SHIPPED / "copy-ntm-ff"
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    base = tmp_path_factory.mktemp("runs")
-    with quick_compile(tmp_path_factory.getbasetemp()):
-        save_walker(base / "walker", tiny(model__memory_size=16))
-        save_walker(base / "ngram", tiny("ngram", task__length=40))
-        save_walker(base / "recall", tiny("associative_recall", task__max_items=4))
-        save_walker(base / "sort", tiny("priority_sort", model__memory_size=16, task__items=6))
-    return base
-
-
-@pytest.fixture(scope="module")
-def page():
-    with browser() as page:
-        yield page
+def folder(walkers):
+    return walkers(
+        walker=tiny(model__memory_size=16),
+        ngram=tiny("ngram", task__length=40),
+        recall=tiny("associative_recall", task__max_items=4),
+        sort=tiny("priority_sort", model__memory_size=16, task__items=6),
+    )
 
 
 @pytest.fixture(scope="module")
 def address(folder, page):
     with viewer(*(folder / name for name in ("walker", "ngram", "recall", "sort"))) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert complaints(page) == []
 
 
 # ---- What is seen
@@ -305,6 +288,14 @@ def test_figures_fit_a_window_that_changes_its_size(page, address):
         time.sleep(0.7)  # what a late answer to the change would spoil
         wait_for(lambda: js(page, MISFITS) == [])
         assert js(page, "return document.documentElement.scrollWidth") <= width
+
+
+def test_the_numbers_of_the_heads_fit_a_phone(page, address):
+    look(page, 360)
+    visit(page, address, "run=walker&length=5")
+    code = "const n = document.querySelector('.numbers'); return [n.scrollWidth, n.clientWidth]"
+    needed, there = js(page, code)
+    assert needed <= there
 
 
 def test_zoom_speed_and_link_are_there_in_a_narrow_window(page, address):

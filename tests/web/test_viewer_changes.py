@@ -5,11 +5,11 @@ import base64
 import numpy as np
 import pytest
 
-from tests.helpers.browser import ROOT, browser, complaints, js, look, settled, viewer, wait_for
+from tests.helpers.browser import js, settled, viewer, wait_for
+from tests.helpers.shipped import SHIPPED
 from tests.helpers.viewer_page import cursor, panel, state, text, visit
 
-PRETRAINED = ROOT / "runs" / "pretrained"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 RUNS = (
     "copy-ntm-ff",
     "associative_recall-ntm-lstm",
@@ -19,26 +19,11 @@ RUNS = (
 
 
 @pytest.fixture(scope="module")
-def page():
-    with browser() as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def address():
-    if not (PRETRAINED / RUNS[0]).is_dir():
+    if not (SHIPPED / RUNS[0]).is_dir():
         pytest.skip("no pretrained runs")
-    with viewer(*(PRETRAINED / name for name in RUNS)) as address:
+    with viewer(*(SHIPPED / name for name in RUNS)) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert complaints(page) == []
 
 
 def press(page, selector, label):

@@ -5,21 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from ntm_jax.web import report, sources
+from ntm_jax.web.report import single_file
+from ntm_jax.web.viewer import sources
 from tests.helpers.browser import (
-    browser,
-    complaints,
     js,
-    look,
-    save_walker,
     settled,
     viewer,
     wait_for,
 )
-from tests.helpers.configs import quick_compile, tiny
+from tests.helpers.configs import tiny
 from tests.helpers.viewer_page import (
     click,
     cursor,
+    offline,
     panel,
     put,
     state,
@@ -27,39 +25,21 @@ from tests.helpers.viewer_page import (
     visit,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    base = tmp_path_factory.mktemp("runs")
-    with quick_compile(tmp_path_factory.getbasetemp()):
-        save_walker(base / "walker", tiny(model__memory_size=16))
-        save_walker(base / "recall", tiny("associative_recall", task__max_items=4))
-    return base
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("downloads")
-    with browser(downloads=folder) as page:
-        page.downloads = folder
-        yield page
+def folder(walkers):
+    return walkers(
+        walker=tiny(model__memory_size=16),
+        recall=tiny("associative_recall", task__max_items=4),
+    )
 
 
 @pytest.fixture(scope="module")
 def address(folder):
     with viewer(*(folder / name for name in ("walker", "recall"))) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert complaints(page) == []
 
 
 # ---- Downloads
@@ -116,12 +96,9 @@ def test_downloads(page, address):
 
 def test_the_report_opens_with_no_server_and_no_network(page, folder, tmp_path):
     path = tmp_path / "report.html"
-    size = report.report(sources.open_sources([folder / "walker", folder / "recall"]), path)
+    size = single_file.report(sources.open_sources([folder / "walker", folder / "recall"]), path)
     assert size == path.stat().st_size > 4e6
-    page.execute_cdp_cmd("Network.enable", {})
-    conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    page.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
-    try:
+    with offline(page):
         page.get(path.as_uri())
         settled(page)
         click(page, "all")
@@ -143,11 +120,6 @@ def test_the_report_opens_with_no_server_and_no_network(page, folder, tmp_path):
         assert "recall" in text(page, "h2")
         fetched = js(page, "return performance.getEntriesByType('resource').map((e) => e.name)")
         assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
-    finally:
-        page.execute_cdp_cmd(
-            "Network.emulateNetworkConditions",
-            conditions | {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1},
-        )
 
 
 def test_a_page_asks_only_its_own_server(page, address):

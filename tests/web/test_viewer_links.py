@@ -5,11 +5,7 @@ import shutil
 import pytest
 
 from tests.helpers.browser import (
-    browser,
-    complaints,
     js,
-    look,
-    save_walker,
     settled,
     viewer,
     wait_for,
@@ -19,22 +15,23 @@ from tests.helpers.runs import save
 from tests.helpers.verse import corpus_path
 from tests.helpers.viewer_page import choose, click, cursor, notice, put, state, text, visit
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_refusals")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    base = tmp_path_factory.mktemp("runs")
+def folder(walkers, tmp_path_factory):
+    base = walkers(
+        ngram=tiny("ngram", task__length=40),
+        walker=tiny(model__memory_size=16),
+        other=tiny(model__memory_size=16),
+        repeat=tiny("repeat_copy"),
+        sort=tiny("priority_sort", model__memory_size=16, task__items=6),
+    )
+    corpus = base / "nowhere.npz"
+    shutil.copy(corpus_path(), corpus)
     with quick_compile(tmp_path_factory.getbasetemp()):
-        save_walker(base / "ngram", tiny("ngram", task__length=40))
-        save_walker(base / "walker", tiny(model__memory_size=16))
-        save_walker(base / "other", tiny(model__memory_size=16))
-        save_walker(base / "repeat", tiny("repeat_copy"))
-        save_walker(base / "sort", tiny("priority_sort", model__memory_size=16, task__items=6))
-        corpus = base / "nowhere.npz"
-        shutil.copy(corpus_path(), corpus)
         save(base / "verse", tiny("acrostic", task__corpus=str(corpus)))
-        corpus.unlink()
+    corpus.unlink()
     return base
 
 
@@ -42,24 +39,9 @@ NAMES = ("verse", "ngram", "walker", "other", "repeat", "sort")
 
 
 @pytest.fixture(scope="module")
-def page():
-    with browser() as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def address(folder):
     with viewer(*(folder / name for name in NAMES)) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def quiet(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert all("400" in message for message in complaints(page))  # said of every refused request
 
 
 def field(page, name):

@@ -8,14 +8,16 @@ import pytest
 
 from ntm_jax.evaluation.memory_figures import used_rows
 from ntm_jax.models import addressing
-from ntm_jax.web import packing, sources
-from tests.helpers.browser import ROOT, browser, complaints, js, look, save_walker, viewer, wait_for
+from ntm_jax.web import packing
+from ntm_jax.web.viewer import sources
+from tests.helpers.browser import js, look, viewer, wait_for
 from tests.helpers.configs import quick_compile, tiny
 from tests.helpers.runs import save
+from tests.helpers.shipped import SHIPPED
 from tests.helpers.viewer_page import cursor, panel, put, slide, text, titles, visit
 
-PRETRAINED = ROOT / "runs" / "pretrained" / "copy-ntm-ff"
-pytestmark = pytest.mark.slow
+PRETRAINED = SHIPPED / "copy-ntm-ff"
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 PICKED = (
     "return document.querySelectorAll('.numbers')[1].querySelector('[aria-pressed=true]').innerText"
 )
@@ -23,10 +25,9 @@ STAGES = ("content", "gated", "shifted", "sharpened")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    base = tmp_path_factory.mktemp("runs")
+def folder(walkers, tmp_path_factory):
+    base = walkers(walker=tiny(model__memory_size=16))
     with quick_compile(tmp_path_factory.getbasetemp()):
-        save_walker(base / "walker", tiny(model__memory_size=16))
         save(base / "random", tiny(model__read_heads=2, model__write_heads=2, model__shift_range=2))
         shared = tiny(model__shared_weighting=True, model__shift_activation="interpolated")
         save(base / "shared", shared)
@@ -34,24 +35,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    with browser() as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def address(folder):
     with viewer(*(folder / name for name in ("walker", "random", "shared"))) as address:
         yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page):
-    page.get("about:blank")
-    page.get_log("browser")
-    look(page, 1600)
-    yield
-    assert complaints(page) == []
 
 
 def stages(page, run, given, step, a):
@@ -143,6 +129,23 @@ def test_the_step_is_said_in_a_sentence(page, address):
     assert "0% by content, 100% from where the head was, row 4" in found
     assert "moves 1 row on" in found
     assert found.startswith("Found by location: it was at row 4, and it moved 1 row on.")
+
+
+def test_a_sentence_names_four_heads_at_most(page, address):
+    visit(page, address, "run=random&length=5")
+    code = """
+      const heads = (name, count) => Array.from({length: count}, (_, i) => [name, 0.2 + 0.1 * i]);
+      const array = (list) => new NTM.NdArray([1, list.length, 2], Float32Array.from(list.flatMap(([, w]) => [w, 0.05])));
+      const arrays = {
+        read_weightings: array(heads("read", 4)), write_weightings: array(heads("write", 3)),
+        mask: new NTM.NdArray([1], [0]), inputs: new NTM.NdArray([1, 1], Float32Array.of(1)), strength: new NTM.NdArray([1, 7], new Array(7).fill(1)),
+      };
+      return NTM.stepSentence({arrays, steps: 1, scores: {}}, 0);
+    """
+    said = js(page, code)
+    assert [i for i in range(1, 5) if f"read head {i} " in said] == [2, 3, 4]
+    assert "write head 3 at row 0, weight 0.4" in said
+    assert "3 other heads with smaller weights" in said
 
 
 def test_a_head_whose_gate_is_open_finds_by_content(page, address):

@@ -20,6 +20,7 @@
         for (const select of [$("run"), $("beside")]) select.append(NTM.element("option", { value: i, title }, text));
       });
       $("beside").prepend(NTM.element("option", { value: "", selected: "" }, "nothing"));
+      $("run-label").hidden = NTM.source.isReport && runs.length < 2;
       $("beside-label").hidden = runs.length < 2;
     }
 
@@ -73,15 +74,16 @@
       $("keep").checked = false;
     }
 
-    // In a report: a choice among the episodes that it holds.
+    // In a report: a choice among the episodes that it holds, at first the usual one.
     caseField(values) {
-      const select = NTM.element("select", { id: "case" });
-      NTM.source.cases(Number($("run").value)).forEach((difficulty) => {
+      const wanted = Object.fromEntries((this.run.fields || []).map(({ name, value }) => [name, values[name] ?? value]));
+      const cases = NTM.source.cases(Number($("run").value));
+      const chosen = cases.findIndex((difficulty) => Object.entries(difficulty).every(([name, value]) => Number(wanted[name]) === value));
+      const options = cases.map((difficulty, i) => {
         const text = Object.entries(difficulty).map(([name, value]) => `${name} ${value}`).join(", ");
-        const given = Object.entries(difficulty).every(([name, value]) => Number(values[name]) === value);
-        select.append(NTM.element("option", { value: JSON.stringify(difficulty), ...(given ? { selected: "" } : {}) }, text));
+        return NTM.element("option", { value: JSON.stringify(difficulty), ...(i === chosen ? { selected: "" } : {}) }, text);
       });
-      return NTM.element("label", {}, "Episode ", select);
+      return NTM.element("label", {}, "Episode ", NTM.element("select", { id: "case" }, ...options));
     }
 
     // The parameters of the question, as the form has them.

@@ -43,8 +43,11 @@
       this.heads.forEach((head, a) => {
         const { row, weight } = NTM.strongest((head.kind === "read" ? read : write).part(step).part(head.index).values);
         const move = NTM.meanShift(shift, step, a);
-        const values = [row, weight, strength.at(step, a), gate.at(step, a), move, sharpening.at(step, a)];
-        values.forEach((value, i) => (this.cells[a][i].textContent = NTM.fixed(value, 3)));
+        const part = (value) => String(Number(value.toFixed(3)) + 0); // of 1: three decimals are enough
+        const values = [
+          String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), part(move), NTM.fixed(sharpening.at(step, a), 3),
+        ];
+        values.forEach((text, i) => (this.cells[a][i].textContent = text));
         const pressed = String(a === chosen);
         if (this.buttons[a].getAttribute("aria-pressed") !== pressed) this.buttons[a].setAttribute("aria-pressed", pressed);
       });

@@ -2,7 +2,7 @@
 // The input as squares to click, beside what comes back.
 (function () {
   const $ = (id) => document.getElementById(id);
-  const [LARGEST, LEAST] = [18, 4]; // pixels of a square
+  const [LARGEST, LEAST] = [24, 4]; // pixels of a square
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -37,7 +37,7 @@
     // Takes over an answer. While the pointer is down, the visitor's own bits stay.
     show(episode) {
       this.episode = episode;
-      $("edit").hidden = NTM.source.isReport || !episode.editable || !episode.editable.channels;
+      $("edit").hidden = !episode.editable || !episode.editable.channels;
       if ($("edit").hidden || !$("edit").open) return;
       const { steps, channels, numbers } = episode.editable;
       if (this.painting === undefined) this.bits = NTM.editableBits(episode);

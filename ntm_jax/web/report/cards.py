@@ -1,0 +1,112 @@
+"""Builds the gallery's index: for each model, a picture of its heads, what it was asked, and how it did."""
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import image
+from matplotlib.colors import to_rgb
+
+from ntm_jax import config as configs
+from ntm_jax import models
+from ntm_jax.evaluation import palette
+from ntm_jax.evaluation.episode import used_rows
+from ntm_jax.evaluation.report import COLUMNS
+from ntm_jax.web.report.content import cases
+from ntm_jax.web.viewer import episodes
+from ntm_jax.web.viewer.sources import Source
+
+
+def cards(pages: Mapping[Source, str]) -> str:
+    """Returns the models task by task.
+
+    Args:
+      pages: the address of each model's page.
+    """
+    tasks: dict[str, list[Source]] = {}
+    for source in pages:
+        tasks.setdefault(source.task.name, []).append(source)
+    order = sorted(tasks, key=lambda name: name != "copy")  # the simplest first
+    return "\n".join(_section(name, {one: pages[one] for one in tasks[name]}) for name in order)
+
+
+def missing(sources: Sequence[Source]) -> str:
+    """Returns which models have no page, and why."""
+    if not sources:
+        return ""
+    items = (
+        f"<li>{html.escape(source.name)}: {html.escape(str(source.trouble()))}</li>"
+        for source in sources
+    )
+    return "<section><h2>Without a page here</h2><ul>" + "".join(items) + "</ul></section>"
+
+
+def heads_picture(source: Source) -> bytes | None:
+    """Returns the heads' weightings over one episode as a PNG: rows of memory by steps, writing red, reading blue."""
+    episode = episodes.watch(source.model(source.rows), source.question(cases(source)[0]))
+    if episode.memory is None:
+        return None
+    write, read = (
+        np.asarray(weightings).max(axis=1).T
+        for weightings in (episode.write_weightings, episode.read_weightings)
+    )
+    shown = used_rows(np.maximum(write, read).max(axis=1))
+    write, read = write[shown], read[shown]
+    colours = [np.array(to_rgb(colour)) for colour in (palette.WRITE, palette.READ)]
+    total = np.maximum(write + read, 1e-6)[..., None]
+    mixed = (write[..., None] * colours[0] + read[..., None] * colours[1]) / total
+    alpha = np.maximum(write, read)[..., None]
+    result = io.BytesIO()
+    image.imsave(result, np.clip(np.concatenate([mixed, alpha], axis=2), 0, 1), format="png")
+    return result.getvalue()
+
+
+def _section(task: str, pages: Mapping[Source, str]) -> str:
+    explanation = next(iter(pages)).task.explanation()
+    asked = "" if explanation is None else f"<p>{html.escape(explanation.asked)}</p>"
+    inside = "".join(_card(source, page) for source, page in pages.items())
+    name = html.escape(task.replace("_", " ").capitalize())
+    return f'<section><h2>{name}</h2>{asked}<div class="cards">{inside}</div></section>'
+
+
+def _card(source: Source, page: str) -> str:
+    picture = heads_picture(source)
+    shown = ""
+    if picture is not None:
+        data = base64.b64encode(picture).decode()
+        words = f"The heads of {source.name} over an episode: rows of memory by steps"
+        shown = f'<img src="data:image/png;base64,{data}" alt="{html.escape(words)}">'
+    count = models.parameter_count(source.model(source.rows))
+    memory = f", {source.rows} memory rows" if source.rows else ", no memory"
+    about = f"{configs.model_name(source.config)}, {count:,} parameters{memory}"
+    return (
+        f'<article class="card"><h3><a href="{html.escape(page)}">{html.escape(source.name)}</a></h3>'
+        f'<p class="summary">{about}</p>{shown}{_results(source)}</article>'
+    )
+
+
+def _results(source: Source) -> str:
+    """Returns a table of the run's evaluation, if it has one."""
+    try:
+        found = json.loads((source.path / "evaluation.json").read_text(encoding="utf-8"))["cases"]
+        rows = "".join(_row(case) for case in found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    label = html.escape(f"Results of {source.name}")
+    headings = "".join(
+        f'<th scope="col">{heading}</th>' for heading in ("case", *(h for h, _ in COLUMNS.values()))
+    )
+    return (
+        f'<div class="numbers" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody>'
+        "</table></div>"
+    )
+
+
+def _row(case: Mapping[str, Any]) -> str:
+    name = ", ".join(f"{name} {value}" for name, value in case["difficulty"].items())
+    cells = "".join(f"<td>{case[field]:{form}}</td>" for field, (_, form) in COLUMNS.items())
+    return f'<tr><th scope="row">{html.escape(name or case["name"])}</th>{cells}</tr>'
