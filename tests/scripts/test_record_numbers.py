@@ -8,7 +8,7 @@ Three entries have changed since. Two differ by rounding, where XLA fuses other 
 rare kinds of poems are fields of a stage of training now, and no longer of the task. The poems there are others, because they rhyme, draw
 by message and seed, and differ from each other by default.
 
-The entries of `ntm-ff` in copy, repeat copy, recall and n-grams, and of `ntm-lstm` in n-grams, are of configs and models that others have replaced.
+The entries of `ntm-ff` in copy, repeat copy, recall and n-grams, and of `ntm-lstm` in n-grams and sort, are of configs and models that others have replaced.
 """
 
 import json
