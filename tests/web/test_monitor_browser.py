@@ -81,7 +81,7 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
     with viewer(tmp_path / "run") as address, browser(width=400, downloads=tmp_path) as page:
         page.get(address + "moments#run=0")
         words = "return document.querySelector('#moments .summary')?.innerText ?? ''"
-        wait_for(lambda: "after update 7: 1 of 8 bits wrong" in js(page, words))
+        wait_for(lambda: "after update 7: 1 wrong bit of 8" in js(page, words))
         captions = (
             "return [...document.querySelectorAll('#moments figcaption')].map((e) => e.innerText)"
         )
@@ -90,7 +90,7 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
         ]
         assert js(page, "return document.querySelectorAll('#moments canvas')[3].height") == 4
         js(page, f"const s = {SLIDER[7:]}; s.value = 0; s.dispatchEvent(new Event('input'))")
-        wait_for(lambda: "after update 0: 8 of 8 bits wrong" in js(page, words))
+        wait_for(lambda: "after update 0: 8 wrong bits of 8" in js(page, words))
         assert js(page, SLIDER + ".getAttribute('aria-valuetext')").startswith("after update 0")
         js(
             page,

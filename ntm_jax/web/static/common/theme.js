@@ -115,6 +115,7 @@
   });
 
   NTM.fixed = (x, digits = 4) => (Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(2) : String(Number(x.toPrecision(digits))));
+  NTM.count = (n) => n.toLocaleString("en");
   NTM.plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
   // ---- Colours for a canvas

@@ -39,30 +39,32 @@
   };
 
   // numbers: {rows, evaluation}, as the server sends them.
-  NTM.trainingCurves = (numbers, updates) => {
+  // In a narrow figure, the legend needs a line of its own.
+  NTM.trainingCurves = (numbers, updates, wide = true) => {
     const c = NTM.colours();
     const panels = PANELS(c);
     const all = { ...numbers, speed: NTM.speed(numbers.rows) };
-    const total = panels.reduce((sum, p) => sum + p.height + GAP, 0);
+    const room = wide ? 0 : 16;
+    const total = panels.reduce((sum, p) => sum + p.height + GAP, room);
     const layout = NTM.layout(total + 44 + 24, { l: 58, r: 12, t: 24, b: 44 });
     const last = Math.max(1, ...all.rows.map((row) => row.update));
     const axis = NTM.axis();
     layout.uirevision = "kept"; // a zoom stays when points are added
-    layout.xaxis = { ...axis, title: { text: `update (of ${updates})`, standoff: 4 }, range: [0, last], ticks: "outside", anchor: `y${panels.length}` };
+    layout.xaxis = { ...axis, title: { text: `update (of ${NTM.count(updates)})`, standoff: 4 }, range: [0, last], ticks: "outside", anchor: `y${panels.length}` };
     layout.showlegend = true;
     const data = [];
     let top = total;
     panels.forEach((panel, i) => {
-      top -= GAP;
+      top -= i === 0 ? GAP + room : GAP;
       const y = i === 0 ? "y" : `y${i + 1}`;
       layout[i === 0 ? "yaxis" : `yaxis${i + 1}`] = {
         ...axis, domain: [(top - panel.height) / total, top / total], anchor: "x", nticks: panel.height > 150 ? 6 : 3, type: panel.log ? "log" : "linear",
         exponentformat: "power", ...(panel.log ? {} : { rangemode: "tozero" }),
       };
       layout.shapes.push(...NTM.frame("x", y, false));
-      layout.annotations.push(NTM.title(panel.title, top / total));
+      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: i === 0 ? room : 0 });
       const legend = i === 0 ? "legend" : `legend${i + 1}`;
-      layout[legend] = { x: 1, xanchor: "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
+      layout[legend] = { x: wide ? 1 : 0, xanchor: wide ? "right" : "left", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
       for (const line of panel.lines) {
         const rows = NTM.withGaps(all[line.rows]);
         const positive = (value) => (value === undefined || (panel.log && !(value > 0)) ? null : value);

@@ -67,6 +67,10 @@
     return rows ? [...list, ...heads(moment.arrays, rows)] : list;
   }
 
+  // What became of an episode, in words.
+  NTM.episodeWords = ({ update, scores }) =>
+    `after update ${NTM.count(update)}: ${NTM.plural(scores.wrong_bits, "wrong bit")} of ${NTM.count(scores.scored_bits)}, cost ${NTM.fixed(scores.bits)} bits`;
+
   // get(update) fetches a moment. Gives {show(updates), redraw()}; the element is filled once.
   NTM.moments = (element, get) => {
     const cache = new Map();
@@ -93,8 +97,6 @@
       return cache.get(update);
     }
 
-    const words = (m) => `after update ${m.update.toLocaleString("en")}: ${m.scores.wrong_bits} of ${m.scores.scored_bits} bits wrong, cost ${NTM.fixed(m.scores.bits)} bits`;
-
     async function draw() {
       const wanted = updates[at];
       if (wanted === undefined) return;
@@ -102,7 +104,7 @@
       try {
         [moment, last] = await Promise.all([fetched(wanted), fetched(updates[updates.length - 1])]);
       } catch (error) {
-        text.textContent = `update ${wanted} is not there any more`;
+        text.textContent = `update ${NTM.count(wanted)} is not there any more`;
         return;
       }
       if (updates[at] !== wanted) return; // the slider has moved on
@@ -119,11 +121,11 @@
         const [caption, canvas] = figures.children[i].children;
         caption.textContent = picture.name;
         canvas.setAttribute("role", "img");
-        canvas.setAttribute("aria-label", `${picture.name}, ${words(moment)}`);
+        canvas.setAttribute("aria-label", `${picture.name}, ${NTM.episodeWords(moment)}`);
         paint(canvas, picture.rows, picture.scale);
       });
-      text.textContent = words(moment);
-      slider.setAttribute("aria-valuetext", words(moment));
+      text.textContent = NTM.episodeWords(moment);
+      slider.setAttribute("aria-valuetext", NTM.episodeWords(moment));
     }
 
     function move(to) {
@@ -149,7 +151,7 @@
       stop();
       move(Number(slider.value));
     });
-    save.addEventListener("click", () => shown && NTM.saveMoment(figures, shown, words(shown)));
+    save.addEventListener("click", () => shown && NTM.saveMoment(figures, shown, NTM.episodeWords(shown)));
 
     return {
       redraw: draw,

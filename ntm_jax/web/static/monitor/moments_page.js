@@ -24,7 +24,7 @@
     const run = $("run").value;
     const answer = await NTM.get(`/api/moments?${new URLSearchParams({ run })}`);
     $("name").textContent = `${answer.name} (${answer.task})`;
-    document.title = `${answer.name}: one episode while it learns`;
+    document.title = `${answer.name}: while it learned`;
     $("moments").replaceChildren();
     shown = NTM.moments($("moments"), (update) => NTM.get(`/api/moment?${new URLSearchParams({ run, update })}`));
     shown.show(answer.updates);

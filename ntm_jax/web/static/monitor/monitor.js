@@ -43,10 +43,10 @@
     const evaluated = lastOf(numbers.evaluation);
     const shown = (value) => (value === undefined || value === null ? "…" : NTM.fixed(value));
     const list = [
-      ["Update", row ? `${row.update} of ${newest.updates}` : `0 of ${newest.updates}`],
+      ["Update", `${NTM.count(row ? row.update : 0)} of ${NTM.count(newest.updates)}`],
       ["Loss, bits/sequence", shown(row && row.loss_bits_per_sequence)],
       ["Evaluation, bits/sequence", shown(evaluated && evaluated.bits_per_sequence)],
-      ["Sequences/s", newest.sequences_per_second === null ? "…" : Math.round(newest.sequences_per_second).toLocaleString("en")],
+      ["Sequences/s", newest.sequences_per_second === null ? "…" : NTM.count(Math.round(newest.sequences_per_second))],
       ["Time left", newest.lost ? "…" : newest.state === "training" ? duration(newest.seconds_left) : "none"],
       ["Learning rate", shown(row && row.learning_rate)],
       ["Gradient norm", shown(row && row.gradient_norm)],
@@ -114,19 +114,18 @@
     newest.lost = true;
     tiles();
     const command = `To look at what was saved, run the command below.`;
-    say(`no answer: training has ended or was stopped at update ${numbers.rows.length ? lastOf(numbers.rows).update : 0}. ${command} Asking again every few seconds.`);
+    say(`no answer: training has ended or was stopped at update ${NTM.count(numbers.rows.length ? lastOf(numbers.rows).update : 0)}. ${command} Asking again every few seconds.`);
   }
 
   async function drawCurves() {
-    await NTM.draw($("curves"), NTM.trainingCurves(numbers, newest.updates), "training_curves");
+    await NTM.draw($("curves"), NTM.trainingCurves(numbers, newest.updates, $("curves").clientWidth > 560), "training_curves");
   }
 
   async function drawEpisode() {
     const wide = $("episode").clientWidth > 560;
     const drawn = NTM.overTime(episode, { range: null, wide, rows: NTM.shownRows(episode) });
     await NTM.draw($("episode"), drawn, "latest_episode");
-    const s = episode.scores;
-    $("episode-text").textContent = `after update ${episode.update}: ${s.wrong_bits} wrong of ${s.scored_bits} bits, cost ${NTM.fixed(s.bits)} bits`;
+    $("episode-text").textContent = NTM.episodeWords(episode);
   }
 
   async function look() {
