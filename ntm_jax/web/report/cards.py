@@ -20,6 +20,8 @@ from ntm_jax.web.report.content import cases
 from ntm_jax.web.viewer import episodes
 from ntm_jax.web.viewer.sources import Source
 
+TITLES = {"ngram": "N-grams"}  # of tasks whose name in the code is not their title
+
 
 def cards(pages: Mapping[Source, str]) -> str:
     """Returns the models task by task.
@@ -69,7 +71,7 @@ def _section(task: str, pages: Mapping[Source, str]) -> str:
     explanation = next(iter(pages)).task.explanation()
     asked = "" if explanation is None else f"<p>{html.escape(explanation.asked)}</p>"
     inside = "".join(_card(source, page) for source, page in pages.items())
-    name = html.escape(task.replace("_", " ").capitalize())
+    name = html.escape(TITLES.get(task, task.replace("_", " ").capitalize()))
     return f'<section><h2>{name}</h2>{asked}<div class="cards">{inside}</div></section>'
 
 
