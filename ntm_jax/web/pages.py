@@ -11,6 +11,7 @@ STATIC = Path(__file__).parent / "static"
 PLOTLY = "plotly.min.js"
 COMMON = ("common/data.js", "common/theme.js")
 STEP = ("addressing", "step_words", "stage", "marks", "sorted")
+VIEWER_LINK = '<a href="/">Viewer</a>'
 ASKING = ("downloads", "column", "edits", "editor", "breaking", "player", "ask", "viewer")
 
 
@@ -113,11 +114,12 @@ MONITOR = Page(
 )
 MOMENTS = Page(
     "monitor/moments.html",
-    "one episode while it learns",
+    "while it learned",
     "moments",
     "pictures",
     (*COMMON, "stage/rows.js", "monitor/moments.js", "monitor/moments_page.js"),
     styles=("common/style.css", "monitor/monitor.css"),
+    links=VIEWER_LINK,
     home="/",
 )
 ACROSTIC = Page(
@@ -127,6 +129,7 @@ ACROSTIC = Page(
     "poems",
     (*COMMON, "acrostic/figures.js", "acrostic/acrostic.js"),
     styles=("common/style.css", "acrostic/acrostic.css"),
+    links=VIEWER_LINK,
     home="/",
 )
 

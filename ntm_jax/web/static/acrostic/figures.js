@@ -102,6 +102,7 @@
     const symbols = one.lines.flatMap((line) => [...line, "⏎"]);
     const said = one.kept_in.map((kept) => `${symbols[kept.place]} was kept in row ${kept.row} and read with weight ${kept.due.toFixed(2)} when due`);
     const svg = element("svg", { width: size.width, height: size.height, role: "img", "aria-label": `${said.join("; ")}.` });
+    svg.append(element("text", { x: size.first - 6, y: 13, "text-anchor": "end", class: "small" }, "row"));
     const groups = new Map(); // of a line of the poem: its character, thread and row, lit together
     one.kept_in.forEach((_, line) => groups.set(line, element("g", { "data-line": line })));
     one.rows.forEach((row, index) => {
