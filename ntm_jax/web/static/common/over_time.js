@@ -179,7 +179,9 @@
     const wide = ([a, b]) => [a - 0.06 * (b - a || 1), b + 0.06 * (b - a || 1)];
     const [strength, sharpening] = [range("strength"), range("sharpening")];
     const isLog = ([a, b]) => a > 0 && b / a > MOST_SPREAD;
-    const axis = (found) => (isLog(found) ? { type: "log", range: wide(found.map(Math.log10)) } : { range: wide(found) });
+    // Three ticks or four: those between powers of 10 would lie on each other.
+    const logarithmic = ([a, b]) => ({ type: "log", range: wide([a, b]), dtick: Math.ceil((b - a) / 3), exponentformat: "power" });
+    const axis = (found) => (isLog(found) ? logarithmic(found.map(Math.log10)) : { range: wide(found) });
     const found = { strength, gate: range("gate"), shift: range("shift"), sharpening };
     const axes = { strength: axis(strength), gate: { range: [-0.05, 1.05] }, shift: { range: wide(found.shift) }, sharpening: axis(sharpening) };
     for (const [name, [least, most]] of Object.entries(found)) {
@@ -230,15 +232,17 @@
     return found.length ? `always ${found.map((name) => `${names[name]} ${shown(scales[name].constant)}`).join(", ")}` : "";
   }
 
-  function spanShapes(episode, axis, c) {
+  function spanShapes(episode, axis, c, wide) {
     const colour = { item: c.faint, asked: c.writeText, next: c.readText, answer: c.readText };
     const shapes = episode.spans.map((s) => ({
       type: "rect", xref: "x", yref: `${axis} domain`, x0: s.from - 0.5, x1: s.to + 0.5, y0: 0, y1: 1,
       line: { color: colour[s.role], width: s.role === "item" ? 1 : 2.5 }, fillcolor: "rgba(0,0,0,0)",
     }));
-    const labels = episode.spans.map((s) => ({
-      text: s.role === "next" ? `${s.label} →` : s.label, x: (s.from + s.to) / 2, y: 1, xref: "x", yref: `${axis} domain`, yanchor: "bottom",
-      yshift: 0, showarrow: false, font: { size: 11, color: colour[s.role] },
+    // In a narrow figure the last two, query and answer, would touch.
+    const leansLeft = (i) => !wide && i === episode.spans.length - 2;
+    const labels = episode.spans.map((s, i) => ({
+      text: s.role === "next" ? `${s.label} →` : s.label, x: leansLeft(i) ? s.to + 0.5 : (s.from + s.to) / 2, xanchor: leansLeft(i) ? "right" : "center", y: 1, xref: "x", yref: `${axis} domain`, yanchor: "bottom",
+      yshift: 0, showarrow: false, font: { size: wide ? 11 : 10, color: colour[s.role] },
     }));
     return { shapes, labels };
   }
@@ -275,7 +279,7 @@
         ...trace, xaxis: "x", yaxis: y, showlegend: Boolean(panel.legend), legend: `legend${i + 1}`, meta: panel.weighting ? "weighting" : "",
       }));
       layout.shapes.push(...NTM.frame("x", y, panel.reversed));
-      const spans = panel.spans && episode.spans.length > 1 ? spanShapes(episode, y, c) : { shapes: [], labels: [] };
+      const spans = panel.spans && episode.spans.length > 1 ? spanShapes(episode, y, c, options.wide) : { shapes: [], labels: [] };
       layout.shapes.push(...spans.shapes);
       layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) }, ...spans.labels);
       if (panel.legend) {

@@ -15,7 +15,10 @@
     ["shifted", "shifted", (e, t, a) => `s ${signedText(NTM.meanShift(e.arrays.shift, t, a))}`],
     ["sharpened", "sharpened", (e, t, a, digits) => `γ ${NTM.fixed(e.arrays.sharpening.at(t, a), digits)}`],
   ];
-  const signedText = (x) => `${x >= 0 ? "+" : "−"}${NTM.fixed(Math.abs(Number(x.toFixed(2))), 2)}`;
+  const signedText = (x) => {
+    const size = Math.abs(Number(x.toFixed(2)));
+    return size ? `${x > 0 ? "+" : "−"}${NTM.fixed(size, 2)}` : "0";
+  };
 
   function largest(values) {
     let most = 0;

@@ -13,7 +13,7 @@
     const parts = [[`${plural(s.wrong_bits, "wrong bit")} of ${s.scored_bits}`], cost];
     if (s.optimal_bits !== undefined) parts[0].push(" (the source is random)");
     parts.push([episode.rows ? plural(episode.rows, "memory row") : "no memory"]);
-    if (episode.update) parts.push([NTM.word("update", "update"), ` ${episode.update}`]);
+    if (episode.update) parts.push([NTM.word("update", "update"), ` ${NTM.count(episode.update)}`]);
     return parts.flatMap((part, i) => (i ? [" · ", ...part] : part));
   }
 
@@ -27,6 +27,8 @@
       const titles = names.map((name) => element("th", { scope: "col" }, NTM.word(...name)));
       this.buttons = this.heads.map((head, a) => {
         const button = element("button", { type: "button", class: `pick ${head.kind}`, "aria-pressed": "false", title: "Show how this head found its row" }, head.name);
+        const colours = NTM.colours()[head.kind];
+        button.style.borderLeftColor = colours[head.index % colours.length];
         button.addEventListener("click", () => on.pick(a));
         for (const name of ["pointerenter", "focus"]) button.addEventListener(name, () => on.point(a));
         for (const name of ["pointerleave", "blur"]) button.addEventListener(name, () => on.point(null));
@@ -43,7 +45,7 @@
       this.heads.forEach((head, a) => {
         const { row, weight } = NTM.strongest((head.kind === "read" ? read : write).part(step).part(head.index).values);
         const move = NTM.meanShift(shift, step, a);
-        const part = (value) => String(Number(value.toFixed(3)) + 0); // of 1: three decimals are enough
+        const part = (value) => String(Number(value.toFixed(3)) + 0).replace("-", "−"); // of 1: three decimals are enough
         const values = [
           String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), part(move), NTM.fixed(sharpening.at(step, a), 3),
         ];

@@ -160,7 +160,7 @@
       const { name: run, changed } = column.episode;
       const name = columns.length < 2 ? "" : breaking.text ? `${changed ? "Broken" : "Untouched"}: ` : `${run}: `;
       return name + NTM.stepSentence(column.episode, Math.min(player.step, column.episode.steps - 1));
-    }).join(" ");
+    }).join("\n");
   }
 
   function move(step, playing) {
@@ -194,8 +194,8 @@
         if (!shown) return;
         if (there.error) notice(`${there.name}: ${there.error}`);
         else if (there.version !== shown.version) {
-          const what = there.update === shown.update ? "was trained again" : `is at update ${there.update} now`;
-          notice(`${there.name} ${what}; shown is ${shown.update ? `update ${shown.update}` : "what it was"}.`, () => {
+          const what = there.update === shown.update ? "was trained again" : `is at update ${NTM.count(there.update)} now`;
+          notice(`${there.name} ${what}; shown is ${shown.update ? `update ${NTM.count(shown.update)}` : "what it was"}.`, () => {
             ask.runs = now;
             show();
           });
