@@ -121,7 +121,7 @@ def test_the_page_follows_a_run(tmp_path):
             *("Update", "Loss, bits/sequence", "Evaluation, bits/sequence", "Sequences/s"),
             *("Time left", "Learning rate", "Gradient norm"),
         ]
-        assert re.fullmatch(r"\d+ of 10000000", shown["Update"])
+        assert re.fullmatch(r"[\d,]+ of 10,000,000", shown["Update"])
         assert js(page, "return document.getElementById('state').innerText") == "training"
 
         # The latest episode, and then a later one.

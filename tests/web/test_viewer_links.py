@@ -65,6 +65,15 @@ def test_a_run_that_cannot_be_shown_is_marked(page, address):
     wait_for(lambda: "nowhere.npz" in notice(page))
 
 
+def test_without_an_episode_there_is_nothing_to_play(page, address):
+    visit(page, address, "run=verse")
+    wait_for(lambda: "nowhere.npz" in notice(page))
+    shown = "return document.querySelector('.player').checkVisibility()"
+    assert not js(page, shown)
+    choose(page, "walker")
+    wait_for(lambda: js(page, shown))
+
+
 def test_another_task_has_its_own_numbers(page, address):
     visit(page, address, "run=ngram&length=200&seed=5")
     choose(page, "repeat")
