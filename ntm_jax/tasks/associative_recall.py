@@ -133,7 +133,7 @@ class AssociativeRecall(Task):
     def explanation(self) -> labels.Explanation:
         return labels.Explanation(
             "The model is shown a list of items, then one of them again, and must answer with the item that came next in the list.",
-            "Look for the step at which the read head jumps by content to the row of the item asked for, and then moves on to the next.",
+            "Look for the step at which a read head jumps by content to the rows of the item asked for, one row a vector, and then moves on to the next item.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:

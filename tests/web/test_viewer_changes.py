@@ -60,7 +60,7 @@ def test_it_copies_a_heart(page, address):
     page.get(link)
     settled(page)
     np.testing.assert_array_equal(panel(page, "target")[:, 21:], drawn)
-    press(page, "#editor", "As drawn")
+    press(page, "#editor", "Original episode")
     wait_for(lambda: "bits" not in state(page))
 
 

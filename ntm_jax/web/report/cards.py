@@ -23,6 +23,10 @@ from ntm_jax.web.viewer.sources import Source
 TITLES = {"ngram": "N-grams"}  # of tasks whose name in the code is not their title
 
 
+# Of tasks whose source is random: the cost of the best possible predictor.
+EXPECTED = {"optimal_bits_per_sequence": ("as good as can be expected", ".4g")}
+
+
 def cards(pages: Mapping[Source, str]) -> str:
     """Returns the models task by task.
 
@@ -41,10 +45,14 @@ def missing(sources: Sequence[Source]) -> str:
     if not sources:
         return ""
     items = (
-        f"<li>{html.escape(source.name)}: {html.escape(str(source.trouble()))}</li>"
-        for source in sources
+        f"<li>{html.escape(source.name)}: {html.escape(_reason(source))}</li>" for source in sources
     )
     return "<section><h2>Without a page here</h2><ul>" + "".join(items) + "</ul></section>"
+
+
+def _reason(source: Source) -> str:
+    """Returns why a model has no page, without the command for who made the gallery."""
+    return str(source.trouble()).partition("; run: ")[0]
 
 
 def heads_picture(source: Source) -> bytes | None:
@@ -95,12 +103,13 @@ def _results(source: Source) -> str:
     """Returns a table of the run's evaluation, if it has one."""
     try:
         found = json.loads((source.path / "evaluation.json").read_text(encoding="utf-8"))["cases"]
-        rows = "".join(_row(case) for case in found)
+        columns = COLUMNS | (EXPECTED if all(set(EXPECTED) <= set(case) for case in found) else {})
+        rows = "".join(_row(case, columns) for case in found)
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     label = html.escape(f"Results of {source.name}")
     headings = "".join(
-        f'<th scope="col">{heading}</th>' for heading in ("case", *(h for h, _ in COLUMNS.values()))
+        f'<th scope="col">{heading}</th>' for heading in ("case", *(h for h, _ in columns.values()))
     )
     return (
         f'<div class="numbers" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody>'
@@ -108,7 +117,7 @@ def _results(source: Source) -> str:
     )
 
 
-def _row(case: Mapping[str, Any]) -> str:
+def _row(case: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
     name = ", ".join(f"{name} {value}" for name, value in case["difficulty"].items())
-    cells = "".join(f"<td>{case[field]:{form}}</td>" for field, (_, form) in COLUMNS.items())
+    cells = "".join(f"<td>{case[field]:{form}}</td>" for field, (_, form) in columns.items())
     return f'<tr><th scope="row">{html.escape(name or case["name"])}</th>{cells}</tr>'

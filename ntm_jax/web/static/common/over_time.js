@@ -5,6 +5,8 @@
   const MOST_ROWS = 256; // of a weighting, each a pixel high at least
   const HIGHEST = 1.25 * MOST_ROWS;
   const UNCHANGED = 1e-3; // the most that a control differs which counts as the same all the time
+  const CONTENT_MARK = 4; // pixels high
+  const BLANK_SHARE = 0.4; // of all steps: a blank part with room for its words
   const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
   // rows[channel][step] of an array [T, channels]; null where `shown` says no.
@@ -157,6 +159,8 @@
         panels.push({
           ...heat(`${title} (memory rows)`, head(array, i, rows), { unit: "weight", range: [0, 1], scale, height, rows }),
           weighting: true,
+          head: NTM.heads(episode.arrays).findIndex((one) => one.index === i && one.kind === (kind === "head" ? "write" : kind)),
+          wrap: NTM.wrapsAt ? NTM.wrapsAt(rows) : -1,
         });
       }
     }
@@ -205,6 +209,31 @@
     for (let i = 0; i < shift.shape[2]; i++) sum += (i - reach) * shift.at(t, a, i);
     return sum;
   };
+
+  // "+0.94": the same wherever a shift is given.
+  NTM.signedText = (x) => {
+    const size = Math.abs(Number(x.toFixed(2)));
+    return size ? `${x > 0 ? "+" : "−"}${NTM.fixed(size, 2)}` : "0";
+  };
+
+  // Over a weighting: where its head is found by content, where it is too thin to see, and where memory's end is.
+  function weightingMarks(episode, panel, axis, c) {
+    const array = episode.arrays[NTM.heads(episode.arrays)[panel.head].kind === "read" ? "read_weightings" : "write_weightings"];
+    const { index } = NTM.heads(episode.arrays)[panel.head];
+    const [steps, , rows] = array.shape;
+    const own = new NTM.NdArray([steps, rows], Float32Array.from(Array.from({ length: steps }, (_, t) => Array.from(array.part(t).part(index).values)).flat()));
+    const y = { yref: `${axis} domain` };
+    const shapes = NTM.contentSteps(episode)[panel.head].map((t) => ({
+      type: "rect", xref: "x", ...y, x0: t - 0.45, x1: t + 0.45, y0: 1, y1: 1 + CONTENT_MARK / panel.height, line: { width: 0 }, fillcolor: c.ink, name: "content",
+    }));
+    if (panel.wrap > 0) {
+      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: axis, y0: panel.wrap - 0.5, y1: panel.wrap - 0.5, line: { color: c.ink, width: 1, dash: "dot" }, name: "wrap" });
+    }
+    const labels = NTM.blankParts(own).filter(([from, to]) => to - from + 1 >= BLANK_SHARE * steps).map(([from, to]) => ({
+      text: NTM.blankText(rows), x: (from + to) / 2, y: 0.5, xref: "x", ...y, showarrow: false, font: { size: 11, color: c.faint },
+    }));
+    return { shapes, labels };
+  }
 
   function controlPanels(episode, c, options) {
     if (!episode.arrays.strength) return [];
@@ -276,11 +305,16 @@
         ...(panel.axis || {}),
       };
       panel.traces.forEach((trace) => data.push({
-        ...trace, xaxis: "x", yaxis: y, showlegend: Boolean(panel.legend), legend: `legend${i + 1}`, meta: panel.weighting ? "weighting" : "",
+        ...trace, xaxis: "x", yaxis: y, showlegend: Boolean(panel.legend), legend: `legend${i + 1}`, meta: panel.weighting ? "weighting" : panel.title,
       }));
       layout.shapes.push(...NTM.frame("x", y, panel.reversed));
       const spans = panel.spans && episode.spans.length > 1 ? spanShapes(episode, y, c, options.wide) : { shapes: [], labels: [] };
       layout.shapes.push(...spans.shapes);
+      if (panel.weighting && options.dense) {
+        const marks = weightingMarks(episode, panel, y, c);
+        layout.shapes.push(...marks.shapes);
+        layout.annotations.push(...marks.labels);
+      }
       layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) }, ...spans.labels);
       if (panel.legend) {
         layout[`legend${i + 1}`] = {

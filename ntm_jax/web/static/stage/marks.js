@@ -7,7 +7,8 @@
       this.cursor = NTM.element("div", { class: "cursor" });
       this.step = NTM.element("div", { class: "lit-step", hidden: "" });
       this.bands = [];
-      this.root = NTM.element("div", { class: "marked" }, figure, this.cursor, this.step);
+      this.pairs = [0, 1].map(() => NTM.element("div", { class: "lit-row", hidden: "" }));
+      this.root = NTM.element("div", { class: "marked" }, figure, this.cursor, this.step, ...this.pairs);
     }
 
     // Reads from the drawn figure where its axes are.
@@ -39,6 +40,21 @@
       this.cursor.dataset.step = step;
       this.cursor.style.visibility = this.isSeen(step) ? "visible" : "hidden";
       this.cursor.style.transform = `translateX(${this.x(step)}px)`;
+    }
+
+    // Frames an output and the input that it is a copy of, see NTM.copyOf; nothing for null.
+    pair(copy) {
+      if (!this.axis) return;
+      const width = this.x(1) - this.x(0);
+      [["input", copy?.input], ["prediction", copy?.output]].forEach(([title, step], i) => {
+        const trace = this.figure._fullData.find((one) => one.meta === title);
+        this.pairs[i].hidden = !copy || !trace || !this.isSeen(step);
+        if (this.pairs[i].hidden) return;
+        const axis = this.figure._fullLayout[`yaxis${trace.yaxis.slice(1)}`];
+        Object.assign(this.pairs[i].style, {
+          left: `${this.x(step) - width / 2}px`, width: `${Math.max(3, width)}px`, top: `${axis._offset}px`, height: `${axis._length}px`,
+        });
+      });
     }
 
     // The weighting at a place among all of them, below 0 for none.

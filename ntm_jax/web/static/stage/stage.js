@@ -6,19 +6,16 @@
   const STRIP = 13; // height of a vector
   const MOST_LINES = 300;
   const LEAST_SHOWN = 0.08; // of a weight that has a pointer
+  const LEAST_BAR = 0.01; // of a column's maximum
   const NARROW = 50; // width of a stage's bars below which its words are shortened
   const DIMMED = 0.2; // of the heads that the pointer is not over
   const STAGES = [
     ["before", "before", () => ""],
     ["content", "content", (e, t, a, digits) => `β ${NTM.fixed(e.arrays.strength.at(t, a), digits)}`],
     ["gated", "gated", (e, t, a) => `g ${NTM.fixed(e.arrays.gate.at(t, a), 2)}`],
-    ["shifted", "shifted", (e, t, a) => `s ${signedText(NTM.meanShift(e.arrays.shift, t, a))}`],
+    ["shifted", "shifted", (e, t, a) => `s ${NTM.signedText(NTM.meanShift(e.arrays.shift, t, a))}`],
     ["sharpened", "sharpened", (e, t, a, digits) => `γ ${NTM.fixed(e.arrays.sharpening.at(t, a), digits)}`],
   ];
-  const signedText = (x) => {
-    const size = Math.abs(Number(x.toFixed(2)));
-    return size ? `${x > 0 ? "+" : "−"}${NTM.fixed(size, 2)}` : "0";
-  };
 
   function largest(values) {
     let most = 0;
@@ -48,7 +45,7 @@
 
     // Places everything for an episode; `rows` are those to show.
     prepare(episode, rows) {
-      this.episode = episode;
+      Object.assign(this, { episode, rows });
       this.groups = NTM.rowGroups(rows, MOST_LINES);
       const width = Math.max(280, Math.floor(this.root.clientWidth));
       const words = episode.arrays.memory.shape[2];
@@ -68,7 +65,8 @@
         top: 26 + HEADER,
         body: this.groups.length * this.line,
       };
-      this.height = this.place.top + this.place.body + 3 * (STRIP + 3) + 10;
+      this.wrap = NTM.wrapsAt(rows);
+      this.height = this.place.top + this.place.body + 4 * (STRIP + 3) + 10;
       const ratio = window.devicePixelRatio || 1;
       Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(this.height * ratio) });
       Object.assign(this.canvas.style, { width: `${width}px`, height: `${this.height}px` });
@@ -99,6 +97,8 @@
       this.drawRowNumbers(c);
       this.drawHeads(step, c);
       this.drawBars(a, c);
+      this.drawWrap(c);
+      this.drawCopied(c);
       this.drawStrips(step, a, c);
       if (lit !== null) this.drawLit(lit, c);
     }
@@ -169,15 +169,10 @@
     drawTitles(step, a, c) {
       const p = this.place;
       const y = p.top - 18;
-      const [head, both] = [NTM.heads(this.episode.arrays)[a], NTM.heads(this.episode.arrays).some((one) => one.both)];
+      const both = NTM.heads(this.episode.arrays).some((one) => one.both);
       this.text(both ? "▶ reads and writes" : "▶ writes", p.memory.x - MARK, p.top - 35, c.writeText);
       if (!both) this.text("reads ◀", p.memory.x + p.memory.width + MARK, p.top - 35, c.readText, "right");
-      this.context.font = "bold 11px system-ui, sans-serif";
-      const by = NTM.foundBy(this.episode, step, a, this.stages);
       const narrow = p.bar < NARROW;
-      const who = /\d$/.test(head.name) ? head.name : `the ${head.name}`;
-      const how = narrow ? (by ? `found by ${by}` : "on no row") : `How ${who} found its row${by ? `: by ${by}` : ""}`;
-      this.text(how, p.width - 4, p.top - 35, head.kind === "read" ? c.readText : c.writeText, "right");
       this.context.font = `${narrow ? 9 : 11}px system-ui, sans-serif`;
       this.text("memory", p.memory.x, y, c.ink);
       this.text(p.memory.width > 90 ? "after the step" : "after", p.memory.x, p.top - 5, c.faint);
@@ -241,29 +236,50 @@
       const width = p.bar - GAP;
       STAGES.forEach(([name], i) => {
         const [x, values] = [p.bars + i * p.bar, this.stages[name]];
+        const most = largest(values);
         g.fillStyle = c.empty;
         g.fillRect(x, p.top, width, p.body);
         g.fillStyle = name === "before" ? c.faint : c[head.kind][head.index % c[head.kind].length];
         this.groups.forEach((group, k) => {
           const weight = NTM.furthest(values, group);
-          if (weight > 0.002) g.fillRect(x, this.y(k) + (this.line > 5 ? 1 : 0), Math.max(1, weight * width), this.line - (this.line > 5 ? 2 : 0));
+          if (weight > LEAST_BAR * most) g.fillRect(x, this.y(k) + (this.line > 5 ? 1 : 0), Math.max(1, (weight / most) * width), this.line - (this.line > 5 ? 2 : 0));
         });
+        this.text(`${p.bar < NARROW ? "" : "max "}${NTM.fixed(most, 2)}`, x, p.top + p.body + 13, c.faint);
         if (i === 0) return;
         this.text("›", x - 7, p.top + p.body / 2, c.faint);
       });
+      if (p.bar >= NARROW) this.text("each column is drawn to its own maximum", p.bars, p.top + p.body + 29, c.faint);
     }
 
-    // What the chosen head wrote and read, under the columns of memory.
+    // The line at which the shown rows go round the end of the memory.
+    drawWrap(c) {
+      if (this.wrap < 0) return;
+      const [g, p] = [this.context, this.place];
+      const y = this.y(this.groups.findIndex((group) => group.includes(this.rows[this.wrap])));
+      g.strokeStyle = c.ink;
+      g.lineWidth = 1;
+      g.setLineDash([2, 3]);
+      g.beginPath();
+      g.moveTo(0, y);
+      g.lineTo(p.width, y);
+      g.stroke();
+      g.setLineDash([]);
+    }
+
+    // The key and what the chosen head read and wrote, under the columns of memory.
     drawStrips(step, a, c) {
-      const { erase, add, reads } = this.episode.arrays;
+      const { key, erase, add, reads } = this.episode.arrays;
       const [g, p] = [this.context, this.place];
       const { index } = NTM.heads(this.episode.arrays)[a];
       const colour = NTM.ramp(c.signed);
-      const strips = [["read", reads, this.episode.vectorScale], ["erased", erase, 1], ["added", add, this.episode.vectorScale]];
-      strips.forEach(([name, array, most], i) => {
+      const asked = key.part(step).part(a).values; // drawn to its own largest: the comparison does not depend on its norm
+      const strips = [
+        ["key", key, a, largest(asked)], ["read", reads, index, this.episode.vectorScale], ["erased", erase, index, 1], ["added", add, index, this.episode.vectorScale],
+      ];
+      strips.forEach(([name, array, place, most], i) => {
         const y = p.top + p.body + 8 + i * (STRIP + 3);
-        if (index >= array.shape[1]) return;
-        const values = array.part(step).part(index).values;
+        if (place >= array.shape[1]) return;
+        const values = array.part(step).part(place).values;
         values.forEach((value, k) => {
           g.fillStyle = colour(0.5 + value / most / 2);
           g.fillRect(p.memory.x + k * p.cell, y, p.cell + 0.5, STRIP);
@@ -271,6 +287,16 @@
         this.frame(p.memory.x, y, p.memory.width, STRIP, c);
         this.text(name, p.memory.x + p.memory.width + 6, y + STRIP - 3, c.faint);
       });
+    }
+
+    // Frames the row that this step's output is a copy of.
+    drawCopied(c) {
+      const line = this.copied ? this.groups.findIndex((group) => group.includes(this.copied.row)) : -1;
+      if (line < 0) return;
+      const { memory } = this.place;
+      this.context.strokeStyle = c.cursor;
+      this.context.lineWidth = 1.5;
+      this.context.strokeRect(memory.x - 1, this.y(line) - 1, memory.width + 2, this.line + 2);
     }
 
     drawLit(row, c) {
@@ -303,15 +329,16 @@
     about(x, group) {
       const p = this.place;
       const name = NTM.rowName(group);
+      const alike = `similarity to the key ${NTM.fixed(NTM.furthest(this.stages.similar, group), 2)}`;
       const stage = Math.floor((x - p.bars) / p.bar);
       if (x >= p.bars && stage < STAGES.length) {
         const [key, title] = STAGES[stage];
-        return `${name}, ${title}: ${NTM.fixed(NTM.furthest(this.stages[key], group), 3)}`;
+        return `${name}, ${title}: ${NTM.fixed(NTM.furthest(this.stages[key], group), 3)}${key === "content" ? `; ${alike}` : ""}`;
       }
       const column = Math.floor((x - p.memory.x) / p.cell);
       const words = this.episode.arrays.memory.shape[2];
-      if (column < 0 || column >= words) return name;
-      return `${name}, column ${column}: ${NTM.fixed(this.episode.arrays.memory.at(this.step, group[0], column), 3)}`;
+      if (column < 0 || column >= words) return `${name}: ${alike}`;
+      return `${name}, column ${column}: ${NTM.fixed(this.episode.arrays.memory.at(this.step, group[0], column), 3)}; ${alike}`;
     }
 
     leave() {

@@ -2,6 +2,8 @@
 // A step in sentences: for everybody beside the pictures, and for who hears the page.
 (function () {
   const MOST_NAMED = 4; // heads of a sentence
+  const CLEAR_SHARE = 0.9; // of the weight, from which the other part is not worth a word
+  const DECISIVE = 0.5; // the weight of one row, which a head on it has
   const percent = (x) => `${Math.round(100 * x)}%`;
   const place = (weighting) => {
     const { row, weight } = NTM.strongest(weighting);
@@ -45,23 +47,16 @@
 
   const moved = (by) => (by === 0 ? "it stayed there" : `it moved ${NTM.plural(Math.abs(by), "row")} ${by > 0 ? "on" : "back"}`);
 
-  // In which of both ways a head came to its row: "content", "location", or "" if it is on no row.
-  NTM.foundBy = (episode, step, a, stages) => {
-    if (NTM.strongest(stages.sharpened).weight < 0.1) return "";
-    const g = episode.arrays.gate.at(step, a);
-    const { row } = NTM.strongest(stages.gated);
-    return g * stages.content[row] > (1 - g) * stages.before[row] ? "content" : "location";
-  };
-
-  // The same in a sentence.
-  function verdict(episode, step, a, stages) {
-    const by = NTM.foundBy(episode, step, a, stages);
-    if (!by) return ["", "The head is on no row in particular."];
-    const chances = episode.arrays.shift.part(step).part(a).values;
-    const move = NTM.strongest(chances).row - (chances.length - 1) / 2;
-    const from = NTM.strongest(stages.gated).row;
-    if (by === "location") return [by, `: it was at row ${from}, and ${moved(move)}.`];
-    return [by, `: row ${from} resembles the key${move === 0 ? "." : `, and from there ${moved(move)}.`}`];
+  // The verdict of stage/found.js in a sentence: [by, the words after "Found by content" and the like].
+  function verdict(found, rows) {
+    const { by, row, from, move, share, rivals } = found;
+    if (!by) return [by, "The head is on no row in particular."];
+    if (by === "undecided") return [by, `: spread over several rows (${rivals.slice(0, 3).map((i) => `row ${i} ${percent(rows[i])}`).join(", ")}).`];
+    const end = move === 0 ? "." : `, and from there ${moved(move)}, to row ${row}.`;
+    if (by === "both") return [by, `: row ${from} resembles the key, and is where the head was${end}`];
+    const most = share < CLEAR_SHARE ? ` ${percent(share)} of the weight there comes by ${by}.` : "";
+    if (by === "location") return [by, `: it was at row ${from}, and ${moved(move)}${move === 0 ? "" : `, to row ${row}`}.${most}`];
+    return [by, `: row ${from} resembles the key${end}${most}`];
   }
 
   function content(episode, step, a, stages) {
@@ -85,15 +80,26 @@
     const most = NTM.strongest(chances);
     const by = most.row - reach;
     const rows = by === 0 ? "stays where it is" : `moves ${Math.abs(by)} ${Math.abs(by) === 1 ? "row" : "rows"} ${by > 0 ? "on" : "back"}`;
-    return `Shift s: it ${rows}, with a probability of ${NTM.fixed(most.weight, 2)}.`;
+    const mean = NTM.signedText(NTM.meanShift(episode.arrays.shift, step, a));
+    return `Shift s: it ${rows}, with a probability of ${NTM.fixed(most.weight, 2)}. The mean shift is ${mean}.`;
   }
+
+  // Where sharpening alone puts the head on one row, the lead that it made decisive.
+  NTM.leadSentence = ({ shifted, sharpened }) => {
+    const first = NTM.strongest(shifted);
+    if (first.weight >= DECISIVE || NTM.strongest(sharpened).weight < DECISIVE) return "";
+    const next = NTM.strongest(shifted.map((x, row) => (row === first.row ? -Infinity : x)));
+    const close = next.weight > first.weight / 2 ? "only slightly ahead" : "ahead";
+    return ` Row ${first.row} was ${close}, ${NTM.fixed(first.weight, 2)} against ${NTM.fixed(next.weight, 2)} of the next. Sharpening makes that lead decisive.`;
+  };
 
   function sharpening(episode, step, a, stages) {
     const [was, is] = [NTM.strongest(stages.shifted), NTM.strongest(stages.sharpened)];
-    return `Sharpening γ = ${NTM.fixed(episode.arrays.sharpening.at(step, a), 3)}: the largest weight goes from ${NTM.fixed(was.weight, 2)} to ${NTM.fixed(is.weight, 2)}, at row ${is.row}.`;
+    const change = `the largest weight goes from ${NTM.fixed(was.weight, 2)} to ${NTM.fixed(is.weight, 2)}, at row ${is.row}.`;
+    return `Sharpening γ = ${NTM.fixed(episode.arrays.sharpening.at(step, a), 3)}: ${change}${NTM.leadSentence(stages)}`;
   }
 
-  const length = (values) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+  const norm = (values) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
 
   function effect(episode, step, head) {
     const { erase, add, reads, write_weightings: write } = episode.arrays;
@@ -102,11 +108,11 @@
       const wiped = erase.part(step).part(head.index).values;
       const { row, weight } = NTM.strongest(write.part(step).part(head.index).values);
       const erased = percent((wiped.reduce((a, b) => a + b, 0) / wiped.length) * weight);
-      const added = NTM.fixed(weight * length(add.part(step).part(head.index).values), 2);
-      parts.push(`It erased ${erased} of row ${row}, and added a vector of length ${added} to it.`);
+      const added = NTM.fixed(weight * norm(add.part(step).part(head.index).values), 2);
+      parts.push(`It erased ${erased} of row ${row}, and added a vector of norm ${added} to it.`);
     }
     if (head.kind === "read" || head.both) {
-      parts.push(`It read a vector of length ${NTM.fixed(length(reads.part(step).part(head.index).values), 2)}.`);
+      parts.push(`It read a vector of norm ${NTM.fixed(norm(reads.part(step).part(head.index).values), 2)}.`);
     }
     return parts.join(" ");
   }
@@ -114,13 +120,15 @@
   // How one head found its row at a step: by content or by location, and then [the stage's name, a sentence] for each.
   NTM.foundSentences = (episode, step, a, stages) => {
     const head = NTM.heads(episode.arrays)[a];
+    const copied = NTM.copyOf(episode, step);
     return [
-      verdict(episode, step, a, stages),
+      verdict(NTM.found(episode, step, a, stages), stages.sharpened),
       ["1 content", content(episode, step, a, stages)],
       ["2 gate", gate(episode, step, a, stages)],
       ["3 shift", shift(episode, step, a)],
       ["4 sharpen", sharpening(episode, step, a, stages)],
       [head.kind === "read" ? "read" : "write", effect(episode, step, head)],
+      ...(copied ? [["output", NTM.copySentence(copied)]] : []),
     ];
   };
 })();

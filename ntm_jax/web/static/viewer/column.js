@@ -47,7 +47,7 @@
         const move = NTM.meanShift(shift, step, a);
         const part = (value) => String(Number(value.toFixed(3)) + 0).replace("-", "−"); // of 1: three decimals are enough
         const values = [
-          String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), part(move), NTM.fixed(sharpening.at(step, a), 3),
+          String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), NTM.signedText(move), NTM.fixed(sharpening.at(step, a), 3),
         ];
         values.forEach((text, i) => (this.cells[a][i].textContent = text));
         const pressed = String(a === chosen);
@@ -69,6 +69,8 @@
     return { write: found.write?.a, read: (found.read || found.write)?.a };
   }
 
+  const BY = { content: "by content", location: "by location", both: "both ways agree", undecided: "undecided", "": "on no row" };
+
   // What the colours mean.
   function key(episode) {
     const c = NTM.colours();
@@ -82,7 +84,8 @@
       const most = NTM.fixed(Number(episode.memoryScale.toPrecision(2)));
       parts.push(scale("write weight", c.writes, "0", "1"));
       if (!NTM.heads(episode.arrays).some((head) => head.both)) parts.push(scale("read weight", c.reads, "0", "1"));
-      parts.push(scale("memory", c.signed, `−${most}`, most));
+      parts.push(scale([NTM.word("memory", "memory")], c.signed, `−${most}`, most));
+      parts.push(element("span", {}, element("i", { style: `background: ${c.ink}; height: 4px; width: 14px` }), NTM.word("found", "found by content")));
     }
     return [...parts, element("span", {}, element("i", { style: `background: ${c.empty}` }), "not ", NTM.word("scored"))];
   }
@@ -100,11 +103,16 @@
       this.stage = new NTM.Stage({ light: (found) => on.light(found ? found.row : null, null) });
       this.sorted = element("div", { class: "figure" });
       this.numbers = element("div", { class: "numbers" });
+      this.head = element("select", { "aria-label": "Head whose way to its row is shown" });
+      this.head.addEventListener("change", () => this.pick(Number(this.head.value)));
+      this.verdict = element("span", {});
+      this.how = element("p", { class: "how" }, "How the ", this.head, " found its row", this.verdict);
+      this.notes = element("p", { class: "summary small" });
       this.found = element("ol", { class: "found", "aria-label": "How the head found its row" });
       this.key = element("p", { class: "key" });
       this.downloads = NTM.downloads(this);
       this.step = this.picked = null;
-      this.now = element("div", { class: "now" }, this.stage.root, this.numbers, this.found, this.sorted);
+      this.now = element("div", { class: "now" }, this.how, this.stage.root, this.notes, this.numbers, this.found, this.sorted);
       this.root = element(
         "article", {},
         element("div", { class: "heading" }, element("div", {}, this.title, this.summary), this.downloads),
@@ -124,11 +132,20 @@
       return Boolean(this.episode.arrays.memory);
     }
 
-    // The head whose stages are shown: the one picked, or else the one that is at work.
+    // The head whose stages are shown: the one picked, or the one that jumps at this step, or the read head. Before the
+    // answer, a read head on no row gives way to the write head.
     get chosen() {
       const heads = NTM.heads(this.episode.arrays);
       if (this.picked !== null && this.picked < heads.length) return this.picked;
-      return this.usual[this.episode.arrays.mask.at(this.step) > 0 ? "read" : "write"] ?? 0;
+      if (this.jump && this.jump.step === this.step) return this.jump.a;
+      const { read, write } = this.usual;
+      const isRead = this.episode.arrays.mask.at(this.step) > 0 || NTM.found(this.episode, this.step, read).by !== "";
+      return (isRead ? read : write) ?? 0;
+    }
+
+    pick(a) {
+      this.picked = a;
+      this.drawStep();
     }
 
     async show(episode, step, quick = false) {
@@ -136,8 +153,10 @@
       const dot = element("i", { class: "dot", style: `background: ${NTM.colours().models[episode.model] || "transparent"}` });
       this.title.replaceChildren(dot, `${episode.name} (${episode.task})${episode.changed ? ", broken" : ""}`);
       this.summary.replaceChildren(...summary(episode));
-      this.usual = clearest(episode);
-      this.table = new Numbers(episode, { pick: (a) => { this.picked = a; this.drawStep(); }, point: (a) => this.lightHead(a) });
+      this.usual = this.hasMemory ? clearest(episode) : {};
+      this.jump = NTM.jump(episode);
+      this.head.replaceChildren(...(this.hasMemory ? NTM.heads(episode.arrays) : []).map((head, a) => element("option", { value: a }, head.name)));
+      this.table = new Numbers(episode, { pick: (a) => this.pick(a), point: (a) => this.lightHead(a) });
       this.numbers.replaceChildren(this.table.table);
       await this.draw(step, quick);
     }
@@ -149,6 +168,7 @@
       this.rows = NTM.shownRows(this.episode, all, beside);
       this.now.hidden = !this.hasMemory;
       if (this.hasMemory) this.stage.prepare(this.episode, this.rows);
+      if (this.hasMemory) this.notes.textContent = NTM.memoryNotes(this.episode, this.rows).join(" ");
       this.drawStep();
       clearTimeout(this.later);
       if (quick) this.later = setTimeout(() => this.drawTime(), 250);
@@ -164,6 +184,7 @@
       if (!was) this.listen();
       this.marks.place();
       this.marks.move(this.step);
+      if (this.hasMemory) this.marks.pair(this.stage.copied);
       this.timeText.textContent = `The pictures over time show input, target, prediction and the heads over ${plural(this.episode.steps, "step")}.`;
       this.key.replaceChildren(...key(this.episode));
       const sorts = this.episode.priority_channel !== null && this.hasMemory;
@@ -174,8 +195,12 @@
     drawStep() {
       if (!this.hasMemory) return;
       const [a, lit] = [this.chosen, this.lit ?? null];
+      this.stage.copied = NTM.copyOf(this.episode, this.step);
       this.stage.draw(this.step, a, lit);
       this.table.fill(this.episode, this.step, a);
+      this.head.value = a;
+      this.verdict.textContent = `: ${BY[NTM.found(this.episode, this.step, a, this.stage.stages).by]}`;
+      this.marks.pair(this.stage.copied);
       if (!this.playing) this.describe();
     }
 
@@ -183,8 +208,9 @@
     describe() {
       if (!this.hasMemory) return;
       const [[by, how], ...sentences] = NTM.foundSentences(this.episode, this.step, this.chosen, this.stage.stages);
-      const verdict = element("li", { class: "verdict" }, ...(by ? ["Found by ", NTM.word(by, by)] : []), how);
-      const names = { "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
+      const said = { content: ["Found by ", NTM.word(by, by)], location: ["Found by ", NTM.word(by, by)], both: [NTM.word("found", "Both agree")], undecided: [NTM.word("found", "Undecided")] };
+      const verdict = element("li", { class: "verdict" }, ...(said[by] || []), how);
+      const names = { output: "output", "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
       this.found.replaceChildren(verdict, ...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${text}`)));
       this.stage.canvas.setAttribute("aria-label", NTM.stepSentence(this.episode, this.step));
     }

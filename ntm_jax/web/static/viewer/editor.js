@@ -22,11 +22,11 @@
       $("editor").append(
         NTM.element(
           "p", { class: "buttons" }, button("Zeros", () => this.change(this.bits.map(() => 0))),
-          button("Shuffle", () => this.change(NTM.shuffled(this.bits, this.channels))), this.heart, button("As drawn", () => this.on(null)),
+          button("Shuffle", () => this.change(NTM.shuffled(this.bits, this.channels))), this.heart, button("Original episode", () => this.on(null)),
         ),
         NTM.element(
           "div", { class: "grids" }, NTM.element("div", {}, NTM.element("p", {}, "Input: click or drag"), this.canvas),
-          NTM.element("div", {}, NTM.element("p", {}, "What comes back"), this.answer),
+          NTM.element("div", {}, NTM.element("p", {}, "What comes back, computed by the model at each click"), this.answer),
         ),
         this.numbers,
       );

@@ -3,7 +3,7 @@
 (function () {
   const $ = (id) => document.getElementById(id);
   const SLOW = 600; // milliseconds after which a visitor is told what takes so long
-  const SHORT = 5; // steps of an answer that is looked at from its first step, at which it is found
+  const SHORT = 5; // steps of an answer that is looked at from where it is found
   const SETTLED = 300; // milliseconds without an edit, after which the link is written
   const columns = [];
   let ask = null;
@@ -12,6 +12,7 @@
   let breaking = null;
   let asking = 0; // counts the questions, so that a late answer to an old one is dropped
   let view = {}; // the scales that all columns have in common
+  let first = {}; // the first answer to the same question: its scales stay while its input is edited
   let wantsMiddle = false;
   let shownRun = null;
   let shownState = {}; // the question that was answered, as the link has it
@@ -55,10 +56,11 @@
     button.onclick = again || null;
   }
 
-  // A step at which something happens: in the middle of the answer.
+  // A step at which something happens: in the middle of the answer, or the jump before a short one.
   function middle(episode) {
     const scored = Array.from(episode.arrays.mask.values.keys()).filter((t) => episode.arrays.mask.at(t) > 0);
-    return scored.length ? scored[scored.length < SHORT ? 0 : Math.floor(0.47 * scored.length)] : 0;
+    if (scored.length < SHORT) return NTM.jump(episode)?.step ?? scored[0] ?? 0;
+    return scored[Math.floor(0.47 * scored.length)];
   }
 
   // The questions of all columns: [name of the run, parameters]. What is broken stands beside the untouched.
@@ -95,8 +97,9 @@
       if (wantsMiddle) player.step = middle(found[0]);
       wantsMiddle = false;
       player.setLast(lastStep(found));
-      NTM.prepareSteps(found);
-      view = { beside: found, scales: NTM.controlScales(found), errors: found.some(NTM.hasErrors) };
+      const compared = [...firstOf(found), ...found];
+      NTM.prepareSteps(compared);
+      view = { beside: compared, scales: NTM.controlScales(compared), errors: found.some(NTM.hasErrors) };
       for (let i = 0; i < columns.length; i++) await columns[i].show(found[i], player.step, quick);
       editor.show(found[0]);
       breaking.show(found[0], player.step);
@@ -132,6 +135,14 @@
     NTM.isUsual = false;
   }
 
+  // The first answer to what is asked, whatever the edits. An edited input is drawn to its scales, so that only what
+  // really changed looks changed.
+  function firstOf(found) {
+    const asked = JSON.stringify([ask.drawn, ask.shown, found.map((episode) => [episode.version, episode.rows]), breaking.text]);
+    if (first.asked !== asked) first = { asked, found };
+    return first.found;
+  }
+
   function place(found) {
     $("columns").classList.toggle("two", found.length > 1);
     while (columns.length > found.length) columns.pop().remove();
@@ -146,9 +157,23 @@
   function explain(found) {
     const texts = found.map((episode) => episode.explanation).filter(Boolean);
     const different = texts.filter((text, i) => i === 0 || text.asked !== texts[0].asked);
-    const said = different.map((text) => NTM.element("p", {}, `${text.asked} `, NTM.element("strong", {}, text.look_for)));
+    const said = different.map((text) => NTM.element("p", {}, `${text.asked} `, NTM.element("strong", {}, text.look_for), ...jumpLink(found)));
     if (different.length > 1) said.push(NTM.element("p", {}, "Both runs have the same time; their tasks differ."));
     $("explanation").replaceChildren(...said);
+  }
+
+  // Leads to the first column's jump: the step, with its head chosen.
+  function jumpLink([episode]) {
+    const jump = NTM.jump(episode);
+    if (!jump) return [];
+    const { name } = NTM.heads(episode.arrays)[jump.a];
+    const made = NTM.element("button", { type: "button", class: "link", id: "jump" }, `step ${jump.step}`);
+    made.addEventListener("click", () => {
+      columns[0].pick(jump.a);
+      player.goTo(jump.step);
+    });
+    const who = /\d$/.test(name) ? name : `the ${name}`;
+    return [" At ", made, `, ${who} jumps: it is found by content.`];
   }
 
   const lastStep = (found) => Math.max(0, ...found.map((episode) => episode.steps - 1));
