@@ -6,8 +6,13 @@ import pytest
 from ntm_jax.web import pages
 from tests.helpers.browser import browser, js
 
-SCRIPTS = (*pages.COMMON, "common/over_time.js", "viewer/words.js", "stage/rows.js") + tuple(
-    f"stage/{name}.js" for name in ("addressing", "found", "notes", "step_words")
+RULES = ("addressing", "found", "notes", "step_words")
+SCRIPTS = (
+    *pages.COMMON,
+    "common/over_time.js",
+    "viewer/words.js",
+    "stage/rows.js",
+    *(f"stage/{name}.js" for name in RULES),
 )
 ROWS = 8
 

@@ -87,7 +87,7 @@ def test_an_output_stands_with_its_row_and_its_input(page, address):
         "This is the vector of step 9. It was written to row 9, and row 9 was read one step before"
         in text(page, ".found")
     )
-    frames = "return [...document.querySelectorAll('.marked > .lit-row')].filter((f) => !f.hidden).length"
+    frames = "return [...document.querySelectorAll('.pair')].filter((f) => !f.hidden).length"
     assert js(page, frames) == 2
     slide(page, 10)
     assert js(page, frames) == 0
@@ -121,4 +121,5 @@ def test_axes_stay_while_a_bit_is_edited(page, address):
     after = js(page, SCALES)
     assert len(after) == len(before)
     for old, new in zip(before, after, strict=True):
-        assert min(new) <= min(old) and max(new) >= max(old)  # what goes beyond is still seen
+        assert min(new) <= min(old)  # what goes beyond is still seen
+        assert max(new) >= max(old)

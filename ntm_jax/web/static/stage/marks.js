@@ -7,7 +7,7 @@
       this.cursor = NTM.element("div", { class: "cursor" });
       this.step = NTM.element("div", { class: "lit-step", hidden: "" });
       this.bands = [];
-      this.pairs = [0, 1].map(() => NTM.element("div", { class: "lit-row", hidden: "" }));
+      this.pairs = [0, 1].map(() => NTM.element("div", { class: "pair", hidden: "" }));
       this.root = NTM.element("div", { class: "marked" }, figure, this.cursor, this.step, ...this.pairs);
     }
 

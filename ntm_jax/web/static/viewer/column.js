@@ -107,7 +107,7 @@
       this.head.addEventListener("change", () => this.pick(Number(this.head.value)));
       this.verdict = element("span", {});
       this.how = element("p", { class: "how" }, "How the ", this.head, " found its row", this.verdict);
-      this.notes = element("p", { class: "summary small" });
+      this.notes = element("p", { class: "notes small" });
       this.found = element("ol", { class: "found", "aria-label": "How the head found its row" });
       this.key = element("p", { class: "key" });
       this.downloads = NTM.downloads(this);
