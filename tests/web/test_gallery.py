@@ -9,7 +9,7 @@ import pytest
 from ntm_jax import main
 from ntm_jax.errors import UserError
 from ntm_jax.web.packing import unpack
-from ntm_jax.web.report import content, gallery
+from ntm_jax.web.report import cards, content, gallery
 from ntm_jax.web.viewer import sources
 from tests.helpers.browser import (  # fmt: skip
     complaints,
@@ -100,6 +100,28 @@ def test_names_are_distinct_and_none_is_the_index(folder):
         source.name = name
     names = gallery._names([walker, *others])
     assert list(names.values()) == ["walker", "index_", "a_b", "a_b_"]
+
+
+def test_results_of_a_random_source_stand_beside_the_best_possible(folder, tmp_path):
+    source = sources.open_source(folder / "walker")
+    source.path = tmp_path
+    case = {
+        "name": "a",
+        "difficulty": {},
+        "bits_per_sequence": 130.0,
+        "bit_errors_per_sequence": 45.0,
+    }
+    case |= {"perfect_fraction": 0.0}
+    for more, shown in (({}, False), ({"optimal_bits_per_sequence": 128.53}, True)):
+        (tmp_path / "evaluation.json").write_text(json.dumps({"cases": [case | more]}))
+        table = cards._results(source)
+        assert ("as good as can be expected" in table) == ("<td>128.5</td>" in table) == shown
+
+
+def test_who_opens_the_gallery_is_given_no_command(folder, monkeypatch):
+    source = sources.open_source(folder / "walker")
+    monkeypatch.setattr(source, "trouble", lambda: "corpus: there is no x; run: python -m y")
+    assert "walker: corpus: there is no x</li>" in cards.missing([source])
 
 
 # ---- The command line
