@@ -21,8 +21,6 @@ from ntm_jax.web.viewer import episodes
 from ntm_jax.web.viewer.sources import Source
 
 TITLES = {"ngram": "N-grams"}  # of tasks whose name in the code is not their title
-
-
 # Of tasks whose source is random: the cost of the best possible predictor.
 EXPECTED = {"optimal_bits_per_sequence": ("as good as can be expected", ".4g")}
 
