@@ -101,6 +101,7 @@ def test_sharpening_is_said_to_make_a_lead_decisive_where_it_does(rules):
     assert "Row 0 was only slightly ahead, 0.1 against 0.051 of the next." in said
     assert "Row 0 was ahead, 0.1 against 0.02" in js(rules, code, [0.1, 0.02], [0.9, 0.1])
     assert js(rules, code, [0.9, 0.1], [1, 0]) == ""
+    assert js(rules, code, [0.34, 0.0077], [0.52, 0.001]) == ""  # that lead needed no sharpening
     assert js(rules, code, [0.1, 0.02], [0.3, 0.1]) == ""
 
 

@@ -244,11 +244,11 @@
           const weight = NTM.furthest(values, group);
           if (weight > LEAST_BAR * most) g.fillRect(x, this.y(k) + (this.line > 5 ? 1 : 0), Math.max(1, (weight / most) * width), this.line - (this.line > 5 ? 2 : 0));
         });
-        this.text(`${p.bar < NARROW ? "" : "max "}${NTM.fixed(most, 2)}`, x, p.top + p.body + 13, c.faint);
+        this.text(NTM.fixed(most, 2), x, p.top + p.body + 13, c.faint);
         if (i === 0) return;
         this.text("›", x - 7, p.top + p.body / 2, c.faint);
       });
-      if (p.bar >= NARROW) this.text("each column is drawn to its own maximum", p.bars, p.top + p.body + 29, c.faint);
+      if (p.bar >= NARROW) this.text("below each column: its maximum, to which it is drawn", p.bars, p.top + p.body + 29, c.faint);
     }
 
     // The line at which the shown rows go round the end of the memory.

@@ -4,6 +4,7 @@
   const MOST_NAMED = 4; // heads of a sentence
   const CLEAR_SHARE = 0.9; // of the weight, from which the other part is not worth a word
   const DECISIVE = 0.5; // the weight of one row, which a head on it has
+  const LARGE_LEAD = 10; // times as much as the next row: one that needs no sharpening
   const percent = (x) => `${Math.round(100 * x)}%`;
   const place = (weighting) => {
     const { row, weight } = NTM.strongest(weighting);
@@ -89,6 +90,7 @@
     const first = NTM.strongest(shifted);
     if (first.weight >= DECISIVE || NTM.strongest(sharpened).weight < DECISIVE) return "";
     const next = NTM.strongest(shifted.map((x, row) => (row === first.row ? -Infinity : x)));
+    if (first.weight > LARGE_LEAD * next.weight) return "";
     const close = next.weight > first.weight / 2 ? "only slightly ahead" : "ahead";
     return ` Row ${first.row} was ${close}, ${NTM.fixed(first.weight, 2)} against ${NTM.fixed(next.weight, 2)} of the next. Sharpening makes that lead decisive.`;
   };
