@@ -108,7 +108,7 @@ def test_every_shipped_model_answers_as_in_python(page, path):
         print({source.name: {name: float(difference.max())}})
         # Rounding adds up over as many as 1,000 steps, and sort tells priorities apart that differ by 0.001.
         assert difference.max() < 1e-2
-        assert difference.mean() < 1e-4
+        assert difference.mean() < 5e-4
 
 
 def test_weights_are_exported_bit_for_bit():
