@@ -29,7 +29,7 @@ HEART = "cPj8fj9-_PhwAHD4_H4_fvz4cAA"
 SETTLED = "return document.getElementById('columns')?.getAttribute('aria-busy') === 'false'"
 WRITTEN = "return document.getElementById('poems')?.getAttribute('aria-busy') === 'false'"
 LEARNED = 12_000  # updates after which the monitor's picture is taken
-TRAINED = f"return Number(document.querySelector('.tiles dd')?.innerText.split(' ')[0]) > {LEARNED}"
+TRAINED = f"return Number(document.querySelector('.tiles dd')?.innerText.split(' ')[0].replaceAll(',', '')) > {LEARNED}"
 
 
 @dataclass(frozen=True)
