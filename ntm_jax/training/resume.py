@@ -9,29 +9,19 @@ from ntm_jax.storage.writers import Saving
 from ntm_jax.training.trainer import Trainer, TrainState
 
 
-def save(
+def saving(
     state: TrainState, checkpoints: CheckpointStore, seconds: float, config: ConfigDict
-) -> None:
-    """Writes a checkpoint of a state.
+) -> Saving:
+    """Returns the checkpoint of a state, to be written.
 
-    Saves the whole state except `nonfinite`, which each call of `Trainer.run` sets.
+    It has the whole state except `nonfinite`, which each call of `Trainer.run` sets.
 
     Args:
       state: finite.
       checkpoints: of the run.
       seconds: trained so far.
       config: of the run.
-
-    Raises:
-      UserError: the checkpoint could not be written.
     """
-    saving(state, checkpoints, seconds, config).write()
-
-
-def saving(
-    state: TrainState, checkpoints: CheckpointStore, seconds: float, config: ConfigDict
-) -> Saving:
-    """Returns the checkpoint that `save` writes."""
     training = (state.update, state.optimizer, state.sums)
     update, skipped = int(state.update), int(state.skipped)
     return Saving(checkpoints, update, state.parameters, training, seconds, config, skipped)

@@ -30,7 +30,7 @@ def save(workdir, config, update=UPDATE):
     run_folder.register(workdir, config)
     for name, text in trainer.task.source.run_files().items():
         (workdir / name).write_text(text, encoding="utf-8")
-    resume.save(state, Checkpoints(workdir), 12.5, config)
+    resume.saving(state, Checkpoints(workdir), 12.5, config).write()
     return trainer.model(state)
 
 

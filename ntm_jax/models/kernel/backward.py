@@ -88,23 +88,22 @@ def backward_kernel(
         if form.masked:
             before = jax.tree.map(jnp.add, before, passed)
         for group, new in zip(form.readers_at_once, reads, strict=True):
-            members = pl.ds(group.start, group.size)
             new = limited(new)
-            d_reads[b, members] = new + if_padding(reads_after(group)) if form.masked else new
+            d_reads[b, group.members] = new + if_padding(reads_after(group)) if form.masked else new
         barrier()
         return before
 
     last = d["last"]
     first = {
         "memory": last["memory"][pl.ds(b, 1)],
-        "weightings": [last["weightings"][b, pl.ds(g.start, g.size)] for g in form.groups],
+        "weightings": [last["weightings"][b, g.members] for g in form.groups],
     }
     layers = range(form.layers if form.lstm else 0)
     first |= {name: [last[name][b, n] for n in layers] for name in ("hidden", "cell") if form.lstm}
     first = jax.lax.fori_loop(0, steps, step, first)
     out["first"]["memory"][pl.ds(b, 1)] = first["memory"]
     for group, part in zip(form.groups, first["weightings"], strict=True):
-        out["first"]["weightings"][b, pl.ds(group.start, group.size)] = part
+        out["first"]["weightings"][b, group.members] = part
     for name in ("hidden", "cell") if form.lstm else ():
         for n in layers:
             out["first"][name][b, n] = first[name][n]
@@ -114,7 +113,7 @@ def _with_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Refs:
     """Adds the derivatives by a step's results to those by the state after it."""
     added = dict(after)
     added["weightings"] = [
-        part + d["weightings"][t, b, pl.ds(group.start, group.size)]
+        part + d["weightings"][t, b, group.members]
         for group, part in zip(form.groups, after["weightings"], strict=True)
     ]
     if form.lstm:
@@ -210,14 +209,13 @@ def _shift_backward(
 ) -> None:
     """Differentiates equations 8 and 9. The derivatives by the shifted weightings go to `shifted`."""
     for group, d in zip(form.groups, d_weightings, strict=True):
-        members = pl.ds(group.start, group.size)
-        parts = moved(form, kept["gated"], (t, b), group, kept["gated"][t, b, members])
+        parts = moved(form, kept["gated"], (t, b), group, kept["gated"][t, b, group.members])
         shifted = mix(raw.shifts(group), parts)
         positive = at_least_tiny(shifted)
-        d_scores = softmax_backward(kept["weightings"][t + 1, b, members], d)
+        d_scores = softmax_backward(kept["weightings"][t + 1, b, group.members], d)
         d_shifted = raw.sharpenings(group)[:, None] * d_scores / positive
         d_shifted = jnp.where(shifted > tiny(shifted), d_shifted, 0)
-        out["shifted"][b, members] = d_shifted
+        out["shifted"][b, group.members] = d_shifted
         raw.store_sharpenings_and_shifts(
             group, d_scores * jnp.log(positive), [d_shifted * part for part in parts]
         )
@@ -229,12 +227,11 @@ def _content_backward(
     """Differentiates equations 5 to 7: returns d of the memory and the weightings before the step."""
     squares, d_before = kept["squares"][t, b], []
     for group in form.groups:
-        members = pl.ds(group.start, group.size)
-        back = moved(form, out["shifted"], (b,), group, out["shifted"][b, members], back=True)
+        back = moved(form, out["shifted"], (b,), group, out["shifted"][b, group.members], back=True)
         d_gated = mix(raw.shifts(group), back)
         keys, gates = raw.keys(group), raw.gates(group)[:, None]
-        found, before = kept["found"][t, b, members], kept["weightings"][t, b, members]
-        cosine, root = kept["cosines"][t, b, members], kept["roots"][t, b, members]
+        found, before = kept["found"][t, b, group.members], kept["weightings"][t, b, group.members]
+        cosine, root = kept["cosines"][t, b, group.members], kept["roots"][t, b, group.members]
         d_scores = softmax_backward(found, gates * d_gated)
         raw.store_strengths_and_gates(group, d_scores * cosine, d_gated * (found - before))
         d_dot = raw.strengths(group)[:, None] * d_scores / root

@@ -58,9 +58,8 @@ def forward_kernel(
         written = total([erased, *added])
         source = written if form.reads_written else memory
         for group in form.readers:
-            members = pl.ds(group.start, group.size)
-            reads = jnp.sum(source * out["weightings"][t + 1, b, members][:, None, :], axis=2)
-            out["reads"][t + 1, b, members] = held(reads, out["reads"][t, b, members])
+            reads = jnp.sum(source * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
+            out["reads"][t + 1, b, group.members] = held(reads, out["reads"][t, b, group.members])
         barrier()
         return held(written, memory)
 
@@ -83,17 +82,18 @@ def _address(
     squares, gated = jnp.sum(memory * memory, axis=1), []
     out["squares"][t, b] = squares
     for group in form.groups:
-        members, gates = pl.ds(group.start, group.size), raw.gates(group)[:, None]
+        gates = raw.gates(group)[:, None]
         found, root = cosines(form, memory, squares, raw.keys(group))
-        out["cosines"][t, b, members], out["roots"][t, b, members] = found, root
+        out["cosines"][t, b, group.members], out["roots"][t, b, group.members] = found, root
         found = softmax(form, raw.strengths(group)[:, None] * found)
-        out["found"][t, b, members] = found
-        gated.append(gates * found + (1 - gates) * out["weightings"][t, b, members])
-        out["gated"][t, b, members] = gated[-1]
+        out["found"][t, b, group.members] = found
+        gated.append(gates * found + (1 - gates) * out["weightings"][t, b, group.members])
+        out["gated"][t, b, group.members] = gated[-1]
     barrier()
     for group, own in zip(form.groups, gated, strict=True):
-        members = pl.ds(group.start, group.size)
         shifted = mix(raw.shifts(group), moved(form, out["gated"], (t, b), group, own))
         scores = raw.sharpenings(group)[:, None] * jnp.log(at_least_tiny(shifted))
         weightings = softmax(form, scores)
-        out["weightings"][t + 1, b, members] = held(weightings, out["weightings"][t, b, members])
+        out["weightings"][t + 1, b, group.members] = held(
+            weightings, out["weightings"][t, b, group.members]
+        )

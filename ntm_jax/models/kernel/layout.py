@@ -35,9 +35,9 @@ class Group:
     size: int
 
     @property
-    def members(self) -> range:
-        """Returns their indices."""
-        return range(self.start, self.start + self.size)
+    def members(self) -> slice:
+        """Returns their indices, as a slice of an axis of heads."""
+        return slice(self.start, self.start + self.size)
 
 
 def groups(count: int, most: int) -> list[Group]:
