@@ -24,7 +24,7 @@ from tests.helpers.browser import (
     wait_for,
 )
 from tests.helpers.configs import quick_compile, tiny
-from tests.helpers.runs import save
+from tests.helpers.runs import UPDATE, save
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_a_link_gives_the_same_poem(page, address):
     wait_for(lambda: fragment(page)["poem"] == "2")
     link, before = js(page, "return location.hash.slice(1)"), shown(page)
     values = fragment(page)
-    assert (values["run"], values["mode"], values["update"]) == ("verse", "surprise", "1")
+    assert (values["run"], values["mode"], values["update"]) == ("verse", "surprise", str(UPDATE))
     visit(page, address, link)
     assert shown(page) == before
     assert pressed(page) == ["false", "true"]
@@ -227,7 +227,7 @@ def test_a_link_gives_the_same_poem(page, address):
     ("link", "said"),
     [
         ("run=gone", "The link is to gone, which is not here. These poems are by verse."),
-        ("run=verse&update=9", "The link is to update 9 of verse; it is at update 1 now."),
+        ("run=verse&update=9", f"The link is to update 9 of verse; it is at update {UPDATE} now."),
         ("run=2", ""),  # of an earlier version: the number of a run
     ],
 )
@@ -282,7 +282,7 @@ def test_a_picture_to_keep(address, tmp_path):
     root = ElementTree.fromstring((tmp_path / "宇日天-1.svg").read_bytes())
     drawn = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "".join(drawn).startswith("".join(lines))
-    assert any("verse, update 1" in text for text in drawn)
+    assert any(f"verse, update {UPDATE}" in text for text in drawn)
     head = (tmp_path / "宇日天-1.png").read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     size = [int.from_bytes(head[i : i + 4]) for i in (16, 20)]
