@@ -113,7 +113,7 @@ class Comparison:
             independent.shown_bits,
             f"{self.standard_errors:+.1f}",
             *(f"{m.wrong_bits:.3g}" for m in (published, independent)),
-            *(f"{m.perfect:.1%}" for m in (published, independent)),
+            *(f"{m.perfect:.2%}" for m in (published, independent)),
             "differs" if self.differs else "",
         )
         return _line(cells)
