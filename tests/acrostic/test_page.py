@@ -203,6 +203,17 @@ def test_a_line_leads_from_a_character_to_its_row(page, address):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [("position=-1", True), ("position=-1&rhyme=0", False), ("position=4", False)],
+)
+def test_a_message_at_the_ends_decides_whether_lines_rhyme(page, address, more, said):
+    visit(page, address, f"run=verse&message={quote('宇日天')}&n=1&form=5&{more}")
+    notice = js(page, "return document.getElementById('notice').textContent")
+    assert ("so they rhyme only if it does" in notice) == said
+
+
+@pytest.mark.slow
 def test_a_link_gives_the_same_poem(page, address):
     visit(page, address, f"run=verse&message={quote('宇日天')}&form=7&position=-1&n=2&theme=dark")
     click(page, "surprise")

@@ -98,8 +98,11 @@
       answer = found;
       const left = answer.left_out ? `${answer.left_out} was left out.` : "";
       const as = answer.asked === $("message").value ? "" : `Written as ${answer.asked}.`;
+      // The second line's end is the first that would rhyme.
+      const given = answer.column === answer.width - 1 && [...answer.asked].length > 1;
+      const ends = given && $("rhyme").checked ? "The message stands at the ends of lines, so they rhyme only if it does." : "";
       const full = [...answer.asked].length < answer.poems[0].lines.length ? "The lines without a red character complete the poem." : "";
-      notice([said, left, as, full].filter(Boolean).join(" "));
+      notice([said, left, as, full, ends].filter(Boolean).join(" "));
       $("poems").replaceChildren(...answer.poems.map(card));
       await choose(Math.min(poem, answer.poems.length - 1));
       writeLink(isNew);
