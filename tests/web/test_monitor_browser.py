@@ -60,6 +60,8 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         assert command == f"python -m ntm_jax.main --mode serve --workdir {run}"
         process.communicate(timeout=300)
         wait_for(lambda: "no longer changes" in js(page, STATE))
+        # What only a server answers is no longer offered.
+        assert not js(page, "return document.getElementById('print').checkVisibility()")
         assert js(page, SLIDER + ".max") != "0"
         words = "return document.querySelector('#moments .summary')?.innerText ?? ''"
         # Also moments that were not looked at before the server was gone.

@@ -59,7 +59,7 @@
       const y = i === 0 ? "y" : `y${i + 1}`;
       layout[i === 0 ? "yaxis" : `yaxis${i + 1}`] = {
         ...axis, domain: [(top - panel.height) / total, top / total], anchor: "x", nticks: panel.height > 150 ? 6 : 3, type: panel.log ? "log" : "linear",
-        exponentformat: "power", ...(panel.log ? {} : { rangemode: "tozero" }),
+        exponentformat: "power", ...(panel.log ? { tickformat: "~g" } : { rangemode: "tozero" }),
       };
       layout.shapes.push(...NTM.frame("x", y, false));
       layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: i === 0 ? room : 0 });

@@ -77,7 +77,7 @@
     $("print").setAttribute("aria-pressed", String(newest.printing));
     $("print").textContent = newest.printing ? "Stop printing" : "Print episodes";
     $("command").textContent = newest.viewer;
-    $("viewer").hidden = false;
+    for (const id of ["viewer", "asked"]) $(id).hidden = false;
     tiles();
     cases();
     $("learning").hidden = !newest.moments.length;
@@ -110,6 +110,7 @@
   // Training's process is gone, and this page's with it; what was shown stays.
   function lost() {
     if (!newest) return say("no answer: training has ended or was stopped; asking again every few seconds");
+    $("asked").hidden = newest.state === "evaluated"; // nobody answers any more
     if (newest.state === "evaluated") return say("trained and evaluated; this page has ended and no longer changes");
     newest.lost = true;
     tiles();
