@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,3 +240,18 @@ def test_a_link_with_other_bits_than_the_episode_has_says_so(page, made):
 def test_cases_are_of_the_task():
     given = content.cases(sources.open_source(SHIPPED / "copy-ntm-ff"))
     assert [one["length"] for one in given] == ["10", "20", "30", "50", "120"]
+
+
+def test_each_task_begins_with_its_better_model(tmp_path):
+    """By the wrong bits of all cases; without an evaluation last."""
+
+    def source(name, *wrong):
+        path = tmp_path / name
+        path.mkdir()
+        found = [{"bit_errors_per_sequence": one, "bits_per_sequence": 1.0} for one in wrong]
+        if wrong:
+            (path / "evaluation.json").write_text(json.dumps({"cases": found}))
+        return SimpleNamespace(name=name, path=path)
+
+    given = [source("unknown"), source("worse", 0, 9), source("better", 3, 1)]
+    assert [one.name for one in sorted(given, key=cards._failure)] == ["better", "worse", "unknown"]

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,10 @@ def cards(pages: Mapping[Source, str]) -> str:
     for source in pages:
         tasks.setdefault(source.task.name, []).append(source)
     order = sorted(tasks, key=lambda name: name != "copy")  # the simplest first
-    return "\n".join(_section(name, {one: pages[one] for one in tasks[name]}) for name in order)
+    return "\n".join(
+        _section(name, {one: pages[one] for one in sorted(tasks[name], key=_failure)})
+        for name in order
+    )
 
 
 def missing(sources: Sequence[Source]) -> str:
@@ -97,10 +101,30 @@ def _card(source: Source, page: str) -> str:
     )
 
 
+def _evaluation(source: Source) -> list[dict[str, Any]]:
+    """Returns the cases of a run's evaluation.
+
+    Raises:
+      OSError, ValueError, KeyError, TypeError: there is none, or it cannot be read.
+    """
+    text = (source.path / "evaluation.json").read_text(encoding="utf-8")
+    return list(json.loads(text)["cases"])
+
+
+def _failure(source: Source) -> tuple[float, float]:
+    """Returns how badly a model does over all its cases: its wrong bits, then its cost, so that the best comes first."""
+    try:
+        found = _evaluation(source)
+        wrong = sum(float(case["bit_errors_per_sequence"]) for case in found)
+        return wrong, sum(float(case["bits_per_sequence"]) for case in found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.inf, math.inf
+
+
 def _results(source: Source) -> str:
     """Returns a table of the run's evaluation, if it has one."""
     try:
-        found = json.loads((source.path / "evaluation.json").read_text(encoding="utf-8"))["cases"]
+        found = _evaluation(source)
         columns = COLUMNS | (EXPECTED if all(set(EXPECTED) <= set(case) for case in found) else {})
         rows = "".join(_row(case, columns) for case in found)
     except (OSError, ValueError, KeyError, TypeError):
