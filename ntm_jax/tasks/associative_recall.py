@@ -133,7 +133,7 @@ class AssociativeRecall(Task):
     def explanation(self) -> labels.Explanation:
         return labels.Explanation(
             "The model is shown a list of items, then one of them again, and must answer with the item that came next in the list.",
-            "Look for the step at which a read head jumps by content: to the rows of the item asked for, one row a vector, or straight to those of the item after it.",
+            "Look for the step at which a read head jumps by content, to the rows of the item asked for or straight to those of the next.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:

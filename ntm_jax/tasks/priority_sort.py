@@ -110,7 +110,7 @@ class PrioritySort(Task):
     def explanation(self) -> labels.Explanation:
         return labels.Explanation(
             "The model is shown bit vectors, each with a priority, and must give back those of the highest priorities in descending order.",
-            "Look for write locations that follow the priority rather than the time, so that reading needs only to walk along the rows.",
+            "Look at the order of the rows written to: by priority, as in the paper, or by time, so that each vector has to be found by content.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:

@@ -185,7 +185,7 @@ class RepeatCopy(Task):
     def explanation(self) -> labels.Explanation:
         return labels.Explanation(
             "The model is shown some random bit vectors and a number, and must repeat the vectors that many times, then mark the end.",
-            "Look for one diagonal of the write head and many of the read head, which jumps back to the first row before each repeat.",
+            "Look at what the read head does between two repeats. It jumps back to the first row, or it walks on along a new copy that the write head makes at each repeat.",
         )
 
     def memory_picture(self) -> labels.MemoryPicture:
