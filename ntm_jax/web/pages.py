@@ -10,7 +10,7 @@ from ntm_jax.errors import needs
 STATIC = Path(__file__).parent / "static"
 PLOTLY = "plotly.min.js"
 COMMON = ("common/data.js", "common/theme.js")
-STEP = ("addressing", "found", "notes", "step_words", "stage", "marks", "sorted")
+STEP = ("bars", "addressing", "found", "notes", "step_words", "stage", "marks", "sorted")
 VIEWER_LINK = '<a href="/">Viewer</a>'
 ASKING = ("downloads", "column", "edits", "editor", "breaking", "player", "ask", "viewer")
 

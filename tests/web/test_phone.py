@@ -54,3 +54,15 @@ def test_the_chosen_runs_name_is_whole(page, address, width):
     look(page, width)
     visit(page, address, f"run={OTHER}")
     assert not js(page, CUT)
+
+
+@pytest.mark.parametrize("width", [WIDTH, 768])
+def test_the_glossarys_meanings_have_most_of_the_width(page, address, width):
+    look(page, width)
+    visit(page, address)
+    js(page, "document.getElementById('glossary').open = true")
+    widths = js(
+        page,
+        "return [...document.querySelectorAll('#glossary dd')].map((one) => one.clientWidth)",
+    )
+    assert min(widths) > 0.6 * width

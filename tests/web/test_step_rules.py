@@ -151,6 +151,64 @@ def test_an_output_is_traced_to_its_row_and_its_input(rules, lag):
     assert ("at this step" in said) == (lag == 0)
 
 
+# One vector, shown at step 0 and answered at 1, 2 and 3. Each answer but the last is written to a new row.
+REPEATED = """
+const [steps, rows, bits] = [4, 8, 2];
+const array = (shape) => new NTM.NdArray(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+const put = (a, value, ...place) => (a.values[place.reduce((sum, index, i) => sum + index * a.strides[i], 0)] = value);
+const arrays = {
+  inputs: array([steps, bits]), targets: array([steps, bits]), mask: array([steps]), memory: array([steps, rows, 1]),
+  read_weightings: array([steps, 1, rows]), write_weightings: array([steps, 1, rows]),
+};
+put(arrays.inputs, 1, 0, 0);
+put(arrays.write_weightings, 1, 0, 0, 2);
+for (let t = 1; t < steps; t++) {
+  put(arrays.targets, 1, t, t === arguments[0] ? 1 : 0);
+  put(arrays.mask, 1, t);
+  put(arrays.read_weightings, 1, t, 0, 1 + t);
+  if (t < 3) put(arrays.write_weightings, 1, t, 0, 2 + t);
+}
+return [1, 2, 3].map((t) => NTM.copyOf({ arrays, steps }, t));
+"""
+
+
+def test_an_answer_is_traced_to_the_row_that_was_written_when_it_was_given_before(rules):
+    first, second, third = js(rules, REPEATED, -1)
+    assert first == {"input": 0, "row": 2, "read": 1, "output": 1}
+    assert second == {"input": 0, "row": 3, "read": 2, "output": 2, "again": 1}
+    assert third == {"input": 0, "row": 4, "read": 3, "output": 3, "again": 2}
+    said = js(rules, "return NTM.copySentence(arguments[0])", third)
+    assert "vector of step 0. When it was answered at step 2, it was written to row 4 again" in said
+
+
+def test_an_answer_is_not_traced_to_another_answers_row(rules):
+    """Step 2 gives another vector than steps 1 and 3."""
+    first, second, third = js(rules, REPEATED, 2)
+    assert first
+    assert second is None
+    assert third is None
+
+
+# A list of two items of two vectors, at steps 1 and 2, 4 and 5. Row 4, where the second was, is written to again at 6.
+ITEMS = """
+const [steps, rows] = [8, 8];
+const weights = new Float32Array(steps * rows);
+[[1, 7], [2, 0], [4, 3], [5, 4], [6, arguments[0]]].forEach(([t, row]) => (weights[t * rows + row] = 1));
+const spans = [["asked", "1", 1, 2], ["next", "2", 4, 5], ["asked", "query", 6, 7]].map(([role, label, from, to]) => ({ role, label, from, to }));
+const episode = { spans, arrays: { write_weightings: new NTM.NdArray([steps, 1, rows], weights) } };
+return [0, 1, 5, 7].map((t) => [NTM.itemRows(episode, t).map((one) => one.rows), NTM.itemSentence(episode, t)]);
+"""
+
+
+def test_the_rows_of_the_item_asked_for_and_of_the_next_are_named(rules):
+    before, half, both, after = js(rules, ITEMS, 4)
+    assert before == [[], ""]
+    assert half == [[[7]], "Item 1, the one asked for, was written to row 7 at step 1."]
+    assert both[0] == [[7, 0], [3, 4]]
+    assert both[1].endswith("Item 2, the answer, was written to rows 3 and 4 at steps 4 and 5.")
+    assert after[0] == [[7, 0], [3]]  # what was written over is no longer there
+
+
 def test_nothing_is_said_of_a_row_that_was_not_read(rules):
     assert js(rules, COPY, 0, True) == [None] * 4
 

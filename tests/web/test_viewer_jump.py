@@ -12,6 +12,7 @@ from tests.helpers.viewer_page import click, cursor, slide, state, text, visit
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 COPY, RECALL = SHIPPED / "copy-ntm-ff", SHIPPED / "associative_recall-ntm-ff"
+NGRAM = SHIPPED / "ngram-ntm-lstm"
 HEAD = "const s = document.querySelector('.how select'); return s.selectedOptions[0].text"
 SCALES = """
 const layout = document.querySelector('.over-time .figure').layout;
@@ -21,7 +22,7 @@ return Object.keys(layout).filter((name) => name.startsWith('yaxis')).map((name)
 
 @pytest.fixture(scope="module")
 def address():
-    with viewer(COPY, RECALL) as address:
+    with viewer(COPY, RECALL, NGRAM) as address:
         yield address
 
 
@@ -58,6 +59,16 @@ def test_the_hint_leads_to_the_first_jump_of_a_read_head(page, address, run, fir
     assert text(page, ".found").startswith("Found by content: row")
     marks = "return document.querySelector('.over-time .figure').layout.shapes.filter((s) => s.name === 'content').map((s) => (s.x0 + s.x1) / 2)"
     assert step in [round(x) for x in js(page, marks)]
+
+
+def test_a_head_that_is_mostly_found_by_content_does_not_jump(page, address):
+    """N-grams' heads are found by content at nearly every step."""
+    visit(page, address, f"run={NGRAM.name}")
+    words = text(page, "#explanation")
+    assert words.endswith("on, the read head is mostly found by content.")
+    assert "jumps" not in words
+    visit(page, address, f"run={RECALL.name}")
+    assert text(page, "#explanation").endswith("jumps: it is found by content.")
 
 
 def test_recall_opens_at_the_jump(page, address):

@@ -6,6 +6,7 @@
   const HIGHEST = 1.25 * MOST_ROWS;
   const UNCHANGED = 1e-3; // the most that a control differs which counts as the same all the time
   const CONTENT_MARK = 4; // pixels high
+  const TICK_ROOM = 14; // pixels that a row's number needs
   const BLANK_SHARE = 0.4; // of all steps: a blank part with room for its words
   const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
@@ -32,7 +33,7 @@
       height: options.height,
       reversed: true,
       rows: z.length,
-      ticks: options.names ? channelTicks(options.names, options.height) : rowTicks(options.rows),
+      ticks: options.names ? channelTicks(options.names, options.height) : rowTicks(options.rows, options.height),
       traces: [
         {
           type: "heatmap", zmin: options.range[0], zmax: options.range[1], colorscale: options.scale,
@@ -54,8 +55,9 @@
     return { tickmode: "array", tickvals: shown, ticktext: shown.map((i) => names[i]) };
   }
 
-  function rowTicks(rows) {
-    const every = Math.max(1, Math.ceil(rows.length / 5));
+  function rowTicks(rows, height) {
+    const most = Math.max(2, Math.min(5, Math.floor(height / TICK_ROOM)));
+    const every = Math.max(1, Math.ceil(rows.length / most));
     const places = rows.map((_, i) => i).filter((i) => i % every === 0);
     return { tickmode: "array", tickvals: places, ticktext: places.map((i) => String(rows[i])) };
   }
@@ -155,7 +157,7 @@
     for (const [kind, array, scale] of kinds) {
       for (let i = 0; i < array.shape[1]; i++) {
         const number = array.shape[1] > 1 ? `, head ${i + 1}` : "";
-        const title = shared ? `head ${i + 1} (reads and writes) weighting` : `${kind} weighting${number}`;
+        const title = shared ? `head ${i + 1}${options.wide ? " (reads and writes)" : ""} weighting` : `${kind} weighting${number}`;
         panels.push({
           ...heat(`${title} (memory rows)`, head(array, i, rows), { unit: "weight", range: [0, 1], scale, height, rows }),
           weighting: true,
@@ -217,7 +219,7 @@
   };
 
   // Over a weighting: where its head is found by content, where it is too thin to see, and where memory's end is.
-  function weightingMarks(episode, panel, axis, c) {
+  function weightingMarks(episode, panel, axis, c, room) {
     const array = episode.arrays[NTM.heads(episode.arrays)[panel.head].kind === "read" ? "read_weightings" : "write_weightings"];
     const { index } = NTM.heads(episode.arrays)[panel.head];
     const [steps, , rows] = array.shape;
@@ -230,7 +232,7 @@
       shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: axis, y0: panel.wrap - 0.5, y1: panel.wrap - 0.5, line: { color: c.ink, width: 1, dash: "dot" }, name: "wrap" });
     }
     const labels = NTM.blankParts(own).filter(([from, to]) => to - from + 1 >= BLANK_SHARE * steps).map(([from, to]) => ({
-      text: NTM.blankText(rows), x: (from + to) / 2, y: 0.5, xref: "x", ...y, showarrow: false, font: { size: 11, color: c.faint },
+      text: NTM.blankText(rows, ((to - from + 1) / steps) * room), x: (from + to) / 2, y: 0.5, xref: "x", ...y, showarrow: false, font: { size: 11, color: c.faint },
     }));
     return { shapes, labels };
   }
@@ -239,7 +241,7 @@
     if (!episode.arrays.strength) return [];
     const scales = options.scales || NTM.controlScales([episode]);
     const titles = {
-      strength: "key strength β", gate: "gate g (1: by content, 0: from where it was)", shift: "shift s (mean, rows)", sharpening: "sharpening γ",
+      strength: "key strength β", gate: "gate g (1: by content, 0: where it was)", shift: "shift s (mean, rows)", sharpening: "sharpening γ",
     };
     const changing = Object.entries(titles).filter(([name]) => !options.dense || scales[name].constant === undefined);
     const panels = changing.map(([name, title]) => ({
@@ -277,7 +279,7 @@
   }
 
   // options: range ([from, to] or null), wide, and for the viewer rows (those to show), dense, errors (whether to draw
-  // them), scales (see NTM.controlScales). With `step`, a cursor is the last shape.
+  // them), scales (see NTM.controlScales), width (pixels). With `step`, a cursor is the last shape.
   NTM.overTime = (episode, options) => {
     const c = NTM.colours();
     const values = valuePanels(episode, c, options);
@@ -311,7 +313,7 @@
       const spans = panel.spans && episode.spans.length > 1 ? spanShapes(episode, y, c, options.wide) : { shapes: [], labels: [] };
       layout.shapes.push(...spans.shapes);
       if (panel.weighting && options.dense) {
-        const marks = weightingMarks(episode, panel, y, c);
+        const marks = weightingMarks(episode, panel, y, c, (options.width ?? Infinity) - layout.margin.l - layout.margin.r);
         layout.shapes.push(...marks.shapes);
         layout.annotations.push(...marks.labels);
       }

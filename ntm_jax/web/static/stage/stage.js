@@ -6,27 +6,15 @@
   const STRIP = 13; // height of a vector
   const MOST_LINES = 300;
   const LEAST_SHOWN = 0.08; // of a weight that has a pointer
-  const LEAST_BAR = 0.01; // of a column's maximum
-  const NARROW = 50; // width of a stage's bars below which its words are shortened
+  const TALLEST = 300; // of the rows of memory together
+  const AROUND = 615; // of a small computer's window: what stands over and under the rows, up to the last stage's sentence
+  const BESIDE = window.matchMedia("(min-width: 1000px)"); // where pictures over time and the step stand beside each other
   const DIMMED = 0.2; // of the heads that the pointer is not over
-  const STAGES = [
-    ["before", "before", () => ""],
-    ["content", "content", (e, t, a, digits) => `β ${NTM.fixed(e.arrays.strength.at(t, a), digits)}`],
-    ["gated", "gated", (e, t, a) => `g ${NTM.fixed(e.arrays.gate.at(t, a), 2)}`],
-    ["shifted", "shifted", (e, t, a) => `s ${NTM.signedText(NTM.meanShift(e.arrays.shift, t, a))}`],
-    ["sharpened", "sharpened", (e, t, a, digits) => `γ ${NTM.fixed(e.arrays.sharpening.at(t, a), digits)}`],
-  ];
-
-  function largest(values) {
-    let most = 0;
-    for (const x of values) most = Math.max(most, Math.abs(x));
-    return most || 1;
-  }
-
+  const FONT = (size) => `${size}px system-ui, sans-serif`;
   // The scales are the same for all steps and all episodes beside each other, or nothing could be compared.
   NTM.prepareSteps = (episodes) => {
     const found = episodes.filter((episode) => episode.arrays.memory).map((episode) => episode.arrays);
-    const most = (...names) => Math.max(...found.flatMap((arrays) => names.map((name) => largest(arrays[name].values))));
+    const most = (...names) => Math.max(...found.flatMap((arrays) => names.map((name) => NTM.largest(arrays[name].values))));
     const [memoryScale, vectorScale] = [most("memory", "first_memory"), Math.max(1, most("reads", "add"))];
     episodes.forEach((episode) => Object.assign(episode, { memoryScale, vectorScale }));
   };
@@ -49,24 +37,27 @@
       this.groups = NTM.rowGroups(rows, MOST_LINES);
       const width = Math.max(280, Math.floor(this.root.clientWidth));
       const words = episode.arrays.memory.shape[2];
-      this.line = Math.min(15, Math.max(2, Math.floor(300 / this.groups.length)));
-      if (this.groups.length * this.line > 420) this.line = Math.max(1, 420 / this.groups.length);
+      // The sentences of the stages have to be seen together with the rows.
+      const most = BESIDE.matches ? Math.min(TALLEST, Math.max(170, window.innerHeight - AROUND)) : TALLEST;
+      const line = most / this.groups.length;
+      this.line = line < 2 ? Math.max(1, line) : Math.min(15, Math.floor(line));
       const narrow = width < 500;
-      const cell = Math.min(8, Math.max(3, (width * (narrow ? 0.24 : 0.26)) / words));
+      const cell = Math.min(8, Math.max(3, (width * (narrow ? 0.2 : 0.26)) / words));
       const memory = { x: NUMBERS + MARK, width: cell * words };
-      const change = narrow ? null : { x: memory.x + memory.width + MARK + GAP / 2, width: memory.width / 2 };
+      const change = narrow ? null : { x: memory.x + memory.width + MARK + GAP / 2, width: memory.width * 0.35 };
       const from = change ? change.x + change.width + GAP : memory.x + memory.width + MARK + GAP / 2;
       const [channels, outputs] = [episode.arrays.inputs.shape[1], episode.arrays.targets.shape[1]];
       this.place = {
         width, memory, change, cell,
-        bar: (width - from) / STAGES.length,
+        bar: (width - from) / NTM.STAGES.length,
         bars: from,
         bit: Math.min(15, (width - 60) / (channels + outputs + 6)),
         top: 26 + HEADER,
         body: this.groups.length * this.line,
+        strips: narrow ? 22 : 8, // below the rows; in a narrow picture, the maxima need a line of their own
       };
       this.wrap = NTM.wrapsAt(rows);
-      this.height = this.place.top + this.place.body + 4 * (STRIP + 3) + 10;
+      this.height = this.place.top + this.place.body + this.place.strips + 4 * (STRIP + 3) + 2;
       const ratio = window.devicePixelRatio || 1;
       Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(this.height * ratio) });
       Object.assign(this.canvas.style, { width: `${width}px`, height: `${this.height}px` });
@@ -88,7 +79,7 @@
       g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       g.fillStyle = c.paper;
       g.fillRect(0, 0, p.width, this.height);
-      g.font = "11px system-ui, sans-serif";
+      g.font = FONT(11);
       g.textBaseline = "alphabetic";
       this.drawVectors(step, c);
       this.drawMemory(p.memory, after, null, episode.memoryScale, c);
@@ -96,9 +87,10 @@
       this.drawTitles(step, a, c);
       this.drawRowNumbers(c);
       this.drawHeads(step, c);
-      this.drawBars(a, c);
+      NTM.drawBars(this, a, c);
       this.drawWrap(c);
       this.drawCopied(c);
+      this.drawItems(c);
       this.drawStrips(step, a, c);
       if (lit !== null) this.drawLit(lit, c);
     }
@@ -170,21 +162,22 @@
       const p = this.place;
       const y = p.top - 18;
       const both = NTM.heads(this.episode.arrays).some((one) => one.both);
+      this.fit(["writes", "reads"], p.memory.width / 2 - 4);
       this.text(both ? "▶ reads and writes" : "▶ writes", p.memory.x - MARK, p.top - 35, c.writeText);
       if (!both) this.text("reads ◀", p.memory.x + p.memory.width + MARK, p.top - 35, c.readText, "right");
-      const narrow = p.bar < NARROW;
-      this.context.font = `${narrow ? 9 : 11}px system-ui, sans-serif`;
       this.text("memory", p.memory.x, y, c.ink);
       this.text(p.memory.width > 90 ? "after the step" : "after", p.memory.x, p.top - 5, c.faint);
+      this.context.font = FONT(11);
       if (p.change) this.text("change", p.change.x, y, c.ink);
-      const short = p.bar < 62;
-      STAGES.forEach(([, name, value], i) => {
-        const x = p.bars + i * p.bar;
-        this.text(short ? name.slice(0, 7).replace("sharpen", "sharp") : name, x, y, c.ink);
-        const text = value(this.episode, step, a, short ? 2 : 3);
-        this.text(narrow ? text.replace("0.", ".") : text, x, p.top - 5, c.faint);
-      });
-      this.context.font = "11px system-ui, sans-serif";
+      NTM.barTitles(this, step, a, c);
+    }
+
+    // Sets the largest font in which none of these texts is wider than `width`; the usual one for none.
+    fit(texts, width = 0) {
+      for (let size = 11; size >= 8; size--) {
+        this.context.font = FONT(size);
+        if (texts.every((text) => this.context.measureText(text).width <= width)) return;
+      }
     }
 
     drawRowNumbers(c) {
@@ -230,27 +223,6 @@
       }
     }
 
-    drawBars(a, c) {
-      const [g, p] = [this.context, this.place];
-      const head = NTM.heads(this.episode.arrays)[a];
-      const width = p.bar - GAP;
-      STAGES.forEach(([name], i) => {
-        const [x, values] = [p.bars + i * p.bar, this.stages[name]];
-        const most = largest(values);
-        g.fillStyle = c.empty;
-        g.fillRect(x, p.top, width, p.body);
-        g.fillStyle = name === "before" ? c.faint : c[head.kind][head.index % c[head.kind].length];
-        this.groups.forEach((group, k) => {
-          const weight = NTM.furthest(values, group);
-          if (weight > LEAST_BAR * most) g.fillRect(x, this.y(k) + (this.line > 5 ? 1 : 0), Math.max(1, (weight / most) * width), this.line - (this.line > 5 ? 2 : 0));
-        });
-        this.text(NTM.fixed(most, 2), x, p.top + p.body + 13, c.faint);
-        if (i === 0) return;
-        this.text("›", x - 7, p.top + p.body / 2, c.faint);
-      });
-      if (p.bar >= NARROW) this.text("below each column: its maximum, to which it is drawn", p.bars, p.top + p.body + 29, c.faint);
-    }
-
     // The line at which the shown rows go round the end of the memory.
     drawWrap(c) {
       if (this.wrap < 0) return;
@@ -260,7 +232,7 @@
       g.lineWidth = 1;
       g.setLineDash([2, 3]);
       g.beginPath();
-      g.moveTo(0, y);
+      g.moveTo(NUMBERS, y); // beside the numbers, not through them
       g.lineTo(p.width, y);
       g.stroke();
       g.setLineDash([]);
@@ -274,10 +246,10 @@
       const colour = NTM.ramp(c.signed);
       const asked = key.part(step).part(a).values; // drawn to its own largest: the comparison does not depend on its norm
       const strips = [
-        ["key", key, a, largest(asked)], ["read", reads, index, this.episode.vectorScale], ["erased", erase, index, 1], ["added", add, index, this.episode.vectorScale],
+        ["key", key, a, NTM.largest(asked)], ["read", reads, index, this.episode.vectorScale], ["erased", erase, index, 1], ["added", add, index, this.episode.vectorScale],
       ];
       strips.forEach(([name, array, place, most], i) => {
-        const y = p.top + p.body + 8 + i * (STRIP + 3);
+        const y = p.top + p.body + p.strips + i * (STRIP + 3);
         if (place >= array.shape[1]) return;
         const values = array.part(step).part(place).values;
         values.forEach((value, k) => {
@@ -297,6 +269,16 @@
       this.context.strokeStyle = c.cursor;
       this.context.lineWidth = 1.5;
       this.context.strokeRect(memory.x - 1, this.y(line) - 1, memory.width + 2, this.line + 2);
+    }
+
+    // A bracket beside the numbers of the rows that hold the item asked for, and of those of the next.
+    drawItems(c) {
+      for (const { role, rows } of NTM.itemRows(this.episode, this.step)) {
+        this.context.fillStyle = role === "asked" ? c.writeText : c.readText;
+        this.groups.forEach((group, i) => {
+          if (group.some((row) => rows.includes(row))) this.context.fillRect(NUMBERS - 3, this.y(i), 3, Math.max(2, this.line));
+        });
+      }
     }
 
     drawLit(row, c) {
@@ -331,8 +313,8 @@
       const name = NTM.rowName(group);
       const alike = `similarity to the key ${NTM.fixed(NTM.furthest(this.stages.similar, group), 2)}`;
       const stage = Math.floor((x - p.bars) / p.bar);
-      if (x >= p.bars && stage < STAGES.length) {
-        const [key, title] = STAGES[stage];
+      if (x >= p.bars && stage < NTM.STAGES.length) {
+        const [key, title] = NTM.STAGES[stage];
         return `${name}, ${title}: ${NTM.fixed(NTM.furthest(this.stages[key], group), 3)}${key === "content" ? `; ${alike}` : ""}`;
       }
       const column = Math.floor((x - p.memory.x) / p.cell);

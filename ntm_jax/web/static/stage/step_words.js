@@ -16,7 +16,7 @@
 
   function output(episode, step) {
     const { mask, targets, probabilities } = episode.arrays;
-    if (!(mask.at(step) > 0)) return "The output is not scored at this step.";
+    if (!(mask.at(step) > 0)) return "The output is not scored here.";
     let wrong = 0;
     for (let i = 0; i < targets.shape[1]; i++) if (probabilities.at(step, i) > 0.5 !== targets.at(step, i) > 0.5) wrong++;
     return wrong ? `${wrong} of ${NTM.plural(targets.shape[1], "output bit")} wrong.` : "The output is right.";
@@ -64,15 +64,15 @@
     const like = NTM.strongest(stages.similar);
     const most = NTM.strongest(stages.content);
     const strength = NTM.fixed(episode.arrays.strength.at(step, a), 3);
-    const given = most.weight < 0.1 ? "leaves the weight spread over many rows" : `gives row ${most.row} ${percent(most.weight)} of the weight`;
-    return `The key is most like row ${like.row}, with a similarity of ${NTM.fixed(like.weight, 2)}. Strength β = ${strength} ${given}.`;
+    const given = most.weight < 0.01 ? "gives it under 1%" : `gives it ${percent(most.weight)} of the weight`;
+    return `Row ${like.row} is most like the key (${NTM.fixed(like.weight, 2)}). β = ${strength} ${given}.`;
   }
 
   function gate(episode, step, a, stages) {
     const g = episode.arrays.gate.at(step, a);
     const was = NTM.strongest(stages.before);
     const from = was.weight < 0.1 ? "where the head was" : `where the head was, row ${was.row}`;
-    return `Gate g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.`;
+    return `g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.`;
   }
 
   function shift(episode, step, a) {
@@ -82,7 +82,7 @@
     const by = most.row - reach;
     const rows = by === 0 ? "stays where it is" : `moves ${Math.abs(by)} ${Math.abs(by) === 1 ? "row" : "rows"} ${by > 0 ? "on" : "back"}`;
     const mean = NTM.signedText(NTM.meanShift(episode.arrays.shift, step, a));
-    return `Shift s: it ${rows}, with a probability of ${NTM.fixed(most.weight, 2)}. The mean shift is ${mean}.`;
+    return `It ${rows} with probability ${NTM.fixed(most.weight, 2)}. The mean shift is s = ${mean}.`;
   }
 
   // Where sharpening alone puts the head on one row, the lead that it made decisive.
@@ -97,8 +97,9 @@
 
   function sharpening(episode, step, a, stages) {
     const [was, is] = [NTM.strongest(stages.shifted), NTM.strongest(stages.sharpened)];
-    const change = `the largest weight goes from ${NTM.fixed(was.weight, 2)} to ${NTM.fixed(is.weight, 2)}, at row ${is.row}.`;
-    return `Sharpening γ = ${NTM.fixed(episode.arrays.sharpening.at(step, a), 3)}: ${change}${NTM.leadSentence(stages)}`;
+    if (NTM.fixed(episode.arrays.sharpening.at(step, a), 3) === "1") return "γ = 1 leaves the weighting as it is.";
+    const change = `takes the largest weight from ${NTM.fixed(was.weight, 2)} to ${NTM.fixed(is.weight, 2)}, at row ${is.row}.`;
+    return `γ = ${NTM.fixed(episode.arrays.sharpening.at(step, a), 3)} ${change}${NTM.leadSentence(stages)}`;
   }
 
   const norm = (values) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
@@ -123,12 +124,14 @@
   NTM.foundSentences = (episode, step, a, stages) => {
     const head = NTM.heads(episode.arrays)[a];
     const copied = NTM.copyOf(episode, step);
+    const items = NTM.itemSentence(episode, step);
     return [
       verdict(NTM.found(episode, step, a, stages), stages.sharpened),
       ["1 content", content(episode, step, a, stages)],
       ["2 gate", gate(episode, step, a, stages)],
       ["3 shift", shift(episode, step, a)],
       ["4 sharpen", sharpening(episode, step, a, stages)],
+      ...(items ? [["items", items]] : []),
       [head.kind === "read" ? "read" : "write", effect(episode, step, head)],
       ...(copied ? [["output", NTM.copySentence(copied)]] : []),
     ];

@@ -112,7 +112,7 @@
       this.key = element("p", { class: "key" });
       this.downloads = NTM.downloads(this);
       this.step = this.picked = null;
-      this.now = element("div", { class: "now" }, this.how, this.stage.root, this.notes, this.numbers, this.found, this.sorted);
+      this.now = element("div", { class: "now" }, this.how, this.stage.root, this.found, this.numbers, this.notes, this.sorted);
       this.root = element(
         "article", {},
         element("div", { class: "heading" }, element("div", {}, this.title, this.summary), this.downloads),
@@ -178,7 +178,7 @@
     async drawTime() {
       const { range, scales, errors } = this.on.view();
       const wide = this.root.clientWidth > 560;
-      const figure = NTM.overTime(this.episode, { range, wide, rows: this.rows, scales, errors, dense: true });
+      const figure = NTM.overTime(this.episode, { range, wide, rows: this.rows, scales, errors, dense: true, width: this.overTime.clientWidth });
       const was = this.overTime.data !== undefined;
       await NTM.draw(this.overTime, figure, `${this.filename}-over_time`);
       if (!was) this.listen();
@@ -210,7 +210,7 @@
       const [[by, how], ...sentences] = NTM.foundSentences(this.episode, this.step, this.chosen, this.stage.stages);
       const said = { content: ["Found by ", NTM.word(by, by)], location: ["Found by ", NTM.word(by, by)], both: [NTM.word("found", "Both agree")], undecided: [NTM.word("found", "Undecided")] };
       const verdict = element("li", { class: "verdict" }, ...(said[by] || []), how);
-      const names = { output: "output", "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
+      const names = { output: "output", items: "asked", "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
       this.found.replaceChildren(verdict, ...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${text}`)));
       this.stage.canvas.setAttribute("aria-label", NTM.stepSentence(this.episode, this.step));
     }

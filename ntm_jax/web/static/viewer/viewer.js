@@ -173,6 +173,8 @@
       player.goTo(jump.step);
     });
     const who = /\d$/.test(name) ? name : `the ${name}`;
+    const after = NTM.contentSteps(episode)[jump.a].filter((step) => step >= jump.step).length;
+    if (after > (episode.steps - jump.step) / 2) return [" From ", made, ` on, ${who} is mostly found by content.`];
     return [" At ", made, `, ${who} jumps: it is found by content.`];
   }
 

@@ -1,0 +1,113 @@
+"""What the viewer's page draws has room: words are whole and apart, and what belongs together is seen together."""
+
+import pytest
+
+from tests.helpers.browser import COLLISIONS, js, look, viewer
+from tests.helpers.shipped import SHIPPED
+from tests.helpers.viewer_page import visit
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
+COPY, RECALL = SHIPPED / "copy-ntm-ff", SHIPPED / "associative_recall-ntm-lstm"
+MANY_HEADS, SORT = SHIPPED / "associative_recall-ntm-ff", SHIPPED / "priority_sort-ntm-ff"
+MANY_ROWS = SHIPPED / "repeat_copy-ntm-ff"
+# The words that are drawn into the canvas of the step: [text, left, top, right, bottom] each.
+DRAWN = """
+const stage = document.querySelector('.stage');
+const found = [];
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  const { width, actualBoundingBoxAscent: up, actualBoundingBoxDescent: down } = this.measureText(text);
+  const left = this.textAlign === 'right' ? x - width : x;
+  found.push([text, left, y - up, left + width, y + down]);
+  return draw.apply(this, arguments);
+};
+document.getElementById('back').click();
+CanvasRenderingContext2D.prototype.fillText = draw;
+return [stage.clientWidth, stage.clientHeight, found];
+"""
+STAGE_SENTENCE = """
+const last = [...document.querySelectorAll('.found li')].find((one) => one.innerText.startsWith('4 sharpen'));
+return [document.querySelector('.stage').getBoundingClientRect().top, last.getBoundingClientRect().bottom];
+"""
+TOPS = """
+return arguments[0].map((selector) => [...document.querySelectorAll(selector)].map((one) => Math.round(one.getBoundingClientRect().top)));
+"""
+TITLES_OUTSIDE = """
+const figure = document.querySelector('.over-time .figure');
+const right = figure.getBoundingClientRect().right;
+return [...figure.querySelectorAll('.annotation text')].filter((one) => one.getBoundingClientRect().right > right + 1).map((one) => one.textContent);
+"""
+LABELS_OUTSIDE = """
+const figure = document.querySelector('.over-time .figure');
+const left = figure.getBoundingClientRect().left + figure._fullLayout._size.l;
+return [...figure.querySelectorAll('.annotation text')]
+  .filter((one) => one.textContent.includes('too thin') && one.getBoundingClientRect().left < left).map((one) => one.textContent);
+"""
+
+
+@pytest.fixture(scope="module")
+def address():
+    with viewer(COPY, RECALL, MANY_HEADS, SORT, MANY_ROWS) as address:
+        yield address
+
+
+@pytest.mark.parametrize("run", [COPY, RECALL, SORT])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_words_beside_the_memory_are_whole_and_apart(page, address, run, width):
+    look(page, width, 800)
+    visit(page, address, f"run={run.name}")
+    wide, high, words = js(page, DRAWN)
+    assert len(words) > 20
+    outside = [
+        text
+        for text, x, y, right, bottom in words
+        if min(x, y) < 0 or right > wide + 0.5 or bottom > high
+    ]
+    assert outside == []
+    over = [
+        (one[0], other[0])
+        for i, one in enumerate(words)
+        for other in words[i + 1 :]
+        if min(one[3], other[3]) - max(one[1], other[1]) > 0
+        and min(one[4], other[4]) - max(one[2], other[2]) > 0
+    ]
+    assert over == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_words_over_time_are_whole_and_apart(page, address, width):
+    look(page, width, 800)
+    for run in (COPY, SORT):
+        visit(page, address, f"run={run.name}")
+        assert js(page, COLLISIONS, ".over-time .figure") == []
+        assert js(page, TITLES_OUTSIDE) == []
+        assert js(page, LABELS_OUTSIDE) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "scrolled"), [(COPY, 0), (RECALL, 0), (MANY_ROWS, 0), (MANY_HEADS, 300)]
+)
+def test_the_memory_and_the_four_stages_are_seen_together(page, address, run, scrolled):
+    """Without scrolling; with eight heads, once the page's words have been scrolled away."""
+    look(page, 1280, 800)
+    visit(page, address, f"run={run.name}")
+    js(page, "window.scrollTo(0, arguments[0])", scrolled)
+    top, bottom = js(page, STAGE_SENTENCE)
+    assert 0 <= top < bottom <= 800
+
+
+def test_pictures_of_two_runs_are_level(page, address):
+    """However long the words above them are."""
+    look(page, 1280, 800)
+    visit(page, address, f"run={RECALL.name}&beside={MANY_HEADS.name}")
+    stages, times = js(page, TOPS, [".stage", ".over-time .figure"])
+    assert len(stages) == len(times) == 2
+    assert stages[0] == stages[1]
+    assert times[0] == times[1]
+
+
+def test_recall_says_which_rows_hold_the_items(page, address):
+    visit(page, address, f"run={RECALL.name}&items=6&seed=0&step=26")
+    found = js(page, "return document.querySelector('.found').innerText")
+    assert "Item 4, the one asked for, was written to rows 12 to 14 at steps 13 to 15." in found
+    assert "Item 5, the answer, was written to rows 16 to 18 at steps 17 to 19." in found
