@@ -10,7 +10,7 @@ predictor of the same episodes. Each model has as many memory rows as in its eva
 A case differs if the means are more than 4 standard errors of their difference apart. It also differs if the shares of
 perfect episodes do by Fisher's exact test at the same level, which is 1 in 16,000. Costs of rare failures vary too
 much for the first test, and the second counts them. The command exits with status 1 if a case differs. Models without weights,
-and repeat copy with a binary count, which the paper does not have, are left out.
+and repeat copy with other counts than the paper's, are left out.
 """
 
 import json

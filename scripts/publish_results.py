@@ -172,7 +172,7 @@ def pack(run: Path, update: int) -> bytes:
 def shipped_task(task: Mapping[str, Any]) -> str:
     """Returns the name of a config's `task` in the table.
 
-    Repeat copy with a binary count is `repeat_copy_binary`.
+    Repeat copy with another count than the paper's has it in its name, as in `repeat_copy_binary`.
     """
     count = task.get("count", "scalar")
     return str(task["name"]) if count == "scalar" else f"{task['name']}_{count}"

@@ -39,6 +39,7 @@ QUESTIONS = {
     "copy": ("length=20&seed=1", "length=40&seed=2&rows=200"),
     "repeat_copy": ("length=5&repeats=4&seed=3",),
     "repeat_copy_binary": ("length=5&repeats=4&seed=3",),
+    "repeat_copy_linear": ("length=5&repeats=4&seed=3",),
     "associative_recall": ("items=4&seed=4", "items=8&seed=5"),
     "ngram": ("length=100&seed=6", "length=100&seed=6&table=7"),
     "priority_sort": ("items=20&kept=16&seed=8",),

@@ -99,7 +99,11 @@ def test_of_an_lstm_what_was_measured_is_shipped(quick, tmp_path):
 
 @pytest.mark.parametrize(
     ("count", "name"),
-    [("binary", "repeat_copy_binary-ntm-ff"), ("scalar", "repeat_copy-ntm-ff")],
+    [
+        ("binary", "repeat_copy_binary-ntm-ff"),
+        ("linear", "repeat_copy_linear-ntm-ff"),
+        ("scalar", "repeat_copy-ntm-ff"),
+    ],
 )
 def test_repeat_copy_with_another_count_is_shipped_beside_it(quick, tmp_path, count, name):
     write_sweep(tmp_path / "sweep", {1: 0.5}, task="repeat_copy", task__count=count)
@@ -267,8 +271,12 @@ def test_the_results_page_has_today_s_tables():
 def test_a_shipped_run_is_what_its_config_file_trains(folder):
     """So `--mode evaluate` takes it, and training from the file gets there by itself."""
     old = configs.read(folder / "config.json")
-    binary = ["task.count=binary", "task.bits=6"] if "_binary-" in folder.name else []
-    new = configs.load(f"{ROOT / 'configs' / old.task.name}.py:{configs.model_name(old)}", binary)
+    flags = []
+    if "_binary-" in folder.name:
+        flags = ["task.count=binary", "task.bits=6"]
+    if "_linear-" in folder.name:
+        flags = ["task.count=linear", "task.bits=6", "train.log_every=2500"]
+    new = configs.load(f"{ROOT / 'configs' / old.task.name}.py:{configs.model_name(old)}", flags)
     new.seed = old.seed
     assert configs.difference(old, new) is None
     for field in ("updates", "log_every"):
