@@ -192,8 +192,8 @@ def test_the_references_are_cases_that_there_are():
     lines = publish_results.read_lines()
     assert len(lines) == len({line.title for line in lines})
     for line in lines:
-        seeds = json.loads((PRETRAINED / f"{line.task}-ntm-lstm" / "seeds.json").read_text())
-        assert line.case in [case["name"] for case in seeds["cases"]]
+        any_model = next(PRETRAINED.glob(f"{line.task}-ntm-*/seeds.json"))
+        assert line.case in [case["name"] for case in json.loads(any_model.read_text())["cases"]]
 
 
 def test_it_runs_as_a_script(tmp_path):
