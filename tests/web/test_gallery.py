@@ -243,15 +243,19 @@ def test_cases_are_of_the_task():
 
 
 def test_each_task_begins_with_its_better_model(tmp_path):
-    """By the wrong bits of all cases; without an evaluation last."""
+    """By the wrong bits of all cases; without an evaluation last, and after them a variant with other inputs."""
 
-    def source(name, *wrong):
+    def source(name, *wrong, inputs=9):
         path = tmp_path / name
         path.mkdir()
         found = [{"bit_errors_per_sequence": one, "bits_per_sequence": 1.0} for one in wrong]
         if wrong:
             (path / "evaluation.json").write_text(json.dumps({"cases": found}))
-        return SimpleNamespace(name=name, path=path)
+        return SimpleNamespace(name=name, path=path, task=SimpleNamespace(input_size=inputs))
 
-    given = [source("unknown"), source("worse", 0, 9), source("better", 3, 1)]
-    assert [one.name for one in sorted(given, key=cards._failure)] == ["better", "worse", "unknown"]
+    given = [
+        *(source("variant", 0, 0, inputs=13), source("unknown")),
+        *(source("worse", 0, 9), source("better", 3, 1)),
+    ]
+    names = [one.name for one in cards._ranked(given)]
+    assert names == ["better", "worse", "unknown", "variant"]

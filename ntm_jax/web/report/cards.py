@@ -5,6 +5,7 @@ import html
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,9 +38,14 @@ def cards(pages: Mapping[Source, str]) -> str:
         tasks.setdefault(source.task.name, []).append(source)
     order = sorted(tasks, key=lambda name: name != "copy")  # the simplest first
     return "\n".join(
-        _section(name, {one: pages[one] for one in sorted(tasks[name], key=_failure)})
-        for name in order
+        _section(name, {one: pages[one] for one in _ranked(tasks[name])}) for name in order
     )
+
+
+def _ranked(sources: Sequence[Source]) -> list[Source]:
+    """Returns a task's models, the best first; those with other inputs than most, a variant of the task, last."""
+    usual = Counter(one.task.input_size for one in sources).most_common(1)[0][0]
+    return sorted(sources, key=lambda one: (one.task.input_size != usual, _failure(one)))
 
 
 def missing(sources: Sequence[Source]) -> str:
