@@ -78,6 +78,22 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
     assert (updates[0], updates[-1]) == (0, 3000)
 
 
+def test_nothing_is_drawn_or_promised_before_the_first_numbers(tmp_path):
+    """While it compiles: no empty axes, and no command for a model that is not trained yet."""
+    seen = """return [document.getElementById('state').innerText.split(',')[0], Boolean(document.getElementById('curves').data),
+      document.getElementById('no-curves')?.checkVisibility(), document.getElementById('viewer').checkVisibility()]"""
+    with browser() as page, program(*flags(tmp_path / "run")) as process:
+        page.get(printed_address(process))
+        before = wait_for(lambda: (now := js(page, seen))[0] == "compiling" and now)
+        assert before == ["compiling", False, True, False]
+        wait_for(lambda: js(page, POINTS, TRAINING))
+        assert js(page, seen) == ["training", True, False, False]
+        # Values are level, whether their names take one line or two.
+        look(page, 1280)
+        tops = "return [...document.querySelectorAll('.tiles dd')].map((e) => Math.round(e.getBoundingClientRect().bottom))"
+        assert len(set(js(page, tops))) == 1
+
+
 def test_the_viewer_shows_the_same_moments(tmp_path):
     save_moments(tmp_path / "run")
     with viewer(tmp_path / "run") as address, browser(width=400, downloads=tmp_path) as page:
@@ -178,6 +194,8 @@ def test_the_page_follows_a_run(tmp_path):
         assert all("markers" in mode for mode in modes)
         far = "[0, 100, 200, 300, 5000].map((u) => ({update: u, bits_per_sequence: 2}))"
         assert curves(page, one, far)[EVALUATION][2] == [2, 2, 2, 2, None, 2]
+        two = "[0, 8000].map((u) => ({update: u, bits_per_sequence: 2}))"
+        assert curves(page, one, two)[EVALUATION][2] == [2, None, 2]
 
         # Words stay apart, whatever the numbers.
         for norms in ("[0.2, 200, 2]", "[0.06, 100, 2]", "[2, 90, 4]", "[1e-7, 50, 1e-3]"):

@@ -32,9 +32,10 @@
     }));
 
   // Without a value between points that are much further apart than usual, so that no line claims what nobody measured.
+  // Of two points alone nobody knows what is usual.
   NTM.withGaps = (rows) => {
     const gaps = rows.slice(1).map((row, i) => row.update - rows[i].update);
-    const usual = [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)];
+    const usual = gaps.length > 1 ? [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)] : 0;
     return rows.flatMap((row, i) => (i > 0 && gaps[i - 1] > FAR * usual ? [{ update: (row.update + rows[i - 1].update) / 2 }, row] : [row]));
   };
 
@@ -68,7 +69,7 @@
       for (const line of panel.lines) {
         const rows = NTM.withGaps(all[line.rows]);
         const positive = (value) => (value === undefined || (panel.log && !(value > 0)) ? null : value);
-        const marked = line.markers || all[line.rows].length === 1; // a line needs two points
+        const marked = line.markers || all[line.rows].length < 3; // which have no line
         data.push({
           type: "scatter", mode: marked ? "lines+markers" : "lines", name: line.name, x: rows.map((row) => row.update),
           y: rows.map((row) => positive(row[line.value])), xaxis: "x", yaxis: y, legend, showlegend: panel.lines.length > 1 && !panel.quiet,

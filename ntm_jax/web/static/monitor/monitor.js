@@ -77,7 +77,8 @@
     $("print").setAttribute("aria-pressed", String(newest.printing));
     $("print").textContent = newest.printing ? "Stop printing" : "Print episodes";
     $("command").textContent = newest.viewer;
-    for (const id of ["viewer", "asked"]) $(id).hidden = false;
+    $("asked").hidden = false;
+    $("viewer").hidden = newest.state === "training"; // until there is a trained model
     tiles();
     cases();
     $("learning").hidden = !newest.moments.length;
@@ -113,12 +114,14 @@
     $("asked").hidden = newest.state === "evaluated"; // nobody answers any more
     if (newest.state === "evaluated") return say("trained and evaluated; this page has ended and no longer changes");
     newest.lost = true;
+    $("viewer").hidden = false;
     tiles();
     const command = `To look at what was saved, run the command below.`;
     say(`no answer: training has ended or was stopped at update ${NTM.count(numbers.rows.length ? lastOf(numbers.rows).update : 0)}. ${command} Asking again every few seconds.`);
   }
 
   async function drawCurves() {
+    $("no-curves").hidden = true;
     await NTM.draw($("curves"), NTM.trainingCurves(numbers, newest.updates, $("curves").clientWidth > 560), "training_curves");
   }
 
@@ -135,7 +138,7 @@
       const answer = await NTM.get(`/api/progress?after=${after()}`);
       add(answer);
       showNumbers();
-      if (numbers.rows.length + numbers.evaluation.length !== known || !$("curves").data) await drawCurves();
+      if (numbers.rows.length && numbers.rows.length + numbers.evaluation.length !== known) await drawCurves();
       const evaluated = lastOf(numbers.evaluation);
       if (evaluated && (!episode || episode.update !== evaluated.update)) {
         episode = await NTM.unpackAll(await NTM.get("/api/episode"));
@@ -148,7 +151,7 @@
   }
 
   async function redraw() {
-    if (newest) await drawCurves();
+    if ($("curves").data) await drawCurves();
     if (episode) await drawEpisode();
     moments.redraw();
   }
