@@ -106,6 +106,46 @@ def test_pictures_of_two_runs_are_level(page, address):
     assert times[0] == times[1]
 
 
+def test_an_input_with_more_named_channels_leaves_the_rest_level(page, address):
+    """Such as that of the Go implementation, which has two delimiters."""
+    visit(page, address, f"run={COPY.name}&length=20&seed=0")
+    code = """return (async () => {
+      const asked = await NTM.unpackAll(await NTM.get(arguments[0]));
+      const other = { ...asked, input_channels: ['start', ...asked.input_channels.slice(1)] };
+      const beside = [asked, other];
+      const heights = (one, options) => {
+        const { layout } = NTM.overTime(one, { dense: true, wide: true, ...options });
+        return [layout.height, ...layout.yaxis2.domain];
+      };
+      return [heights(asked, {}), ...beside.map((one) => heights(one, { beside }))];
+    })()"""
+    alone, ours, others = js(page, code, f"/api/episode?run={COPY.name}&length=20&seed=0")
+    assert ours == others
+    assert ours[0] > alone[0]
+
+
+def test_heads_that_are_nearly_nowhere_take_little_room(page, address):
+    """Of eight heads, that which writes the items is on few rows at nearly every step."""
+    visit(page, address, f"run={MANY_HEADS.name}&items=6&seed=0")
+    code = """const { layout } = document.querySelector('.over-time .figure');
+      const heights = layout.annotations.flatMap(({ text }, i) => [text]).filter((text) => text.includes('too thin')).length;
+      const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key)).slice(3, 11);
+      return [heights, axes.map((key) => Math.round((layout[key].domain[1] - layout[key].domain[0]) * layout.height))];"""
+    blank, heights = js(page, code)
+    assert blank >= 6
+    assert len(heights) == 8
+    assert sum(2 * height > 1.5 * max(heights) for height in heights) <= 2
+
+
+def test_eight_heads_fit_a_phone(page, address):
+    """The legend is below its title, and the table of the heads is whole."""
+    look(page, 360, 780)
+    visit(page, address, f"run={MANY_HEADS.name}&items=6&seed=0")
+    assert js(page, COLLISIONS, ".over-time .figure") == []
+    cut = "const n = document.querySelector('.pick').closest('.numbers'); return n.scrollWidth - n.clientWidth"
+    assert js(page, cut) <= 0
+
+
 def test_recall_says_which_rows_hold_the_items(page, address):
     visit(page, address, f"run={RECALL.name}&items=6&seed=0&step=26")
     found = js(page, "return document.querySelector('.found').innerText")

@@ -8,6 +8,8 @@
   const CONTENT_MARK = 4; // pixels high
   const TICK_ROOM = 14; // pixels that a row's number needs
   const BLANK_SHARE = 0.4; // of all steps: a blank part with room for its words
+  const [MOSTLY_BLANK, LOW] = [0.75, 44]; // of all steps: such a weighting, one of many, is so many pixels high
+  const LEGEND_ENTRY = 130; // pixels of a head's name and line
   const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
   // rows[channel][step] of an array [T, channels]; null where `shown` says no.
@@ -90,23 +92,32 @@
   // Whether an episode has a wrong bit; the error's panel is blank without one.
   NTM.hasErrors = (episode) => episode.scores.wrong_bits > 0;
 
-  // The inputs: what is 0 or 1 in the colours of the outputs, and a count or a priority in a strip of its own.
-  function inputPanels(episode, c, size) {
-    const { inputs } = episode.arrays;
-    const rows = transpose(inputs);
+  // The channels of the input that are 0 or 1, and those of a count or a priority.
+  function inputParts({ arrays, input_channels: channels }) {
+    const rows = transpose(arrays.inputs);
     const isNumber = rows.map((row) => row.some((x) => x !== 0 && x !== 1));
     const all = rows.map((_, i) => i);
-    const [bits, numbers] = [all.filter((i) => !isNumber[i]), all.filter((i) => isNumber[i])];
-    const part = (chosen) => ({ z: chosen.map((i) => rows[i]), names: chosen.map((i) => episode.input_channels[i]) });
+    const part = (chosen) => ({ z: chosen.map((i) => rows[i]), names: chosen.map((i) => channels[i]) });
+    return { bits: part(all.filter((i) => !isNumber[i])), numbers: part(all.filter((i) => isNumber[i])) };
+  }
+
+  function bitsHeight(names, size) {
+    if (names.length > 40) return size(names.length);
+    const room = names.filter((name) => !/^bit/.test(name)).length > 1 ? 11 : 0; // for each of their names at the axis
+    return Math.max(size(names.length), room * names.length);
+  }
+
+  // The inputs: what is 0 or 1 in the colours of the outputs, and a count or a priority in a strip of its own.
+  // As high as in the pictures beside, so that what is below is level.
+  function inputPanels(episode, c, size, beside) {
+    const { bits, numbers } = inputParts(episode);
     const panels = [];
-    if (bits.length) {
-      const { z, names } = part(bits);
-      const room = names.filter((name) => !/^bit/.test(name)).length > 1 ? 11 : 0; // for each of their names at the axis
-      const height = names.length > 40 ? size(names.length) : Math.max(size(names.length), room * names.length);
-      panels.push(heat("input", z, { names, unit: "value", height, range: [0, 1], scale: c.values }));
+    if (bits.names.length) {
+      const height = Math.max(...[episode, ...beside].map((one) => bitsHeight(inputParts(one).bits.names, size)));
+      panels.push(heat("input", bits.z, { names: bits.names, unit: "value", height, range: [0, 1], scale: c.values }));
     }
-    if (numbers.length) {
-      const { z, names } = part(numbers);
+    if (numbers.names.length) {
+      const { z, names } = numbers;
       const most = z.flat().reduce((a, b) => Math.max(a, Math.abs(b)), 0);
       const title = `input: ${names.join(", ")} (−${NTM.fixed(most, 3)} to ${NTM.fixed(most, 3)})`;
       panels.push(heat(title, z, { names, unit: "value", height: Math.max(14, size(names.length) / 2), range: [-most, most], scale: c.signed }));
@@ -124,7 +135,7 @@
     const error = transpose(probabilities, scored).map((row, i) =>
       row.map((p, t) => (p === null ? null : Math.abs(p - targets.at(t, i)))),
     );
-    const panels = inputPanels(episode, c, size);
+    const panels = inputPanels(episode, c, size, options.beside || []);
     panels[0].spans = true;
     if (optimal) {
       const one = (array) => transpose(array, scored)[0];
@@ -144,6 +155,17 @@
     return panels;
   }
 
+  // One head's weighting, [T, rows].
+  function ownWeighting(array, index) {
+    const [steps, , rows] = array.shape;
+    return new NTM.NdArray([steps, rows], Float32Array.from(Array.from({ length: steps }, (_, t) => Array.from(array.part(t).part(index).values)).flat()));
+  }
+
+  function isMostlyBlank(array, index) {
+    const blank = NTM.blankParts(ownWeighting(array, index)).reduce((sum, [from, to]) => sum + to - from + 1, 0);
+    return blank >= MOSTLY_BLANK * array.shape[0];
+  }
+
   function weightingPanels(episode, c, options) {
     const { read_weightings: read, write_weightings: write } = episode.arrays;
     const shared = NTM.heads(episode.arrays).some((one) => one.both);
@@ -159,7 +181,9 @@
         const number = array.shape[1] > 1 ? `, head ${i + 1}` : "";
         const title = shared ? `head ${i + 1}${options.wide ? " (reads and writes)" : ""} weighting` : `${kind} weighting${number}`;
         panels.push({
-          ...heat(`${title} (memory rows)`, head(array, i, rows), { unit: "weight", range: [0, 1], scale, height, rows }),
+          ...heat(`${title} (memory rows)`, head(array, i, rows), {
+            unit: "weight", range: [0, 1], scale, rows, height: options.dense && heads > 2 && isMostlyBlank(array, i) ? Math.min(LOW, height) : height,
+          }),
           weighting: true,
           head: NTM.heads(episode.arrays).findIndex((one) => one.index === i && one.kind === (kind === "head" ? "write" : kind)),
           wrap: NTM.wrapsAt ? NTM.wrapsAt(rows) : -1,
@@ -223,7 +247,7 @@
     const array = episode.arrays[NTM.heads(episode.arrays)[panel.head].kind === "read" ? "read_weightings" : "write_weightings"];
     const { index } = NTM.heads(episode.arrays)[panel.head];
     const [steps, , rows] = array.shape;
-    const own = new NTM.NdArray([steps, rows], Float32Array.from(Array.from({ length: steps }, (_, t) => Array.from(array.part(t).part(index).values)).flat()));
+    const own = ownWeighting(array, index);
     const y = { yref: `${axis} domain` };
     const shapes = NTM.contentSteps(episode)[panel.head].map((t) => ({
       type: "rect", xref: "x", ...y, x0: t - 0.45, x1: t + 0.45, y0: 1, y1: 1 + CONTENT_MARK / panel.height, line: { width: 0 }, fillcolor: c.ink, name: "content",
@@ -249,7 +273,8 @@
     }));
     if (!panels.length) return panels;
     panels[0].legend = true;
-    panels[0].gap = 18 * Math.ceil(NTM.heads(episode.arrays).length / (options.wide ? 5 : 3)); // for the legend, above it
+    const inLine = options.width ? Math.max(1, Math.floor((options.width - 72) / LEGEND_ENTRY)) : options.wide ? 5 : 2;
+    panels[0].gap = 18 * Math.ceil(NTM.heads(episode.arrays).length / inLine); // for the legend, above it
     return panels;
   }
 
@@ -279,7 +304,7 @@
   }
 
   // options: range ([from, to] or null), wide, and for the viewer rows (those to show), dense, errors (whether to draw
-  // them), scales (see NTM.controlScales), width (pixels). With `step`, a cursor is the last shape.
+  // them), scales (see NTM.controlScales), beside (episodes in pictures beside it), width (pixels). With `step`, a cursor is the last shape.
   NTM.overTime = (episode, options) => {
     const c = NTM.colours();
     const values = valuePanels(episode, c, options);
@@ -317,7 +342,7 @@
         layout.shapes.push(...marks.shapes);
         layout.annotations.push(...marks.labels);
       }
-      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) }, ...spans.labels);
+      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) + (panel.weighting && options.dense ? CONTENT_MARK - 1 : 0) }, ...spans.labels);
       if (panel.legend) {
         layout[`legend${i + 1}`] = {
           x: panel.gap ? 0 : 1, xanchor: panel.gap ? "left" : "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 },

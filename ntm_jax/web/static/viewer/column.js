@@ -176,9 +176,9 @@
     }
 
     async drawTime() {
-      const { range, scales, errors } = this.on.view();
+      const { range, scales, errors, beside } = this.on.view();
       const wide = this.root.clientWidth > 560;
-      const figure = NTM.overTime(this.episode, { range, wide, rows: this.rows, scales, errors, dense: true, width: this.overTime.clientWidth });
+      const figure = NTM.overTime(this.episode, { range, wide, rows: this.rows, scales, errors, beside, dense: true, width: this.overTime.clientWidth });
       const was = this.overTime.data !== undefined;
       await NTM.draw(this.overTime, figure, `${this.filename}-over_time`);
       if (!was) this.listen();
