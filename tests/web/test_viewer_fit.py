@@ -125,16 +125,15 @@ def test_an_input_with_more_named_channels_leaves_the_rest_level(page, address):
 
 
 def test_heads_that_are_nearly_nowhere_take_little_room(page, address):
-    """Of eight heads, that which writes the items is on few rows at nearly every step."""
+    """Of eight heads, some are on all rows at nearly every step."""
     visit(page, address, f"run={MANY_HEADS.name}&items=6&seed=0")
     code = """const { layout } = document.querySelector('.over-time .figure');
       const heights = layout.annotations.flatMap(({ text }, i) => [text]).filter((text) => text.includes('too thin')).length;
       const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key)).slice(3, 11);
       return [heights, axes.map((key) => Math.round((layout[key].domain[1] - layout[key].domain[0]) * layout.height))];"""
     blank, heights = js(page, code)
-    assert blank >= 6
     assert len(heights) == 8
-    assert sum(2 * height > 1.5 * max(heights) for height in heights) <= 2
+    assert 1 <= sum(2 * height < 1.5 * max(heights) for height in heights) <= blank < 8
 
 
 def test_eight_heads_fit_a_phone(page, address):
