@@ -8,7 +8,7 @@ Three entries have changed since. Two differ by rounding, where XLA fuses other 
 rare kinds of poems are fields of a stage of training now, and no longer of the task. The poems there are others, because they rhyme, draw
 by message and seed, and differ from each other by default.
 
-The entries of `ntm-ff` in copy, repeat copy, recall and n-grams, and of `ntm-lstm` in n-grams and sort, are of configs and models that others have replaced.
+The entries of `ntm-ff` in all tasks but acrostics, and of `ntm-lstm` in n-grams and sort, are of configs and models that others have replaced.
 """
 
 import json
@@ -19,6 +19,7 @@ from scripts import record_numbers
 from tests.helpers import ROOT
 
 RECORDED = json.loads((ROOT / "tests" / "scripts" / "recorded_numbers.json").read_text("utf-8"))
+SHIPPED_SINCE = {"evaluate repeat_copy_linear-ntm-ff", "view repeat_copy_linear-ntm-ff"}
 REPEATED = ("train copy:ntm-lstm", "train associative_recall:ntm-lstm", "evaluate copy-ntm-lstm")
 
 
@@ -32,7 +33,7 @@ def test_the_numbers_are_those_that_were_recorded(name):
 
 
 def test_everything_is_recorded():
-    assert {*record_numbers.everything(), "processor"} == {*RECORDED}
+    assert {*record_numbers.everything(), "processor"} == {*RECORDED} | SHIPPED_SINCE
 
 
 def test_a_difference_is_named():
