@@ -5,22 +5,20 @@ import logging
 import os
 import sys
 import threading
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import pytest
 
 from ntm_jax import cli
+from tests.helpers.compiling import QUICK
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ORACLE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seed"
 
-# Together with few optimisations, these let XLA compile in a third of the time. It ends the process at an option that it
-# does not know, and versions after 0.10 do not know the first.
-QUICK_XLA = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+QUICK_XLA = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
 
 
 def pytest_configure(config):
@@ -35,7 +33,7 @@ def pytest_configure(config):
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     jax.config.update("jax_disable_most_optimizations", True)
     flags = os.environ.get("XLA_FLAGS", "")
-    if version("jaxlib").startswith("0.10.") and QUICK_XLA not in flags:
+    if QUICK_XLA not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {QUICK_XLA}".strip()
 
 

@@ -19,14 +19,13 @@ from ntm_jax import main
 from ntm_jax.storage import run_folder
 from ntm_jax.training import loop, metrics
 from ntm_jax.training.trainer import Trainer
+from tests.helpers.compiling import QUICK
 from tests.helpers.configs import FOLDER, quick_compile, tiny, tiny_overrides
 from tests.helpers.runs import files
 from tests.helpers.strategies import MOST, examples, overrides, valid
 
 COPY = FOLDER / "copy.py"
 TRIED = itertools.count(1)
-# With which XLA needs half as long for a program that runs once.
-QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntm_jax.tasks import Batch, Task
+from tests.helpers.compiling import QUICK
 
 # Every batch that is drawn here, in one size: compiling takes longer than drawing.
 EPISODES = 1000
@@ -19,9 +20,7 @@ UNLIKELY = 4.5
 
 @functools.cache
 def sampler(task: Task):
-    # XLA takes three times as long to compile the random numbers with its fusion emitters.
-    options = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-    return jax.jit(task.sample, static_argnums=1, compiler_options=options)
+    return jax.jit(task.sample, static_argnums=1, compiler_options=QUICK)
 
 
 @functools.cache

@@ -36,7 +36,7 @@ EASIER = {
         {"min_items": 2, "max_items": 2},
         {
             "model": SMALLER | ONE_HEAD,
-            "optimizer": ADAM,
+            "optimizer": ADAM | {"state_gradient_limit": 1.0},
             "train": {"updates": 1500, "batch_size": 16},
         },
         0.6,
