@@ -1,7 +1,7 @@
 """Chooses by `model.engine` how a sequence is computed, and runs an `NTMCell` by the kernels of `kernel.sequence`.
 
 `scan` computes step after step and works everywhere. `kernel` computes the whole sequence at once, for GPUs. `auto` is
-the kernel on the kinds of GPU in `SHOWN_TO_WORK`, and the scan elsewhere.
+the kernel on the kinds of GPU in `SHOWN_TO_WORK`, for the batches for which it is faster, and the scan elsewhere.
 """
 
 import importlib
@@ -44,7 +44,7 @@ def uses_kernel(cell: NTMCell, steps: int, batch: int, resets: bool) -> bool:
     """
     if cell.engine == "scan" or not steps or not batch:
         return False
-    if cell.engine == "auto" and not _shown_to_work():
+    if cell.engine == "auto" and not (_shown_to_work() and _faster(cell, batch)):
         return False
     reason = why_not(cell, resets)
     if reason:
@@ -72,7 +72,7 @@ def why_not(cell: NTMCell, resets: bool) -> str | None:
         return f"parameters are {', '.join(sorted(dtypes))}"
     if resets:
         return "sequences begin within the batch"
-    form = form_of(cell)
+    form = form_of(cell, 1)
     sizes = {
         "padded memory_size * word_size": (form.rows * form.words, MOST_CELLS),
         "padded controller_size": (form.units, MOST_UNITS),
@@ -87,7 +87,7 @@ def why_not(cell: NTMCell, resets: bool) -> str | None:
 
 
 def form_of(
-    cell: NTMCell, limit: float = 0.0, masked: bool = False, memory_trace: bool = False
+    cell: NTMCell, batch: int, limit: float = 0.0, masked: bool = False, memory_trace: bool = False
 ) -> Form:
     """Returns the kernel's `Form` of a cell."""
     controller = cell.controller
@@ -95,6 +95,7 @@ def form_of(
         heads=cell.heads,
         memory_size=cell.initial.memory_size,
         controller_size=controller.size,
+        batch=batch,
         layers=len(controller.linear_layers()),
         activation=controller.activation if isinstance(controller, FeedForward) else None,
         reads_written=cell.reads_from == "written",
@@ -131,7 +132,9 @@ def run_kernel(
     from ntm_jax.models.kernel import sequence  # Pallas is imported only where it is used
 
     dtype = state.reads.dtype
-    form = form_of(cell, state_gradient_limit, marks.mask is not None, memory_trace)
+    form = form_of(
+        cell, inputs.shape[1], state_gradient_limit, marks.mask is not None, memory_trace
+    )
     layers = [_parameters(layer) for layer in fused_step.linear_layers(cell)]
     kernel, bias = layers[0]
     x = layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))
@@ -170,6 +173,11 @@ def run_kernel(
 def _parameters(layer: Linear) -> tuple[jax.Array, jax.Array]:
     assert layer.bias is not None
     return layer.kernel[...], layer.bias[...]
+
+
+def _faster(cell: NTMCell, batch: int) -> bool:
+    """Returns whether the kernel was found to be faster than the scan for such a batch."""
+    return isinstance(cell.controller, FeedForward) or batch <= layout.VERY_MANY
 
 
 def _shown_to_work() -> bool:

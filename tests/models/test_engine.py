@@ -22,6 +22,11 @@ def nothing_said():
 
 
 @pytest.fixture
+def on_a_cpu(monkeypatch):
+    monkeypatch.setattr(engine.jax, "default_backend", lambda: "cpu")
+
+
+@pytest.fixture
 def on_a_gpu(monkeypatch):
     """Lets the engine find a GPU; nothing runs on it."""
 
@@ -36,7 +41,7 @@ def uses(cell, steps=5, batch=2, resets=False):
     return engine.uses_kernel(cell, steps, batch, resets)
 
 
-def test_auto_is_the_scan_on_a_cpu(monkeypatch):
+def test_auto_is_the_scan_on_a_cpu(on_a_cpu, monkeypatch):
     monkeypatch.setattr(engine, "SHOWN_TO_WORK", frozenset({jax.devices()[0].device_kind}))
     assert not uses(make())
     assert uses(make(engine="kernel"))
@@ -49,6 +54,13 @@ def test_auto_is_the_kernel_on_devices_where_it_was_shown_to_work(on_a_gpu, monk
     monkeypatch.setattr(engine, "SHOWN_TO_WORK", frozenset({"another"}))
     assert not uses(make())
     assert not caplog.records
+
+
+def test_auto_is_the_scan_for_large_batches_of_an_lstm(on_a_gpu):
+    assert uses(make(controller="lstm"), batch=512)
+    assert not uses(make(controller="lstm"), batch=1024)
+    assert uses(make(controller="lstm", engine="kernel"), batch=1024)
+    assert uses(make(), batch=4096)
 
 
 class Own(NTMCell):
@@ -104,7 +116,7 @@ def test_a_cell_that_does_not_fit_gives_the_numbers_of_the_scan():
     np.testing.assert_array_equal(kernel, scan)
 
 
-def test_an_interpreted_kernel_is_mentioned(caplog):
+def test_an_interpreted_kernel_is_mentioned(on_a_cpu, caplog):
     uses(make(engine="kernel"))
     assert caplog.messages == [
         "model.engine: without a GPU the kernel is interpreted, which is slow"

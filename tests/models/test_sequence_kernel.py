@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ntm_jax.models import scanning
+from ntm_jax.models import engine, scanning
 from ntm_jax.models.cell import NTMCell
+from ntm_jax.models.kernel import layout
 from ntm_jax.models.unrolling import training_outputs, unroll
 from tests.helpers.cuda import lowered_for_cuda
 from tests.helpers.tiny_models import VARIANTS
@@ -91,6 +92,32 @@ def test_all_results_with_padding_steps(float64):
     agree(partial(traced, structure, mask), parameters, inputs(4, 2, jnp.float64), 1e-11)
 
 
+@pytest.mark.parametrize("options", [FEEDFORWARD, pytest.param(LSTM, marks=pytest.mark.slow)])
+def test_products_in_pieces(monkeypatch, float64, options):
+    monkeypatch.setattr(layout, "MOST_IN_TILE", 16)
+    structure, parameters = make(options, jnp.float64)
+    agree(partial(trained, structure, 10.0), parameters, inputs(3, 2, jnp.float64), 1e-11)
+
+
+def test_many_sequences_take_fewer_registers_each():
+    """What was quickest on an H200, see docs/project/kernel.md."""
+
+    def chosen(batch, **options):
+        cell = NTMCell(
+            9, 8, memory_size=128, word_size=20, controller_size=100, **options, rngs=nnx.Rngs(0)
+        )
+        form = engine.form_of(cell, batch)
+        return form.warps, form.weights_at_once
+
+    assert [chosen(batch) for batch in (1, 128, 256, 1024)] == [
+        *[(8, 32_768), (8, 32_768)],
+        *[(4, 32_768), (4, 4_096)],
+    ]
+    lstm = [chosen(batch, controller="lstm", read_heads=4, write_heads=4) for batch in (1, 256)]
+    assert lstm == [(8, 32_768), (8, 8_192)]
+    assert chosen(256, read_heads=4, write_heads=4) == (8, 32_768)
+
+
 @pytest.mark.slow
 def test_limited_gradients_in_float32():
     structure, parameters = make(LSTM)
@@ -163,7 +190,6 @@ def test_drawn_models_in_float32(seed):
     agree(partial(trained, structure, limit), parameters, x, 1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_it_lowers_for_cuda(variant):
     """To one kernel forward and one backward, without a loop that launches others."""

@@ -20,7 +20,7 @@ from tests.helpers import ROOT
 
 RECORDED = json.loads((ROOT / "tests" / "scripts" / "recorded_numbers.json").read_text("utf-8"))
 SHIPPED_SINCE = {"evaluate repeat_copy_linear-ntm-ff", "view repeat_copy_linear-ntm-ff"}
-REPEATED = ("train copy:ntm-lstm", "train associative_recall:ntm-lstm", "evaluate copy-ntm-lstm")
+REPEATED = ("train copy:ntm-lstm", "train copy:lstm", "evaluate copy-ntm-lstm")
 
 
 @pytest.mark.slow

@@ -41,6 +41,15 @@ def test_tasks_are_registered_as_classes_or_by_where_they_are() -> None:
     assert "mine" not in found
 
 
+@pytest.fixture
+def same_tasks():
+    """Takes away what a test has registered."""
+    before = set(TASKS)
+    yield
+    for name in set(TASKS) - before:
+        del TASKS[name]
+
+
 CONFIG = """
 from dataclasses import dataclass
 from typing import ClassVar
@@ -60,7 +69,7 @@ def get_config(model="ntm-ff"):
 """
 
 
-@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.usefixtures("quick_compile", "same_tasks")
 def test_a_task_of_a_config_file_needs_that_file_again(tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "configs" / "backwards.py"
     path.parent.mkdir()
@@ -82,7 +91,6 @@ def test_a_task_of_a_config_file_needs_that_file_again(tmp_path, monkeypatch, ca
     main.run([*flags, "--config", str(path), *overrides])
     assert (tmp_path / "run" / "evaluation.json").exists()
     assert capsys.readouterr().out.startswith("case ")
-    del TASKS["backwards"]
 
 
 def test_every_task_has_its_name() -> None:

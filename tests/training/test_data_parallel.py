@@ -32,7 +32,8 @@ def quick(tmp_path_factory):
 @cache
 def loop_of(devices, model="ntm-ff"):
     """A trainer, and the jaxpr of its loop as text."""
-    trainer = Trainer(tiny(model=model, train__batch_size=4), devices)
+    scanned = {} if model == "lstm" else {"model__engine": "scan"}
+    trainer = Trainer(tiny(model=model, train__batch_size=4, **scanned), devices)
     state = jax.eval_shape(trainer.initial_state)
     return trainer, str(trainer.run.trace(state, np.int32(3)).jaxpr)
 

@@ -71,6 +71,17 @@ def test_the_way_that_gives_most_of_the_weight_is_named(rules, before, content, 
     assert verdict(rules, before, content, gate, STAY, sharpening)["by"] == by
 
 
+def test_both_agree_only_of_a_head_that_was_on_a_row(rules):
+    def one_of_many(weight):
+        weights = np.full(40, (1 - weight) / 39)
+        weights[5] = weight
+        return weights
+
+    for before, by in ((0.08, "content"), (0.12, "both")):
+        found = verdict(rules, one_of_many(before), one_of_many(0.5), 0.2, STAY, 8)
+        assert found["by"] == by
+
+
 def test_a_move_ends_at_the_row_also_round_the_end(rules):
     random = np.random.default_rng(0)
     seen = set()

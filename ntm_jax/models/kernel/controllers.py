@@ -1,7 +1,7 @@
 """Computes the controller inside the kernels of `sequence`, forward and backward, for one sequence.
 
 `t` and `b` are the step and the sequence. Every value that other threads read goes through an array and a barrier.
-Products are sums of tiles, of up to `MOST_IN_TILE` weights each; padded weights are not loaded. An LSTM's gates are
+Products are sums of tiles, of up to `Form.weights_at_once` weights each; padded weights are not loaded. An LSTM's gates are
 computed together, in the order of `lstm`: input, forget, candidate, output.
 """
 
@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from ntm_jax.models.controllers import ACTIVATIONS
-from ntm_jax.models.kernel.layout import MOST_IN_TILE, Form, Refs
+from ntm_jax.models.kernel.layout import Form, Refs
 from ntm_jax.models.memory_ops import total
 
 CANDIDATE = 2  # of an LSTM's gates, the one that is a tanh
@@ -104,7 +104,7 @@ def _tile(form: Form, weights: Any, start: int, rows: Any, used: int) -> jax.Arr
 
 
 def _rows_at_once(form: Form) -> int:
-    return MOST_IN_TILE // form.pre_activations
+    return form.weights_at_once // form.pre_activations
 
 
 def feedforward_backward(
@@ -182,7 +182,7 @@ def _transposed(form: Form, weights: Any, layer: int, pre: Any, at: Any) -> jax.
             is_used(pl.ds(columns.start % units, columns.size), used),
         )
         * pre[(*at, columns)][None, :]
-        for columns in pieces(form.pre_activations, min(units, MOST_IN_TILE // units))
+        for columns in pieces(form.pre_activations, min(units, form.weights_at_once // units))
     )
     return jnp.sum(tile, axis=1)
 

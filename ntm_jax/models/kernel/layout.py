@@ -14,8 +14,13 @@ import numpy as np
 
 from ntm_jax.models.heads import Heads
 
-MOST_IN_TILE = 32_768  # weights that one product loads at once
+MOST_IN_TILE = 32_768  # weights that one product loads at once, at most
+MOST_PIECES = 8  # of a product by the weights between two layers, where it loads fewer
 MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are computed at once
+MANY, VERY_MANY = (
+    128,
+    512,
+)  # sequences: more than a large GPU runs at once, and several times as many
 STRENGTH, GATE, SHARPENING, SHIFT = range(4)  # an addressing's scalars; its shifts are the last
 
 Arrays = dict[str, jax.Array]
@@ -58,6 +63,7 @@ class Form:
     memory_size: int
     controller_size: int
     layers: int  # of the controller
+    batch: int  # sequences in one launch
     activation: str | None  # of a feed-forward controller; None for an LSTM
     reads_written: bool  # whether heads read what was written
     epsilon: float  # the cosine's ε
@@ -156,7 +162,9 @@ class Form:
     @cached_property
     def readers_at_once(self) -> list[Group]:
         """Returns the groups of read heads whose part of the controller's weights makes a tile."""
-        return groups(self.heads.read_heads, max(1, MOST_IN_TILE // (self.words * self.units)))
+        return groups(
+            self.heads.read_heads, max(1, self.weights_at_once // (self.words * self.units))
+        )
 
     @property
     def first_writer(self) -> int:
@@ -169,9 +177,27 @@ class Form:
         return self.gates * self.units
 
     @cached_property
+    def weights_at_once(self) -> int:
+        """Returns how many weights one product loads at once.
+
+        The more, the less it waits, and the more registers it takes, which decide how many sequences run at once.
+        """
+        few = 8_192 if self.lstm else 4_096
+        if self.batch <= (MANY if self.lstm else VERY_MANY):
+            few = MOST_IN_TILE
+        return min(MOST_IN_TILE, max(few, self.pre_activations * self.units // MOST_PIECES))
+
+    @property
+    def warps(self) -> int:
+        """Returns how many warps compute a sequence: fewer if there are many, unless they would lack registers."""
+        in_tile = self.groups[0].size * self.rows * self.words
+        spare = not self.lstm and in_tile <= MOST_IN_HEADS_TILE // 2
+        return 4 if spare and self.batch > MANY else 8
+
+    @cached_property
     def columns_at_once(self) -> int:
         """Returns how many columns one product computes."""
-        return min(padded(self.used_columns), MOST_IN_TILE // self.units)
+        return min(padded(self.used_columns), self.weights_at_once // self.units)
 
     @cached_property
     def columns(self) -> int:

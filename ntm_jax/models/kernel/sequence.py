@@ -21,8 +21,6 @@ from ntm_jax.models.kernel.forward import forward_kernel
 from ntm_jax.models.kernel.layout import Form, Refs
 from ntm_jax.models.linear import first_derivative
 
-MANY_SEQUENCES = 128  # beyond, more programs than a large GPU has multiprocessors
-
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def run(form: Form, inputs: jax.Array, weights: Refs, first: Refs, mask: jax.Array | None) -> Refs:
@@ -60,7 +58,7 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
         "first": {name: shape(part.shape) for name, part in d["last"].items()},
         "shifted": shape((batch, form.heads.addressings, form.rows)),
     }
-    found = _launch(partial(backward_kernel, form, steps), batch, shapes, given)
+    found = _launch(form, partial(backward_kernel, form, steps), shapes, given)
     d_weights = _weight_gradients(form, kept, found["pre"], _with_raw(form, found["raw"], d["raw"]))
     d_mask = None if mask is None else jnp.zeros_like(mask)
     return found["pre"][:, :, 0], d_weights, found["first"], d_mask
@@ -98,28 +96,23 @@ def _forward(
         shapes["gates"] = shape((steps, batch, form.layers, form.pre_activations))
     given = {"inputs": inputs, "weights": weights, "first": first}
     given |= {} if mask is None else {"mask": mask}
-    return _launch(partial(forward_kernel, form, steps, keeps), batch, shapes, given)
+    return _launch(form, partial(forward_kernel, form, steps, keeps), shapes, given)
 
 
-def warps(batch: int) -> int:
-    """Returns how many warps compute one of so many sequences: fewer, if there are more than can run at once."""
-    return 8 if batch <= MANY_SEQUENCES else 4
-
-
-def _launch(kernel: Callable[..., None], batch: int, shapes: Any, given: Any) -> Any:
+def _launch(form: Form, kernel: Callable[..., None], shapes: Any, given: Any) -> Any:
     """Runs one program a sequence, compiled for CUDA and interpreted elsewhere."""
 
     def compiled(given: Any) -> Any:
         return pl.pallas_call(
             partial(kernel, triton.debug_barrier),
-            grid=(batch,),
+            grid=(form.batch,),
             out_shape=shapes,
-            compiler_params=triton.CompilerParams(num_warps=warps(batch), num_stages=1),
+            compiler_params=triton.CompilerParams(num_warps=form.warps, num_stages=1),
         )(given)
 
     def interpreted(given: Any) -> Any:
         nothing = partial(kernel, lambda: None)
-        return pl.pallas_call(nothing, grid=(batch,), out_shape=shapes, interpret=True)(given)
+        return pl.pallas_call(nothing, grid=(form.batch,), out_shape=shapes, interpret=True)(given)
 
     return jax.lax.platform_dependent(given, cuda=compiled, default=interpreted)
 

@@ -20,8 +20,9 @@
     return found;
   }
 
-  // `by`: "content", "location", "both", "undecided", or "" for a head on no row. `share` is the winner's part of the
-  // weight at `row`, before sharpening; `from` plus `move` is always `row`. `rivals` are the rows between which it is.
+  // `by`: "content", "location", "both", "undecided", or "" for a head on no row. Both agree only of a head that was on a
+  // row. `share` is the winner's part of the weight at `row`, before sharpening; `from` plus `move` is always `row`.
+  // `rivals` are the rows between which it is.
   NTM.verdict = (stages, gate, chances) => {
     const weights = stages.sharpened;
     const { row, weight } = NTM.strongest(weights);
@@ -31,8 +32,9 @@
     if (weight < DECIDED && rivals.length > 1) return { ...found, by: "undecided" };
     const [content, location] = [part(stages.content, gate, chances, row), part(stages.before, 1 - gate, chances, row)];
     const share = content.sum / (content.sum + location.sum);
-    const places = [content.from, location.from, NTM.strongest(stages.content).row, NTM.strongest(stages.before).row];
-    if (Math.min(share, 1 - share) >= AGREED && places.every((place) => place === places[0])) {
+    const was = NTM.strongest(stages.before);
+    const places = [content.from, location.from, NTM.strongest(stages.content).row, was.row];
+    if (was.weight >= ON_A_ROW && Math.min(share, 1 - share) >= AGREED && places.every((place) => place === places[0])) {
       return { ...found, by: "both", from: places[0], move: content.move, share };
     }
     const [by, way, won] = share > 0.5 ? ["content", content, share] : ["location", location, 1 - share];
