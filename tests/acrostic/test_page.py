@@ -203,6 +203,22 @@ def test_a_line_leads_from_a_character_to_its_row(page, address):
 
 
 @pytest.mark.slow
+def test_the_rows_read_lie_beside_the_poem_with_characters_to_read(page, address):
+    look(page, 768)
+    visit(page, address, f"message={quote('宇日天')}&n=1&form=5")
+    code = """const box = (e) => e.getBoundingClientRect();
+      const all = (s) => [...document.querySelectorAll(`#weightings ${s}`)];
+      const lane = all('.lane').map(box), glyph = all('.given:not(.small)').map(box);
+      const size = all('.small.han').map((e) => parseFloat(getComputedStyle(e).fontSize));
+      return [Math.max(...lane.map((b) => b.bottom)) > Math.max(...glyph.map((b) => b.bottom)),
+              Math.max(...lane.map((b) => b.right)) < Math.min(...glyph.map((b) => b.left)), Math.min(...size)];"""
+    beside, apart, least = js(page, code)
+    look(page, 1600)
+    assert beside and apart
+    assert least >= 12
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "said"),
     [("position=-1", True), ("position=-1&rhyme=0", False), ("position=4", False)],

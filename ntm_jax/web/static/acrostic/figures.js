@@ -22,48 +22,50 @@
 
   // ---- The memory
 
-  // Sizes in px. Rows lie above the poem, so that a line from a character goes up and then left to its row.
+  // Sizes in px. The rows as written lie above the poem, so that a line from a character goes up and then left to its row;
+  // the rows as read lie below them, beside the poem. Both have the same rows.
   function sizes(answer, one, width) {
     const lines = one.lines.length;
     const steps = lines * (answer.width + 1);
     const narrow = width < 700;
-    const [label, gap, row, top] = [36, 14, narrow ? 18 : 22, 22];
+    const [left, row, title, characters] = [36, narrow ? 18 : 22, 22, 24];
     const column = Math.max(15, Math.min(narrow ? 25 : 38, (0.42 * width) / lines));
     const poem = lines * column + 18;
-    const cell = Math.max(1, Math.min(13, (width - label - gap - poem - 4) / (2 * steps)));
-    const half = cell * steps;
-    const bottom = top + one.rows.length * row;
-    const [first, second] = [label, label + half + gap];
-    const start = second + half + 18;
+    const cell = Math.max(1, Math.min(22, (width - left - poem - 4) / steps));
+    const right = left + cell * steps;
+    const high = one.rows.length * row;
+    const under = title + high + characters;
+    const read = under + title;
+    const start = right + 18;
     return {
-      steps, row, top, bottom, cell, half, first, second, start, column, glyph: 0.75 * column, width: start + lines * column + 4,
-      poemTop: bottom + 24, height: bottom + 30 + answer.width * (column + 1),
+      steps, row, cell, left, right, high, written: title, read, column, glyph: 0.75 * column, width: start + lines * column + 4,
+      height: Math.max(under + 6 + answer.width * (column + 1), read + high + characters),
       x: (line) => start + (lines - 1 - line + 0.5) * column,
-      y: (place) => bottom + 24 + (place + 0.5) * (column + 1),
-      rowY: (index) => top + (index + 0.5) * row,
+      y: (place) => under + (place + 0.5) * (column + 1),
+      rowY: (top, index) => top + (index + 0.5) * row,
     };
   }
 
   function cells(one, arrays, size, symbols, group, index) {
     const row = one.rows[index];
-    const panel = (weightings, offset, kind, x0, word) => {
+    const panel = (weightings, offset, kind, top, word) => {
       for (let step = 0; step < size.steps; step++) {
         const weight = largest(weightings, offset + step, row);
         if (weight < LEAST) continue;
-        const place = { x: x0 + step * size.cell, y: size.rowY(index) - size.row / 2 + 1, width: size.cell, height: size.row - 2 };
+        const place = { x: size.left + step * size.cell, y: size.rowY(top, index) - size.row / 2 + 1, width: size.cell, height: size.row - 2 };
         const said = `${symbols[step]}: row ${row} is ${word} with weight ${weight.toFixed(2)}`;
         group.append(element("rect", { ...place, class: kind, "fill-opacity": Math.min(1, weight).toFixed(3) }, element("title", {}, said)));
       }
     };
-    panel(arrays.write, 0, "write", size.first, "written to");
-    panel(arrays.read, size.steps, "read", size.second, "read");
+    panel(arrays.write, 0, "write", size.written, "written to");
+    panel(arrays.read, size.steps, "read", size.read, "read");
   }
 
   // From the row's right end along the row to the column, then down beside it to the character.
   function thread(size, answer, line, index) {
-    const [x, y, from] = [size.x(line), size.y(answer.column), size.second + size.half];
+    const [x, y, from] = [size.x(line), size.y(answer.column), size.right];
     const end = answer.column === 0 ? `H${x} V${y - size.glyph * 0.62}` : `H${x + size.column / 2} V${y} H${x + size.glyph * 0.56}`;
-    return element("path", { class: "thread", d: `M${from} ${size.rowY(index)} ${end}` });
+    return element("path", { class: "thread", d: `M${from} ${size.rowY(size.written, index)} ${end}` });
   }
 
   function poem(size, answer, one, svg, groups) {
@@ -81,18 +83,19 @@
 
   function axis(size, answer, symbols, svg) {
     const shown = symbols.map((c, i) => (answer.places.includes(i) || c === "⏎" ? c : "_"));
-    [[shown, size.first, "the form is shown: written to"], [symbols, size.second, "the poem is written: read"]].forEach(([texts, x0, title]) => {
-      if (size.half > 150) svg.append(element("text", { x: x0, y: 13, class: "small" }, title));
-      else svg.append(element("text", { x: x0, y: 13, class: "small" }, title.split(": ")[1]));
+    [[shown, size.written, "the form is shown: written to"], [symbols, size.read, "the poem is written: read"]].forEach(([texts, top, title]) => {
+      svg.append(element("text", { x: size.left - 6, y: top - 9, "text-anchor": "end", class: "small" }, "row"));
+      const fits = size.right - size.left > 150;
+      svg.append(element("text", { x: size.left, y: top - 9, class: "small" }, fits ? title : title.split(": ")[1]));
       if (size.cell < 8) return;
       texts.forEach((c, i) => {
         const given = answer.places.includes(i) ? " given" : "";
-        svg.append(written(x0 + (i + 0.5) * size.cell, size.bottom + 14, c, { class: `small han${given}`, style: `font-size: ${Math.min(12, size.cell)}px` }));
+        svg.append(written(size.left + (i + 0.5) * size.cell, top + size.high + 14, c, { class: `small han${given}`, style: `font-size: ${Math.min(14, size.cell)}px` }));
       });
     });
     answer.places.forEach((place) => {
-      const x = size.second + (place + 0.5) * size.cell;
-      svg.append(element("line", { class: "due", x1: x, x2: x, y1: size.top, y2: size.bottom }));
+      const x = size.left + (place + 0.5) * size.cell;
+      svg.append(element("line", { class: "due", x1: x, x2: x, y1: size.read, y2: size.read + size.high }));
     });
   }
 
@@ -102,15 +105,16 @@
     const symbols = one.lines.flatMap((line) => [...line, "⏎"]);
     const said = one.kept_in.map((kept) => `${symbols[kept.place]} was kept in row ${kept.row} and read with weight ${kept.due.toFixed(2)} when due`);
     const svg = element("svg", { width: size.width, height: size.height, role: "img", "aria-label": `${said.join("; ")}.` });
-    svg.append(element("text", { x: size.first - 6, y: 13, "text-anchor": "end", class: "small" }, "row"));
     const groups = new Map(); // of a line of the poem: its character, thread and row, lit together
     one.kept_in.forEach((_, line) => groups.set(line, element("g", { "data-line": line })));
     one.rows.forEach((row, index) => {
       const line = one.kept_in.findIndex((kept) => kept.row === row);
       const group = groups.get(line) || element("g");
-      const y = size.rowY(index) - size.row / 2 + 1;
-      group.append(element("text", { x: size.first - 6, y: size.rowY(index) + 4, "text-anchor": "end", class: "small" }, String(row)));
-      [size.first, size.second].forEach((x) => group.append(element("rect", { class: "lane", "data-row": row, x, y, width: size.half, height: size.row - 2 })));
+      [size.written, size.read].forEach((top) => {
+        const y = size.rowY(top, index);
+        group.append(element("text", { x: size.left - 6, y: y + 4, "text-anchor": "end", class: "small" }, String(row)));
+        group.append(element("rect", { class: "lane", "data-row": row, x: size.left, y: y - size.row / 2 + 1, width: size.right - size.left, height: size.row - 2 }));
+      });
       cells(one, arrays, size, symbols, group, index);
       svg.append(group);
     });
