@@ -88,6 +88,7 @@ VIEWER = Page(
 # The same page without a server, which runs the models by itself.
 REPORT = replace(
     VIEWER,
+    title="report",
     scripts=(*VIEWER.scripts[:-1], "machine/machine.js", "machine/report.js", VIEWER.scripts[-1]),
 )
 GALLERY = Page(

@@ -122,6 +122,20 @@ def test_the_report_opens_with_no_server_and_no_network(page, folder, tmp_path):
         assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
 
 
+def test_a_report_is_headed_by_its_run(page, folder, tmp_path):
+    heads = []
+    for names in (["walker"], ["walker", "recall"]):
+        single_file.report(sources.open_sources([folder / n for n in names]), tmp_path / "r.html")
+        with offline(page):
+            page.get((tmp_path / "r.html").as_uri())
+            settled(page)
+            heads.append((text(page, "h1"), js(page, "return document.title")))
+    assert heads == [
+        ("ntm_jax walker", "ntm_jax walker"),
+        ("ntm_jax report", "ntm_jax report"),
+    ]
+
+
 def test_a_page_asks_only_its_own_server(page, address):
     visit(page, address, "length=5")
     fetched = js(page, "return performance.getEntriesByType('resource').map((e) => e.name)")

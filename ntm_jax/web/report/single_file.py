@@ -1,5 +1,6 @@
 """Writes the viewer's page, its scripts, models and episodes into one file that needs no server."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def report(sources: Sequence[Source], path: Path) -> int:
     Raises:
       UserError: it cannot be written.
     """
-    text = pages.REPORT.inside(data_element(collect(sources)), policy(""))
+    title = html.escape(sources[0].name) if len(sources) == 1 else pages.REPORT.title
+    text = pages.REPORT.inside(data_element(collect(sources)), policy(""), title=title)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
