@@ -173,6 +173,16 @@ def test_the_link_reproduces_the_view(page, address):
     assert js(page, "return location.href") == link
 
 
+def test_the_heads_have_the_themes_colours(page, address):
+    colours = "return [...document.querySelectorAll('.pick')].map((b) => getComputedStyle(b).borderLeftColor)"
+    look(page, 1600)
+    visit(page, address, "run=walker")
+    assert js(page, colours) == ["rgb(46, 111, 149)", "rgb(209, 73, 91)"]
+    look(page, 1600, dark=True)
+    wait_for(lambda: js(page, colours) == ["rgb(124, 196, 238)", "rgb(255, 142, 156)"], 20)
+    look(page, 1600)
+
+
 def test_two_runs_side_by_side(page, address):
     visit(page, address, "run=walker&beside=ngram&step=3")
     assert js(page, "return document.querySelectorAll('article').length") == 2
@@ -384,7 +394,7 @@ def test_the_go_copy_weights(page, oracle_folder):
         visit(page, address, "length=120&seed=0&step=200&all=1")
         wrong = int(text(page, ".summary").split()[0])
         assert 20 <= wrong <= 46
-        weighting = panel(page, "head 1 (reads and writes)").argmax(axis=0)
+        weighting = panel(page, "head (reads and writes)").argmax(axis=0)
         steps = np.diff(weighting[1:120])
         assert (steps == steps[0]).mean() > 0.9
         assert abs(steps[0]) == 1

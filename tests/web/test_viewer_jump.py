@@ -13,6 +13,7 @@ from tests.helpers.viewer_page import click, cursor, slide, state, text, visit
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 COPY, RECALL = SHIPPED / "copy-ntm-ff", SHIPPED / "associative_recall-ntm-lstm"
 NGRAM = SHIPPED / "ngram-ntm-lstm"
+RECALL_FF = SHIPPED / "associative_recall-ntm-ff"
 HEAD = "const s = document.querySelector('.how select'); return s.selectedOptions[0].text"
 SCALES = """
 const layout = document.querySelector('.over-time .figure').layout;
@@ -95,6 +96,17 @@ def test_the_head_shown_is_the_read_head_once_it_is_on_a_row(page, address):
     assert "write head" in js(
         page, "return document.querySelector('.pick[aria-pressed=true]').innerText"
     )
+
+
+def test_the_head_shown_is_one_that_reads_the_answer(page):
+    with viewer(RECALL_FF) as address:
+        visit(page, address)
+        shown = js(page, "const s = document.querySelector('.how select'); return Number(s.value)")
+        step = cursor(page)
+    source = sources.open_source(RECALL_FF)
+    answer = source.answer(source.question({}))
+    weights = packing.unpack(answer["arrays"]["read_weightings"])[step].max(axis=-1)
+    assert weights[shown] == weights.max() > 0.9
 
 
 def test_an_output_stands_with_its_row_and_its_input(page, address):

@@ -164,7 +164,7 @@ def test_a_head_whose_gate_is_open_finds_by_content(page, address):
 def test_one_weighting_for_reading_and_writing_is_drawn_once(page, address):
     visit(page, address, "run=shared&length=3")
     weightings = [title for title in titles(page) if "weighting" in title]
-    assert weightings == ["head 1 (reads and writes) weighting (memory rows)"]
+    assert weightings == ["head (reads and writes) weighting (memory rows)"]
 
 
 def test_pointing_at_a_row_lights_it_everywhere(page, address):

@@ -179,7 +179,7 @@
     for (const [kind, array, scale] of kinds) {
       for (let i = 0; i < array.shape[1]; i++) {
         const number = array.shape[1] > 1 ? `, head ${i + 1}` : "";
-        const title = shared ? `head ${i + 1}${options.wide ? " (reads and writes)" : ""} weighting` : `${kind} weighting${number}`;
+        const title = shared ? `head${array.shape[1] > 1 ? ` ${i + 1}` : ""}${options.wide ? " (reads and writes)" : ""} weighting` : `${kind} weighting${number}`;
         panels.push({
           ...heat(`${title} (memory rows)`, head(array, i, rows), {
             unit: "weight", range: [0, 1], scale, rows, height: options.dense && heads > 2 && isMostlyBlank(array, i) ? Math.min(LOW, height) : height,

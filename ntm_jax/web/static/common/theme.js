@@ -11,7 +11,6 @@
     reads: [[0, "#ffffff"], [0.1, "#d6e5ee"], [0.5, "#7ba8c2"], [1, "#2e6f95"]],
     write: ["#d1495b", "#a23b72", "#b3661a", "#7f2f1f"], read: ["#2e6f95", "#1f7a6d", "#4656b3", "#3c6a2b"],
     writeText: "#b8364a", readText: "#2e6f95",
-    models: { "ntm-ff": "#7b3fa0", "ntm-lstm": "#0f8b8d", lstm: "#c9820a" },
   };
   const DARK = {
     ink: "#e8eaed", faint: "#a9b2bd", grid: "#2b313a", line: "#4a535f", paper: "#15181d", empty: "#2a3039", cursor: "#ffb35c",
@@ -23,7 +22,6 @@
     reads: [[0, "#0b0d10"], [0.1, "#152a38"], [0.5, "#427f9f"], [1, "#7cc4ee"]],
     write: ["#ff8e9c", "#ea9ccb", "#f2b56b", "#e5a08f"], read: ["#7cc4ee", "#63d0bd", "#a9b5ff", "#a5d68a"],
     writeText: "#ff8e9c", readText: "#7cc4ee",
-    models: { "ntm-ff": "#c59be8", "ntm-lstm": "#4fd1cb", lstm: "#f0b94a" },
   };
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");

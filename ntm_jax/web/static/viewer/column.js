@@ -27,8 +27,6 @@
       const titles = names.map((name) => element("th", { scope: "col" }, NTM.word(...name)));
       this.buttons = this.heads.map((head, a) => {
         const button = element("button", { type: "button", class: `pick ${head.kind}`, "aria-pressed": "false", title: "Show how this head found its row" }, head.name);
-        const colours = NTM.colours()[head.kind];
-        button.style.borderLeftColor = colours[head.index % colours.length];
         button.addEventListener("click", () => on.pick(a));
         for (const name of ["pointerenter", "focus"]) button.addEventListener(name, () => on.point(a));
         for (const name of ["pointerleave", "blur"]) button.addEventListener(name, () => on.point(null));
@@ -39,6 +37,7 @@
       this.table = element("table", {}, this.caption, element("tr", {}, ...titles), ...rows);
     }
 
+    // Also for the buttons' colours, which the theme can change.
     fill(episode, step, chosen) {
       const { strength, gate, sharpening, shift, read_weightings: read, write_weightings: write } = episode.arrays;
       this.caption.textContent = `The heads at step ${step}`;
@@ -50,20 +49,23 @@
           String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), NTM.signedText(move), NTM.fixed(sharpening.at(step, a), 3),
         ];
         values.forEach((text, i) => (this.cells[a][i].textContent = text));
+        const colours = NTM.colours()[head.kind];
+        this.buttons[a].style.borderLeftColor = colours[head.index % colours.length];
         const pressed = String(a === chosen);
         if (this.buttons[a].getAttribute("aria-pressed") !== pressed) this.buttons[a].setAttribute("aria-pressed", pressed);
       });
     }
   }
 
-  // Of each kind, the head that is most on single rows: the one to look at first.
+  // Of each kind, the head that is most on single rows: the one to look at first. What is read counts while it answers.
   function clearest(episode) {
     const { read_weightings: read, write_weightings: write } = episode.arrays;
     const found = {};
     NTM.heads(episode.arrays).forEach((head, a) => {
       const array = head.kind === "read" ? read : write;
       let sum = 0;
-      for (let t = 0; t < episode.steps; t++) sum += NTM.strongest(array.part(t).part(head.index).values).weight;
+      const counts = (t) => head.kind === "write" || episode.arrays.mask.at(t) > 0;
+      for (let t = 0; t < episode.steps; t++) if (counts(t)) sum += NTM.strongest(array.part(t).part(head.index).values).weight;
       if (sum > (found[head.kind]?.sum ?? -1)) found[head.kind] = { sum, a };
     });
     return { write: found.write?.a, read: (found.read || found.write)?.a };
@@ -150,8 +152,7 @@
 
     async show(episode, step, quick = false) {
       this.episode = episode;
-      const dot = element("i", { class: "dot", style: `background: ${NTM.colours().models[episode.model] || "transparent"}` });
-      this.title.replaceChildren(dot, `${episode.name} (${episode.task})${episode.changed ? ", broken" : ""}`);
+      this.title.replaceChildren(`${episode.name} (${episode.task})${episode.changed ? ", broken" : ""}`);
       this.summary.replaceChildren(...summary(episode));
       this.usual = this.hasMemory ? clearest(episode) : {};
       this.jump = NTM.jump(episode);
