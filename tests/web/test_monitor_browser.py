@@ -193,6 +193,8 @@ def test_the_page_follows_a_run(tmp_path):
         assert curves(page, one, far)[EVALUATION][2] == [2, 2, 2, 2, None, 2]
         two = "[0, 8000].map((u) => ({update: u, bits_per_sequence: 2}))"
         assert curves(page, one, two)[EVALUATION][2] == [2, None, 2]
+        three = "[0, 14000, 16000].map((update) => ({update, bits_per_sequence: 2}))"
+        assert curves(page, one, three)[EVALUATION][2] == [2, None, 2, 2]
 
         # Words stay apart, whatever the numbers.
         for norms in ("[0.2, 200, 2]", "[0.06, 100, 2]", "[2, 90, 4]", "[1e-7, 50, 1e-3]"):

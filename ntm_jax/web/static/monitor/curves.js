@@ -35,7 +35,7 @@
   // Of two points alone nobody knows what is usual.
   NTM.withGaps = (rows) => {
     const gaps = rows.slice(1).map((row, i) => row.update - rows[i].update);
-    const usual = gaps.length > 1 ? [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)] : 0;
+    const usual = gaps.length > 1 ? [...gaps].sort((a, b) => a - b)[Math.floor((gaps.length - 1) / 2)] : 0;
     return rows.flatMap((row, i) => (i > 0 && gaps[i - 1] > FAR * usual ? [{ update: (row.update + rows[i - 1].update) / 2 }, row] : [row]));
   };
 
@@ -47,11 +47,11 @@
     const all = { ...numbers, speed: NTM.speed(numbers.rows) };
     const room = wide ? 0 : 16;
     const total = panels.reduce((sum, p) => sum + p.height + GAP, room);
-    const layout = NTM.layout(total + 44 + 24, { l: 58, r: 12, t: 24, b: 44 });
+    const layout = NTM.layout(total + 44 + 24, { l: 58, r: 30, t: 24, b: 44 });
     const last = Math.max(1, ...all.rows.map((row) => row.update));
     const axis = NTM.axis();
     layout.uirevision = "kept"; // a zoom stays when points are added
-    layout.xaxis = { ...axis, title: { text: `update (of ${NTM.count(updates)})`, standoff: 4 }, range: [0, last], ticks: "outside", anchor: `y${panels.length}` };
+    layout.xaxis = { ...axis, title: { text: `update (of ${NTM.count(updates)})`, standoff: 4 }, range: [0, last], ticks: "outside", tickformat: ",", tickangle: 0, nticks: wide ? 7 : 4, anchor: `y${panels.length}` };
     layout.showlegend = true;
     const data = [];
     let top = total;
