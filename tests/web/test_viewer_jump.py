@@ -106,7 +106,7 @@ def test_the_head_shown_is_one_that_reads_the_answer(page):
     source = sources.open_source(RECALL_FF)
     answer = source.answer(source.question({}))
     weights = packing.unpack(answer["arrays"]["read_weightings"])[step].max(axis=-1)
-    assert weights[shown] == weights.max() > 0.9
+    assert weights[shown] == weights.max() > 0.5
 
 
 def test_an_output_stands_with_its_row_and_its_input(page, address):
