@@ -1,7 +1,7 @@
 """How precisely matrix products of float32 are computed, a choice by name.
 
-GPUs and TPUs round both sides of such a product unless they are asked not to: a GPU to the 10 bits of TF32, by which
-gradients differ by up to 0.7%. Every product of a model therefore says its precision. CPUs compute all of them alike.
+GPUs and TPUs round both sides of such a product unless they are asked not to: a GPU to the 10 bits of TF32, so that
+gradients are less exact. Every product of a model therefore says its precision. CPUs compute all of them alike.
 """
 
 from ntm_jax.errors import unknown_choice
