@@ -86,7 +86,9 @@ def simplified(text: str) -> str:
 
 def _foreign(text: str, foreign: list[str], vocabulary: str, most: int) -> UserError:
     """Returns the error for characters of other scripts."""
-    named = "".join(dict.fromkeys(foreign))
+    typed = "".join(foreign)
+    as_typed = typed in text and len(typed) <= SHOWN
+    named = typed if as_typed else "".join(dict.fromkeys(foreign))
     said = f"the message has {named[:SHOWN]!r}, which no poem can contain"
     rest = [DIGITS.get(c, c) for c in text if _is_ideograph(c) or c in DIGITS]
     offered = _offer(_known_or_traditional("".join(rest), vocabulary), vocabulary)[:most]

@@ -38,6 +38,10 @@ def test_a_message_is_read(typed, text, left_out):
         ("spring", "the message has 'spring', which no poem can contain; give Chinese characters"),
         ("こんにちは", "the message has 'こんにちは', which"),
         ("x" * 30 + "abcdefghijklmnopqrstuvwxyz", "the message has 'xabcdefghijklmnopqrs', which"),
+        (
+            "hello紅",
+            "the message has 'hello', which no poem can contain; try 紅",
+        ),  # as it was typed
         ("紅あ", "the message has 'あ', which no poem can contain; try 紅"),
         ("a紅bあ為a", "the message has 'abあ', which no poem can contain; try 紅為"),
         ("紅\ue000", "the message has '.ue000'"),  # of private use, not left out in silence
@@ -61,7 +65,7 @@ def test_a_message_that_cannot_be(typed, said):
 
 
 def test_digits_are_offered_as_characters():
-    with pytest.raises(UserError, match="'20', which no poem can contain; try 山二零零"):
+    with pytest.raises(UserError, match="'200', which no poem can contain; try 山二零零"):
         message.read("山200", "二零山", 32)
 
 

@@ -189,17 +189,93 @@ def test_the_page_shows_the_best_poems_and_their_rows(page, address):
 
 
 @pytest.mark.slow
-def test_a_line_leads_from_a_character_to_its_row(page, address):
+@pytest.mark.parametrize("width", [1600, 360])
+def test_a_line_leads_from_a_character_to_its_row(page, address, width):
     """Whatever its row, which characters of a model that has learned nothing share."""
+    look(page, width)
     visit(page, address, f"message={quote('宇日天')}&n=1")
     (poem,) = poems(address, message="宇日天", n=1)["poems"]
     code = """const [line, row] = arguments;
       const find = (s) => document.querySelector(`#weightings ${s}`).getBoundingClientRect();
-      const [thread, lane, glyph] = [`[data-line="${line}"] .thread`, `.lane[data-row="${row}"]`, `[data-line="${line}"] .given`].map(find);
-      return [lane.top < thread.top && thread.top < lane.bottom, glyph.left < thread.right && thread.right < glyph.right,
-              Math.abs(thread.bottom - glyph.top) < 15];"""
-    for line, kept in enumerate(poem["kept_in"]):
-        assert js(page, code, line, kept["row"]) == [True] * 3
+      const [lane, glyph] = [`.lane[data-row="${row}"]`, `[data-line="${line}"] .given`].map(find);
+      const thread = document.querySelector(`#weightings [data-line="${line}"] .thread`);
+      const at = (length) => thread.getPointAtLength(length).matrixTransform(thread.getScreenCTM());
+      const [begin, end] = [at(0), at(thread.getTotalLength())];
+      return [lane.top < begin.y && begin.y < lane.bottom, glyph.left < end.x && end.x < glyph.right, Math.abs(end.y - glyph.top) < 15];"""
+    found = [js(page, code, line, kept["row"]) for line, kept in enumerate(poem["kept_in"])]
+    look(page, 1600)
+    assert found == [[True] * 3] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 768])
+def test_a_long_message_is_whole_in_a_narrow_window(page, address, width):
+    """Its first line too, which stands on the right, and in the picture of the rows as well."""
+    look(page, width)
+    visit(page, address, f"message={quote('宇日天地' * 5)}&n=1&form=5&rhyme=0&tones=0&repeats=1")
+    code = """const beyond = (s) => [...document.querySelectorAll(s)].filter((e) => {
+        const { left, right } = e.getBoundingClientRect();
+        return left < 0 || right > innerWidth;
+      }).length;
+      const size = [...document.querySelectorAll('#weightings .given')].map((e) => parseFloat(getComputedStyle(e).fontSize));
+      return [beyond('.poem, .line'), beyond('#weightings text, .thread'), document.documentElement.scrollWidth <= innerWidth, Math.min(...size) >= 10];"""
+    found = js(page, code)
+    look(page, 1600)
+    assert found == [0, 0, True, True]
+
+
+@pytest.mark.slow
+def test_the_red_characters_stand_at_the_rows_on_a_phone(page, address):
+    look(page, 360)
+    visit(page, address, f"message={quote('宇日天地荒')}&n=1&form=5&rhyme=0&tones=0&repeats=1")
+    code = "return [...document.querySelectorAll('#weightings .small.given')].map((e) => e.textContent).join('')"
+    found = js(page, code)
+    look(page, 1600)
+    assert found == "宇日天地荒" * 2  # as written and as read
+
+
+@pytest.mark.slow
+def test_rows_without_a_red_character_are_explained(page, address):
+    visit(page, address, f"message={quote('宇日')}&n=1")
+    code = """const weights = (written, read) => {
+        const size = 4; // 2 lines of one character and the linefeed
+        const make = (list) => new NTM.NdArray([2 * size, 1, 5], Float32Array.from(list.flat()));
+        const row = (which, weight) => Array.from({length: 5}, (_, i) => (i === which ? weight : 0));
+        const all = (list, first) => Array.from({length: 2 * size}, (_, t) => row(...(list[t - first] ?? [0, 0])));
+        return { write: make(all(written, 0)), read: make(all(read, size)) };
+      };
+      const one = {lines: ['甲', '乙'], kept_in: [{row: 1}, {row: 2}], rows: [1, 2, 3, 4]};
+      const kept = [[1, 1], [1, 1], [2, 1], [2, 1]];
+      return [
+        NTM.otherRows({...one, rows: [1, 2]}, weights(kept, kept)),
+        NTM.otherRows(one, weights([[3, 0.2], ...kept.slice(1)], [...kept.slice(0, 2), [4, 0.7], [4, 0.9]])),
+        NTM.otherRows(one, weights(kept, [...kept.slice(0, 2), [3, 0.5], [4, 0.5]])),
+        NTM.otherRows(one, weights(kept, [...kept.slice(0, 3), [3, 0.5]])),
+      ];"""
+    assert js(page, code) == [
+        "",
+        "Row 3 is written to as well, but no red character is kept there. "
+        "Row 4 is only read, most at the last ⏎: nothing of the message was written there.",
+        "Rows 3 and 4 are only read, most at 乙 and the last ⏎: nothing of the message was written there.",
+        "Rows 3 and 4 are only read, most at the last ⏎ and 甲: nothing of the message was written there.",
+    ]
+    assert (
+        js(page, "return document.getElementById('others').previousElementSibling.id")
+        == "weightings"
+    )
+
+
+@pytest.mark.slow
+def test_only_what_failed_looks_like_a_warning(page, address):
+    """A remark on the poems that are there is no warning; an error is, and begins like a sentence."""
+    paper = "return getComputedStyle(document.getElementById('notice')).backgroundColor"
+    visit(page, address, f"message={quote('宇')}&n=1")
+    assert "complete the poem" in text(page, "notice")
+    assert js(page, paper) == "rgba(0, 0, 0, 0)"
+    ask(page, "x")
+    assert text(page, "notice").strip().startswith("The message has 'x'")
+    assert js(page, paper) != "rgba(0, 0, 0, 0)"
+    complaints(page)
 
 
 @pytest.mark.slow
@@ -280,7 +356,7 @@ def test_a_link_of_an_earlier_version_draws(page, address):
 def test_no_poem_of_before_after_an_error(page, address):
     visit(page, address, f"message={quote('宇日天')}&n=1")
     ask(page, "x")
-    assert "the message has 'x'" in text(page, "notice")
+    assert "The message has 'x'" in text(page, "notice")
     assert shown(page) == []
     hidden = "return ['chosen', 'memory', 'instead'].map((n) => document.getElementById(n).hidden)"
     assert js(page, hidden) == [True] * 3

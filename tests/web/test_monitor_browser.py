@@ -34,6 +34,12 @@ def tiles(page):
 
 # The numbers in tiles that do not fit into them.
 OVERFLOWS = "return [...document.querySelectorAll('.tiles dd')].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
+# At how many places lines of tiles end: at one if none has a hole.
+ENDS = """
+const boxes = [...document.querySelectorAll('.tiles div')].map((e) => e.getBoundingClientRect());
+const lines = Map.groupBy(boxes, (b) => Math.round(b.top));
+return new Set([...lines.values()].map((line) => Math.round(Math.max(...line.map((b) => b.right))))).size;
+"""
 STATE = "return document.getElementById('state').innerText"
 SLIDER = "return document.querySelector('#moments input[type=range]')"
 
@@ -56,6 +62,17 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         wait_for(lambda: js(page, STATE).startswith("trained and evaluated"))
         names = "return [...document.getElementById('cases').tBodies[0].rows].map((r) => r.cells[0].innerText)"
         assert js(page, names) == [f"length {n}" for n in (10, 20, 30, 50, 120)]
+        assert "Time taken" in tiles(page)
+        # Beside the curves where there is room, and before them where there is not.
+        places = "return ['evaluated', 'curves', 'episode'].map((n) => document.getElementById(n).getBoundingClientRect()).map((b) => [Math.round(b.left), b.top])"
+        table, curve, episode = js(page, places)
+        assert table[0] == episode[0] > curve[0]
+        assert table[1] < curve[1]
+        look(page, 400)
+        table, curve, episode = js(page, places)
+        assert table[0] == episode[0] == curve[0]
+        assert table[1] < curve[1] < episode[1]
+        look(page, 1600)
         command = js(page, "return document.getElementById('command').innerText")
         assert command == f"python -m ntm_jax.main --mode serve --workdir {run}"
         process.communicate(timeout=300)
@@ -101,7 +118,10 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
             "return [...document.querySelectorAll('#moments figcaption')].map((e) => e.innerText)"
         )
         assert js(page, captions)[3:] == [
-            *("write weighting, rows 6 to 1", "read weighting, rows 6 to 1")
+            *(
+                "write weighting, rows 6 to 7, then 0 to 1",
+                "read weighting, rows 6 to 7, then 0 to 1",
+            )
         ]
         assert js(page, "return document.querySelectorAll('#moments canvas')[3].height") == 4
         js(page, f"const s = {SLIDER[7:]}; s.value = 0; s.dispatchEvent(new Event('input'))")
@@ -109,11 +129,20 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
         assert js(page, SLIDER + ".getAttribute('aria-valuetext')").startswith("after update 0")
         js(
             page,
-            "[...document.querySelectorAll('#moments button')].find((b) => b.innerText === 'PNG').click()",
+            "[...document.querySelectorAll('#moments button')].find((b) => b.innerText.includes('PNG')).click()",
         )
         wait_for(lambda: (tmp_path / "copy-update-0.png").exists())
         assert js(page, "return document.documentElement.scrollWidth") <= 400
         assert js(page, CONTRAST)[0] >= 4.5
+        steps = (
+            "return [...document.querySelectorAll('#moments .scale span')].map((e) => e.innerText)"
+        )
+        assert js(page, steps) == ["step 0", "2", "3"]
+        # There is nothing to choose of one run, and wide windows are used.
+        assert not js(page, "return document.getElementById('run').checkVisibility()")
+        look(page, 1600)
+        wide = "return document.querySelector('#moments canvas').clientWidth"
+        assert js(page, wide) > 1500
         assert complaints(page) == []
 
 
@@ -175,6 +204,11 @@ def test_the_page_follows_a_run(tmp_path):
             look(page, width)
             js(page, long)
             assert js(page, OVERFLOWS) == []
+            assert js(page, ENDS) == 1
+        # Small numbers have one format, in the tiles as at the axes.
+        assert [js(page, f"return NTM.power({x})") for x in ("6.04e-6", "5.96e-12", "2e-4")] == [
+            *("6.04×10⁻⁶", "5.96×10⁻¹²", "2×10⁻⁴")
+        ]
         assert complaints(page) == []
 
         # When training ends, the page says so and stays usable.

@@ -71,9 +71,11 @@
 
   // ---- Poems
 
-  function notice(text, instead = "") {
+  // `isError`: the poems that were asked for are not there.
+  function notice(text, instead = "", isError = false) {
     $("notice").hidden = !text;
-    $("notice").querySelector("span").textContent = text || "";
+    $("notice").classList.toggle("aside", !isError);
+    $("notice").querySelector("span").textContent = text.replace(/^the /, "The ");
     $("instead").hidden = !instead;
     $("instead").textContent = instead && `Write ${instead}`;
     $("instead").onclick = () => { $("message").value = instead; write(); };
@@ -109,7 +111,7 @@
     } catch (error) {
       if (mine !== asking) return;
       clear("");
-      notice(error.message, (/; try (\p{Script=Han}+)\.?$/u.exec(error.message) || [])[1]);
+      notice(error.message, (/; try (\p{Script=Han}+)\.?$/u.exec(error.message) || [])[1], true);
     } finally {
       if (mine === asking) $("poems").setAttribute("aria-busy", "false");
     }
@@ -124,7 +126,8 @@
         element(i === answer.column && number < count ? "strong" : "span", { "data-pinyin": one.pinyin[number][i] }, c));
       return element("span", { class: "line" }, ...characters);
     });
-    const button = element("button", { type: "button", class: "poem", lang: "zh-Hant" }, ...lines);
+    const couplets = lines.flatMap((line, i) => (i % 2 ? [] : [element("span", { class: "couplet" }, ...lines.slice(i, i + 2))]));
+    const button = element("button", { type: "button", class: "poem", lang: "zh-Hant" }, ...couplets);
     button.addEventListener("click", async () => { await choose(index); writeLink(false); });
     return element("div", {}, button, element("p", { class: "summary" }, bits(one)));
   }
@@ -133,10 +136,12 @@
     chosen = index;
     document.querySelectorAll(".poem").forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
     const one = answer.poems[index];
+    $("aloud").style.setProperty("--line", `${2 * answer.width + 0.6}em`); // so that most sounds take one line
     $("aloud").replaceChildren(...one.lines.map((line, i) =>
       element("li", {}, element("span", { lang: "zh-Hant" }, line), element("span", { class: "sound", lang: "zh-Latn" }, one.pinyin[i].join(" ")))));
     const count = [...answer.asked].length;
-    const own = count === 1 ? (one.kept ? "It was" : "It was not") : `${one.kept} of ${count} were`;
+    const many = one.kept === count ? `All ${count} were` : `${one.kept || "None"} of ${count} were`;
+    const own = count === 1 ? (one.kept ? "It was" : "It was not") : many;
     $("said").textContent =
       `Fewer bits mean a more probable poem. The program sets the red character${count === 1 ? "" : "s"}. ${own} also the network's most probable choice there.`;
     $("chosen").hidden = false;
@@ -150,6 +155,7 @@
     const { arrays } = await NTM.unpackAll({ arrays: { write: one.write_weightings, read: one.read_weightings } });
     if (answer && answer.poems[chosen] === one) {
       NTM.drawMemory($("weightings"), answer, one, arrays);
+      $("others").textContent = NTM.otherRows(one, arrays);
       table(one);
     }
   }
@@ -225,12 +231,12 @@
       runs = (await NTM.get("/api/runs")).map((one, index) => ({ ...one, index })).filter((one) => one.writes);
     } catch (error) {
       clear("");
-      return notice(error.message);
+      return notice(error.message, "", true);
     }
     if (!runs.length) {
       clear("");
       $("ask").hidden = true;
-      return notice("None of these runs writes poems; serve one of the task acrostic.");
+      return notice("None of these runs writes poems; serve one of the task acrostic.", "", true);
     }
     $("run").replaceChildren(...runs.map((one) => element("option", { value: one.name }, one.name)));
     $("run-label").hidden = runs.length < 2;

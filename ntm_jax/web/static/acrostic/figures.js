@@ -3,6 +3,8 @@
 (function () {
   const SVG = "http://www.w3.org/2000/svg";
   const LEAST = 0.02; // weights below are not drawn
+  const LEGIBLE = 10; // px of a character
+  const USED = 0.1; // the weight from which a row is in use, as in memory_rows.py
 
   const element = (tag, attributes = {}, ...children) => {
     const made = document.createElementNS(SVG, tag);
@@ -23,26 +25,36 @@
   // ---- The memory
 
   // Sizes in px. The rows as written lie above the poem, so that a line from a character goes up and then left to its row;
-  // the rows as read lie below them, beside the poem. Both have the same rows.
+  // the rows as read lie below them, beside the poem. Both have the same rows. Where the characters at the rows could not be
+  // read then, the poem stands between both, and the lines go down in a gutter at the right.
   function sizes(answer, one, width) {
     const lines = one.lines.length;
     const steps = lines * (answer.width + 1);
     const narrow = width < 700;
-    const [left, row, title, characters] = [36, narrow ? 18 : 22, 22, 24];
-    const column = Math.max(15, Math.min(narrow ? 25 : 38, (0.42 * width) / lines));
-    const poem = lines * column + 18;
-    const cell = Math.max(1, Math.min(22, (width - left - poem - 4) / steps));
-    const right = left + cell * steps;
+    const [left, row, title, characters] = [narrow ? 32 : 36, narrow ? 18 : 22, 22, 24];
     const high = one.rows.length * row;
     const under = title + high + characters;
-    const read = under + title;
-    const start = right + 18;
+    const beside = Math.max(15, Math.min(narrow ? 25 : 38, (0.42 * width) / lines));
+    const stacked = (width - left - lines * beside - 22) / steps < LEGIBLE;
+    const column = stacked ? Math.min(30, (width - 4) / lines) : beside;
+    const lane = Math.min(4, 60 / lines);
+    const margin = stacked ? lines * lane + 6 : lines * column + 22;
+    const cell = Math.max(1, Math.min(28, (width - left - margin) / steps));
+    const right = left + cell * steps;
+    const aside = answer.column ? column / 2 : 0; // for the first line's own, at its right
+    const start = stacked ? Math.max(0, right + margin - aside - lines * column) : right + 18;
+    const top = stacked ? under + 12 + lines * lane : under;
+    const bottom = top + answer.width * (column + 1) + 6;
+    const read = (stacked ? bottom : under) + title;
     return {
-      steps, row, cell, left, right, high, written: title, read, column, glyph: 0.75 * column, width: start + lines * column + 4,
-      height: Math.max(under + 6 + answer.width * (column + 1), read + high + characters),
+      steps, row, cell, left, right, high, written: title, read, column, glyph: 0.75 * column, stacked, pitch: (answer.width + 1) * cell,
+      width: Math.max(right, start + lines * column) + 4,
+      height: Math.max(bottom, read + high + characters),
       x: (line) => start + (lines - 1 - line + 0.5) * column,
-      y: (place) => under + (place + 0.5) * (column + 1),
-      rowY: (top, index) => top + (index + 0.5) * row,
+      y: (place) => top + (place + 0.5) * (column + 1),
+      rowY: (panel, index) => panel + (index + 0.5) * row,
+      gutter: (line) => right + margin - 2 - line * lane,
+      turn: (line) => under + 4 + (lines - 1 - line) * lane,
     };
   }
 
@@ -64,8 +76,9 @@
   // From the row's right end along the row to the column, then down beside it to the character.
   function thread(size, answer, line, index) {
     const [x, y, from] = [size.x(line), size.y(answer.column), size.right];
+    const way = size.stacked ? `H${size.gutter(line)} V${size.turn(line)} ` : "";
     const end = answer.column === 0 ? `H${x} V${y - size.glyph * 0.62}` : `H${x + size.column / 2} V${y} H${x + size.glyph * 0.56}`;
-    return element("path", { class: "thread", d: `M${from} ${size.rowY(size.written, index)} ${end}` });
+    return element("path", { class: "thread", d: `M${from} ${size.rowY(size.written, index)} ${way}${end}` });
   }
 
   function poem(size, answer, one, svg, groups) {
@@ -87,10 +100,12 @@
       svg.append(element("text", { x: size.left - 6, y: top - 9, "text-anchor": "end", class: "small" }, "row"));
       const fits = size.right - size.left > 150;
       svg.append(element("text", { x: size.left, y: top - 9, class: "small" }, fits ? title : title.split(": ")[1]));
-      if (size.cell < 8) return;
+      const all = size.cell >= LEGIBLE;
+      if (!all && size.pitch < LEGIBLE) return;
       texts.forEach((c, i) => {
         const given = answer.places.includes(i) ? " given" : "";
-        svg.append(written(size.left + (i + 0.5) * size.cell, top + size.high + 14, c, { class: `small han${given}`, style: `font-size: ${Math.min(14, size.cell)}px` }));
+        if (!all && !given) return;
+        svg.append(written(size.left + (i + 0.5) * size.cell, top + size.high + 14, c, { class: `small han${given}`, style: `font-size: ${Math.min(14, all ? size.cell : size.pitch)}px` }));
       });
     });
     answer.places.forEach((place) => {
@@ -98,6 +113,29 @@
       svg.append(element("line", { class: "due", x1: x, x2: x, y1: size.read, y2: size.read + size.high }));
     });
   }
+
+  const listed = (words) => [words.slice(0, -1).join(", "), words[words.length - 1]].filter((part) => part !== "").join(" and ");
+
+  // Of the rows in use that hold no red character, why they are shown.
+  NTM.otherRows = (one, arrays) => {
+    const symbols = one.lines.flatMap((line) => [...line, "⏎"]);
+    const steps = Array.from(symbols.keys());
+    const held = one.kept_in.map((kept) => kept.row);
+    const isWritten = (row) => steps.some((step) => largest(arrays.write, step, row) > USED);
+    const mostRead = (row) => {
+      const weights = steps.map((step) => largest(arrays.read, symbols.length + step, row));
+      const step = weights.indexOf(Math.max(...weights));
+      return step === symbols.length - 1 ? "the last ⏎" : symbols[step];
+    };
+    const named = (rows) => `${rows.length > 1 ? "Rows" : "Row"} ${listed(rows.map(String))} ${rows.length > 1 ? "are" : "is"}`;
+    const others = one.rows.filter((row) => !held.includes(row));
+    const written = others.filter(isWritten);
+    const read = others.filter((row) => !written.includes(row));
+    return [
+      written.length ? `${named(written)} written to as well, but no red character is kept there.` : "",
+      read.length ? `${named(read)} only read, most at ${listed([...new Set(read.map(mostRead))])}: nothing of the message was written there.` : "",
+    ].filter(Boolean).join(" ");
+  };
 
   // Draws the rows in use, the poem and the lines between them. Arrays are the weightings, [2 S, heads, rows].
   NTM.drawMemory = (place, answer, one, arrays) => {

@@ -2,6 +2,7 @@
 // The training curves, one under another over updates.
 (function () {
   const GAP = 32;
+  const EDGE = 0.012; // of the width, beside the first and the last point, that their marks are whole
   const FAR = 2.5; // times the usual distance of two points
 
   const PANELS = (c) => [
@@ -13,7 +14,7 @@
       ],
     },
     {
-      title: "wrong bits per sequence", height: 130, quiet: true,
+      title: "wrong bits per sequence", height: 130, quiet: true, axis: { rangemode: "normal" }, // so that marks at 0 are whole
       lines: [
         { name: "training", rows: "rows", value: "bit_errors_per_sequence", colour: c.read[0] },
         { name: "evaluation", rows: "evaluation", value: "bit_errors_per_sequence", colour: c.write[0], markers: true },
@@ -21,8 +22,15 @@
     },
     { title: "gradient norm, before clipping", height: 110, log: true, lines: [{ name: "gradient norm", rows: "rows", value: "gradient_norm", colour: c.read[1] }] },
     { title: "learning rate", height: 90, lines: [{ name: "learning rate", rows: "rows", value: "learning_rate", colour: c.read[2] }] },
-    { title: "sequences per second", height: 90, lines: [{ name: "sequences/s", rows: "speed", value: "speed", colour: c.read[3] }] },
+    { title: "sequences per second", height: 90, axis: { tickformat: "," }, lines: [{ name: "sequences/s", rows: "speed", value: "speed", colour: c.read[3] }] },
   ];
+
+  // "6.04×10⁻⁶", as an axis has it.
+  NTM.power = (x) => {
+    const [number, exponent] = x.toExponential(2).split("e");
+    const raised = [...String(Number(exponent))].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+    return `${Number(number)}×10${raised}`;
+  };
 
   // From each row to the next.
   NTM.speed = (rows) =>
@@ -51,7 +59,7 @@
     const last = Math.max(1, ...all.rows.map((row) => row.update));
     const axis = NTM.axis();
     layout.uirevision = "kept"; // a zoom stays when points are added
-    layout.xaxis = { ...axis, title: { text: `update (of ${NTM.count(updates)})`, standoff: 4 }, range: [0, last], ticks: "outside", tickformat: ",", tickangle: 0, nticks: wide ? 7 : 4, anchor: `y${panels.length}` };
+    layout.xaxis = { ...axis, title: { text: `update (of ${NTM.count(updates)})`, standoff: 4 }, range: [-EDGE * last, (1 + EDGE) * last], ticks: "outside", tickformat: ",", tickangle: 0, nticks: wide ? 7 : 4, anchor: `y${panels.length}` };
     layout.showlegend = true;
     const data = [];
     let top = total;
@@ -60,7 +68,7 @@
       const y = i === 0 ? "y" : `y${i + 1}`;
       layout[i === 0 ? "yaxis" : `yaxis${i + 1}`] = {
         ...axis, domain: [(top - panel.height) / total, top / total], anchor: "x", nticks: panel.height > 150 ? 6 : 3, type: panel.log ? "log" : "linear",
-        exponentformat: "power", ...(panel.log ? { tickformat: "~g" } : { rangemode: "tozero" }),
+        exponentformat: "power", ...(panel.log ? { tickformat: ",~g" } : { rangemode: "tozero", ...panel.axis }),
       };
       layout.shapes.push(...NTM.frame("x", y, false));
       layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: i === 0 ? room : 0 });

@@ -4,6 +4,9 @@
   const HIGHEST = 240; // pixels of a picture
   const EVERY = 400; // milliseconds between two moments while it plays
 
+  const MEANING = "A stronger colour means a larger value, from 0 to 1. Grey: no answer is asked for.";
+  const ROWS = " Rows of memory are those in use, from the top down.";
+
   const create = (name, text, more) => Object.assign(document.createElement(name), text === undefined ? {} : { textContent: text }, more);
 
   // rows[row][step]: values from 0 to 1, null where nothing is scored.
@@ -42,15 +45,23 @@
     );
   }
 
+  // Rows from the top down. Memory is a circle, of which a head may walk over the end.
+  function rowsText(rows, count) {
+    const last = rows[rows.length - 1];
+    const span = (from, to) => (from === to ? `${from}` : `${from} to ${to}`);
+    if (rows[0] <= last) return `rows ${span(rows[0], last)}`;
+    return `rows ${span(rows[0], count - 1)}, then ${span(0, last)}`;
+  }
+
   function heads(arrays, rows) {
     const pictures = [];
     for (const kind of ["write", "read"]) {
       const array = arrays[`${kind}_weightings`];
-      const [steps, count] = array.shape;
+      const [steps, count, all] = array.shape;
       for (let head = 0; head < count; head++) {
         const weights = rows.map((row) => Array.from({ length: steps }, (_, t) => array.at(t, head, row)));
         const name = `${kind} weighting${count > 1 ? `, head ${head + 1}` : ""}`;
-        pictures.push({ name: `${name}, rows ${rows[0]} to ${rows[rows.length - 1]}`, rows: pooled(weights, HIGHEST), scale: NTM.colours()[`${kind}s`] });
+        pictures.push({ name: `${name}, ${rowsText(rows, all)}`, rows: pooled(weights, HIGHEST), scale: NTM.colours()[`${kind}s`] });
       }
     }
     return pictures;
@@ -82,10 +93,12 @@
     slider.setAttribute("aria-label", "Moment of training");
     const text = create("p", "", { className: "summary" });
     text.setAttribute("role", "status");
-    const save = create("button", "PNG", { type: "button" });
+    const save = create("button", "Picture (PNG)", { type: "button" });
     const figures = create("div");
+    const scale = create("p", undefined, { className: "scale" }); // of the steps, below all pictures
+    const meaning = create("p", "", { className: "summary" });
     player.append(play, slider, save);
-    element.append(player, text, figures);
+    element.append(player, text, figures, scale, meaning);
 
     // A promise of a moment, asked for once, and again only if there was no answer.
     function fetched(update) {
@@ -124,6 +137,9 @@
         canvas.setAttribute("aria-label", `${picture.name}, ${NTM.episodeWords(moment)}`);
         paint(canvas, picture.rows, picture.scale);
       });
+      const end = moment.arrays.inputs.shape[0] - 1;
+      scale.replaceChildren(...["step 0", Math.round(end / 2), end].map((step) => create("span", step)));
+      meaning.textContent = `${MEANING}${list.length > 3 ? ROWS : ""}`;
       text.textContent = NTM.episodeWords(moment);
       slider.setAttribute("aria-valuetext", NTM.episodeWords(moment));
     }

@@ -10,6 +10,7 @@
       const options = runs.flatMap((run, place) => (run.moments ? [new Option(run.name, place)] : []));
       if (!options.length) throw new Error("No run here has kept moments. The monitor keeps them while a run trains.");
       $("run").replaceChildren(...options);
+      $("run-label").hidden = options.length < 2;
       const asked = NTM.readLink().run;
       const found = options.find((option) => option.value === asked || option.text === asked);
       if (found) found.selected = true;

@@ -41,27 +41,27 @@
   function tiles() {
     const row = lastOf(numbers.rows);
     const evaluated = lastOf(numbers.evaluation);
-    const shown = (value) => (value === undefined || value === null ? "…" : NTM.fixed(value));
+    const shown = (value, least = 1e-4) => (value === undefined || value === null ? "…" : value && Math.abs(value) < least ? NTM.power(value) : NTM.fixed(value));
+    const time = newest.state === "training" ? ["Time left", newest.lost ? "…" : duration(newest.seconds_left)] : ["Time taken", duration(row ? row.seconds : null)];
     const list = [
       ["Update", `${NTM.count(row ? row.update : 0)} of ${NTM.count(newest.updates)}`],
       ["Loss, bits/sequence", shown(row && row.loss_bits_per_sequence)],
-      ["Evaluation, bits/sequence", shown(evaluated && evaluated.bits_per_sequence)],
+      ["Evaluation, bits/sequence", shown(evaluated && evaluated.bits_per_sequence), evaluated ? `at update ${NTM.count(evaluated.update)}` : ""],
       ["Sequences/s", newest.sequences_per_second === null ? "…" : NTM.count(Math.round(newest.sequences_per_second))],
-      ["Time left", newest.lost ? "…" : newest.state === "training" ? duration(newest.seconds_left) : "none"],
-      ["Learning rate", shown(row && row.learning_rate)],
+      time,
+      ["Learning rate", shown(row && row.learning_rate, 1e-3)], // from where the axis has powers too
       ["Gradient norm", shown(row && row.gradient_norm)],
     ];
     $("tiles").replaceChildren(
-      ...list.map(([name, value]) => {
-        const tile = document.createElement("div");
-        const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-        term.textContent = name;
-        text.textContent = value;
-        tile.append(term, text);
-        return tile;
+      ...list.map(([name, value, aside]) => {
+        const small = aside ? [" ", NTM.element("small", {}, aside)] : []; // its own update, which may be long ago
+        return NTM.element("div", {}, NTM.element("dt", {}, name), NTM.element("dd", {}, value, ...small));
       }),
     );
   }
+
+  // Words of a command, between which a line may break, and not at their hyphens.
+  const unbroken = (command) => command.split(" ").flatMap((word, i) => [i ? " " : "", NTM.element("span", {}, word)]);
 
   function say(words) {
     const text = words + trouble;
@@ -76,7 +76,7 @@
     $("progress").value = row ? row.update / newest.updates : 0;
     $("print").setAttribute("aria-pressed", String(newest.printing));
     $("print").textContent = newest.printing ? "Stop printing" : "Print episodes";
-    $("command").textContent = newest.viewer;
+    if ($("command").textContent !== newest.viewer) $("command").replaceChildren(...unbroken(newest.viewer));
     $("asked").hidden = false;
     $("viewer").hidden = newest.state === "training"; // until there is a trained model
     tiles();
@@ -87,7 +87,7 @@
 
   function words(row) {
     if (newest.state === "evaluated") return "trained and evaluated";
-    if (newest.state === "evaluating") return `trained, now evaluating: ${newest.cases.length} cases so far`;
+    if (newest.state === "evaluating") return `trained, now evaluating${newest.cases.length ? `: ${NTM.plural(newest.cases.length, "case")} so far` : ""}`;
     return row ? "training" : "compiling, the first numbers come soon";
   }
 
