@@ -64,7 +64,8 @@ def kept(weightings: np.ndarray, places: Sequence[int], read_heads: int) -> list
 def in_use(weightings: np.ndarray, found: Sequence[Kept], read_heads: int) -> list[int]:
     """Returns the rows written to while the form is shown or read while the poem is written.
 
-    They are in the order of when that happens most. Those of the given characters are in the order of the message.
+    They are in the order of when that happens most, and at the same step the larger weight first. Those of the given
+    characters are in the order of the message.
 
     Args:
       weightings: `[2 S, A, N]`, read heads first.
@@ -79,7 +80,7 @@ def in_use(weightings: np.ndarray, found: Sequence[Kept], read_heads: int) -> li
         for row in np.flatnonzero(weights.max(axis=0) > LEAST_WEIGHT)
     }
     steps |= {one.row: one.place + 1 for one in reversed(found)}
-    return sorted(steps, key=lambda row: (steps[row], row))
+    return sorted(steps, key=lambda row: (steps[row], -weights[steps[row], row], row))
 
 
 def _largest(weightings: np.ndarray, read_heads: int) -> tuple[np.ndarray, np.ndarray]:

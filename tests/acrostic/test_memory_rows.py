@@ -44,6 +44,12 @@ def test_rows_in_use_by_hand():
     assert memory_rows.in_use(resting_trace(), [], 2) == [5, 0, 1, 4]
 
 
+def test_of_rows_at_the_same_step_the_larger_weight_comes_first():
+    trace = np.zeros((4, 2, 4))
+    trace[3, 0] = [0, 0.2, 0.5, 0.3]
+    assert memory_rows.in_use(trace, [], 1) == [2, 3, 1]
+
+
 def test_a_faint_row_that_holds_a_character_is_in_use():
     trace = np.zeros((4, 2, 3))
     trace[1, 1] = [0, 0, 0.05]

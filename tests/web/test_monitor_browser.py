@@ -230,6 +230,14 @@ def test_the_page_follows_a_run(tmp_path):
         three = "[0, 14000, 16000].map((update) => ({update, bits_per_sequence: 2}))"
         assert curves(page, one, three)[EVALUATION][2] == [2, None, 2, 2]
 
+        # No axis of counts leaves 0 out.
+        high = "[7, 8, 9].map((x, i) => ({update: i, bit_errors_per_sequence: x}))"
+        curves(page, high)
+        range_of = "return document.getElementById('curves')._fullLayout.yaxis2.range"
+        low, top = js(page, range_of)
+        assert low < 0
+        assert top > 9
+
         # Words stay apart, whatever the numbers.
         for norms in ("[0.2, 200, 2]", "[0.06, 100, 2]", "[2, 90, 4]", "[1e-7, 50, 1e-3]"):
             rows = f"{norms}.map((x, i) => ({{update: i, gradient_norm: x, loss_bits_per_sequence: x}}))"

@@ -3,6 +3,7 @@
 (function () {
   const GAP = 32;
   const EDGE = 0.012; // of the width, beside the first and the last point, that their marks are whole
+  const BELOW = 0.06; // of the greatest value
   const FAR = 2.5; // times the usual distance of two points
 
   const PANELS = (c) => [
@@ -14,7 +15,7 @@
       ],
     },
     {
-      title: "wrong bits per sequence", height: 130, quiet: true, axis: { rangemode: "normal" }, // so that marks at 0 are whole
+      title: "wrong bits per sequence", height: 130, quiet: true, low: true,
       lines: [
         { name: "training", rows: "rows", value: "bit_errors_per_sequence", colour: c.read[0] },
         { name: "evaluation", rows: "evaluation", value: "bit_errors_per_sequence", colour: c.write[0], markers: true },
@@ -24,6 +25,12 @@
     { title: "learning rate", height: 90, lines: [{ name: "learning rate", rows: "rows", value: "learning_rate", colour: c.read[2] }] },
     { title: "sequences per second", height: 90, axis: { tickformat: "," }, lines: [{ name: "sequences/s", rows: "speed", value: "speed", colour: c.read[3] }] },
   ];
+
+  // From a little below 0, so that marks at 0 are whole.
+  const fromBelow = (values) => {
+    const most = values.reduce((a, b) => Math.max(a, b || 0), 0) || 1;
+    return [-BELOW * most, (1 + BELOW) * most];
+  };
 
   // "6.04×10⁻⁶", as an axis has it.
   NTM.power = (x) => {
@@ -72,6 +79,7 @@
       };
       layout.shapes.push(...NTM.frame("x", y, false));
       layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: i === 0 ? room : 0 });
+      if (panel.low) layout[i === 0 ? "yaxis" : `yaxis${i + 1}`].range = fromBelow(panel.lines.flatMap((line) => all[line.rows].map((row) => row[line.value])));
       const legend = i === 0 ? "legend" : `legend${i + 1}`;
       layout[legend] = { x: wide ? 1 : 0, xanchor: wide ? "right" : "left", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 } };
       for (const line of panel.lines) {
