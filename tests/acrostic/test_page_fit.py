@@ -28,17 +28,21 @@ def test_a_line_leads_from_a_character_to_its_row(page, address, width):
     assert found == [[True] * 3] * 3
 
 
-@pytest.mark.parametrize("width", [360, 768])
-def test_a_long_message_is_whole_in_a_narrow_window(page, address, width):
+@pytest.mark.parametrize(("width", "position"), [(360, 1), (360, 3), (360, -1), (768, 1)])
+def test_a_long_message_is_whole_in_a_narrow_window(page, address, width, position):
     """Its first line too, which stands on the right, and in the picture of the rows as well."""
     look(page, width)
-    visit(page, address, f"message={quote('宇日天地' * 5)}&n=1&form=5&rhyme=0&tones=0&repeats=1")
-    code = """const beyond = (s) => [...document.querySelectorAll(s)].filter((e) => {
+    asked = f"message={quote('宇日天地' * 5)}&n=1&form=5&position={position}"
+    visit(page, address, f"{asked}&rhyme=0&tones=0&repeats=1")
+    code = """const svg = document.querySelector('#weightings svg').getBoundingClientRect();
+      const beyond = (s, frame) => [...document.querySelectorAll(s)].filter((e) => {
         const { left, right } = e.getBoundingClientRect();
-        return left < 0 || right > innerWidth;
+        return left < frame.left || right > frame.right;
       }).length;
       const size = [...document.querySelectorAll('#weightings .given')].map((e) => parseFloat(getComputedStyle(e).fontSize));
-      return [beyond('.poem, .line'), beyond('#weightings text, .thread'), document.documentElement.scrollWidth <= innerWidth, Math.min(...size) >= 10];"""
+      const window = {left: 0, right: innerWidth};
+      return [beyond('.poem, .line, #weightings svg', window), beyond('#weightings text, .thread', svg),
+              document.documentElement.scrollWidth <= innerWidth, Math.min(...size) >= 10];"""
     found = js(page, code)
     look(page, 1600)
     assert found == [0, 0, True, True]

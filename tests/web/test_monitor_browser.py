@@ -62,7 +62,10 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         wait_for(lambda: js(page, STATE).startswith("trained and evaluated"))
         names = "return [...document.getElementById('cases').tBodies[0].rows].map((r) => r.cells[0].innerText)"
         assert js(page, names) == [f"length {n}" for n in (10, 20, 30, 50, 120)]
+        costs = "return [...document.querySelectorAll('#cases td:not(:last-child)')].map((e) => e.innerText)"
+        assert {len(cost.replace(".", "").lstrip("0")) for cost in js(page, costs)} <= {0, 4}
         assert "Time taken" in tiles(page)
+        assert tiles(page)["Evaluation, bits/sequence"].endswith("at update 3,000")
         # Beside the curves where there is room, and before them where there is not.
         places = "return ['evaluated', 'curves', 'episode'].map((n) => document.getElementById(n).getBoundingClientRect()).map((b) => [Math.round(b.left), b.top])"
         table, curve, episode = js(page, places)

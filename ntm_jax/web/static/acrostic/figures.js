@@ -48,7 +48,7 @@
     const read = (stacked ? bottom : under) + title;
     return {
       steps, row, cell, left, right, high, written: title, read, column, glyph: 0.75 * column, stacked, pitch: (answer.width + 1) * cell,
-      width: Math.max(right, start + lines * column) + 4,
+      width: stacked ? right + margin : start + lines * column + 4,
       height: Math.max(bottom, read + high + characters),
       x: (line) => start + (lines - 1 - line + 0.5) * column,
       y: (place) => top + (place + 0.5) * (column + 1),

@@ -91,9 +91,12 @@
     return row ? "training" : "compiling, the first numbers come soon";
   }
 
+  // With its zeros at the end, for the numbers below one another are as exact.
+  const exact = (x) => (x >= 1e-4 && x < 1e4 ? x.toPrecision(4) : x === null ? "…" : NTM.fixed(x));
+
   function cases() {
     $("evaluated").hidden = !newest.cases.length;
-    const cells = (c) => [c.name.replaceAll("_", " "), NTM.fixed(c.bits_per_sequence), NTM.fixed(c.bit_errors_per_sequence), `${(100 * c.perfect_fraction).toFixed(1)}%`];
+    const cells = (c) => [c.name.replaceAll("_", " "), exact(c.bits_per_sequence), exact(c.bit_errors_per_sequence), `${(100 * c.perfect_fraction).toFixed(1)}%`];
     $("cases").tBodies[0].replaceChildren(
       ...newest.cases.map((c) => {
         const line = document.createElement("tr");
