@@ -28,11 +28,14 @@ def test_a_line_leads_from_a_character_to_its_row(page, address, width):
     assert found == [[True] * 3] * 3
 
 
-@pytest.mark.parametrize(("width", "position"), [(360, 1), (360, 3), (360, -1), (768, 1)])
-def test_a_long_message_is_whole_in_a_narrow_window(page, address, width, position):
+@pytest.mark.parametrize(
+    ("width", "position", "lines"),
+    [(360, 1, 20), (360, 3, 4), (360, -1, 8), (360, -1, 20), (768, 1, 20)],
+)
+def test_a_message_is_whole_in_a_narrow_window(page, address, width, position, lines):
     """Its first line too, which stands on the right, and in the picture of the rows as well."""
     look(page, width)
-    asked = f"message={quote('宇日天地' * 5)}&n=1&form=5&position={position}"
+    asked = f"message={quote('宇日天地' * (lines // 4))}&n=1&form=5&position={position}"
     visit(page, address, f"{asked}&rhyme=0&tones=0&repeats=1")
     code = """const svg = document.querySelector('#weightings svg').getBoundingClientRect();
       const beyond = (s, frame) => [...document.querySelectorAll(s)].filter((e) => {
