@@ -48,6 +48,7 @@ def moment(
     """Returns what a model does with the kept episode, for the page: predictions, weightings and costs."""
     episode = episodes.run(model, task, batch, key)
     channels = task.channels()
+    controls = episode.controls
     return {
         "update": update,
         "task": task.name,
@@ -55,6 +56,8 @@ def moment(
         "input_channels": channels.inputs,
         "output_channels": channels.outputs,
         "scores": episodes.scores(episode),
+        # Fewer than the weightings if heads read and write.
+        "addressings": 0 if controls is None else int(controls.strength.shape[-1]),
         "arrays": {name: pack(getattr(episode, name), rounded=True) for name in SHOWN},
     }
 

@@ -93,6 +93,20 @@ def test_the_kept_episode_is_always_the_same_and_ends_with_its_answer(name):
     assert one.mask.sum() == np.asarray(drawn.mask).sum(axis=0).max()
 
 
+@pytest.mark.parametrize(("name", "shared"), [("priority_sort", True), ("copy", False)])
+def test_a_moment_says_whether_heads_read_and_write(name, shared):
+    config = tiny(name)
+    task = tasks.make(name, **tasks.difficulty(config.task))
+    trainer = Trainer(config)
+    model = trainer.model(trainer.initial_state())
+    key = jax.random.key(3)
+    found = moments.moment(model, task, moments.kept_episode(task, key), key, 0)
+    heads = sum(
+        unpack(found["arrays"][f"{kind}_weightings"]).shape[1] for kind in ("read", "write")
+    )
+    assert (0 < found["addressings"] < heads) == shared
+
+
 def keeper(folder, workdir, config):
     """A keeper of the run in `workdir`, whose metrics are there."""
     (folder / run_monitor.CONFIG).write_text(configs.to_json(config))

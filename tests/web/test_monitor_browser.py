@@ -1,6 +1,7 @@
 """The monitor's page in a real browser, while a real run trains."""
 
 import re
+import time
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         names = "return [...document.getElementById('cases').tBodies[0].rows].map((r) => r.cells[0].innerText)"
         assert js(page, names) == [f"length {n}" for n in (10, 20, 30, 50, 120)]
         costs = "return [...document.querySelectorAll('#cases td:not(:last-child)')].map((e) => e.innerText)"
-        assert {len(cost.replace(".", "").lstrip("0")) for cost in js(page, costs)} <= {0, 4}
+        assert {len(re.sub("[.,]", "", cost).lstrip("0")) for cost in js(page, costs)} <= {0, 4}
         assert "Time taken" in tiles(page)
         assert tiles(page)["Evaluation, bits/sequence"].endswith("at update 3,000")
         # Beside the curves where there is room, and before them where there is not.
@@ -80,6 +81,9 @@ def test_it_stays_until_evaluation_has_ended(tmp_path):
         assert command == f"python -m ntm_jax.main --mode serve --workdir {run}"
         process.communicate(timeout=300)
         wait_for(lambda: "no longer changes" in js(page, STATE))
+        complaints(page)
+        time.sleep(3)
+        assert complaints(page) == []  # nor does it ask for more
         # What only a server answers is no longer offered.
         assert not js(page, "return document.getElementById('print').checkVisibility()")
         assert js(page, SLIDER + ".max") != "0"
@@ -130,6 +134,7 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
         js(page, f"const s = {SLIDER[7:]}; s.value = 0; s.dispatchEvent(new Event('input'))")
         wait_for(lambda: "after update 0: 8 wrong bits of 8" in js(page, words))
         assert js(page, SLIDER + ".getAttribute('aria-valuetext')").startswith("after update 0")
+        assert js(page, captions)[3].endswith("; largest weight 0")
         js(
             page,
             "[...document.querySelectorAll('#moments button')].find((b) => b.innerText.includes('PNG')).click()",
@@ -146,6 +151,27 @@ def test_the_viewer_shows_the_same_moments(tmp_path):
         look(page, 1600)
         wide = "return document.querySelector('#moments canvas').clientWidth"
         assert js(page, wide) > 1500
+        assert complaints(page) == []
+
+
+def test_heads_that_read_and_write_are_shown_once_and_priorities_with_their_sign(tmp_path):
+    inputs = [[1, -0.5], [0, 0.5], [1, 0], [0, 0]]
+    save_moments(tmp_path / "run", inputs, addressings=1, input_channels=["bit 0", "priority"])
+    with viewer(tmp_path / "run") as address, browser() as page:
+        page.get(address + "moments#run=0")
+        captions = (
+            "return [...document.querySelectorAll('#moments figcaption')].map((e) => e.innerText)"
+        )
+        assert wait_for(lambda: js(page, captions)) == [
+            *("input", "input: priority (−0.5 to 0.5)", "target", "prediction"),
+            "read and write weighting, rows 6 to 7, then 0 to 1",
+        ]
+        pixels = """const canvas = document.querySelectorAll('#moments canvas')[1];
+          const data = canvas.getContext('2d').getImageData(0, 0, 4, 1).data;
+          return [0, 1, 2, 3].map((x) => [...data.slice(4 * x, 4 * x + 3)].join(' '));"""
+        least, greatest, none, again = js(page, pixels)
+        assert none == again
+        assert len({least, greatest, none}) == 3
         assert complaints(page) == []
 
 

@@ -2,6 +2,8 @@
 // One episode over training: a slider over the moments of a run, and what the model did at each.
 (function () {
   const HIGHEST = 240; // pixels of a picture
+  const LINE = 14; // pixels of a picture of one row
+  const FAINT = 0.2; // the largest weight below which hardly anything is seen
   const EVERY = 400; // milliseconds between two moments while it plays
 
   const MEANING = "A stronger colour means a larger value, from 0 to 1. Grey: no answer is asked for.";
@@ -10,12 +12,12 @@
   const create = (name, text, more) => Object.assign(document.createElement(name), text === undefined ? {} : { textContent: text }, more);
 
   // rows[row][step]: values from 0 to 1, null where nothing is scored.
-  function paint(canvas, rows, scale) {
+  function paint(canvas, { rows, scale, height: high }) {
     const table = NTM.table(scale);
     const empty = [1, 3, 5].map((i) => parseInt(NTM.colours().empty.slice(i, i + 2), 16));
     const [height, width] = [rows.length, rows[0].length];
     Object.assign(canvas, { height, width });
-    canvas.style.height = `${Math.min(HIGHEST, Math.max(40, 7 * height))}px`;
+    canvas.style.height = `${high ?? Math.min(HIGHEST, Math.max(40, 7 * height))}px`;
     const image = new ImageData(width, height);
     rows.forEach((row, y) =>
       row.forEach((value, x) => {
@@ -53,29 +55,50 @@
     return `rows ${span(rows[0], count - 1)}, then ${span(0, last)}`;
   }
 
-  function heads(arrays, rows) {
+  // What a picture that looks empty leaves unsaid: its head is nowhere in particular.
+  function faint(weights) {
+    const most = weights.reduce((a, row) => Math.max(a, ...row), 0);
+    return most < FAINT ? `; largest weight ${NTM.fixed(most, 2)}` : "";
+  }
+
+  // Heads that read and write have one weighting for both. Moments of earlier versions do not say so.
+  function heads({ arrays, addressings = Infinity }, rows) {
     const pictures = [];
-    for (const kind of ["write", "read"]) {
+    const shared = addressings < arrays.write_weightings.shape[1] + arrays.read_weightings.shape[1];
+    for (const kind of shared ? ["write"] : ["write", "read"]) {
       const array = arrays[`${kind}_weightings`];
       const [steps, count, all] = array.shape;
       for (let head = 0; head < count; head++) {
         const weights = rows.map((row) => Array.from({ length: steps }, (_, t) => array.at(t, head, row)));
-        const name = `${kind} weighting${count > 1 ? `, head ${head + 1}` : ""}`;
-        pictures.push({ name: `${name}, ${rowsText(rows, all)}`, rows: pooled(weights, HIGHEST), scale: NTM.colours()[`${kind}s`] });
+        const name = `${shared ? "read and write" : kind} weighting${count > 1 ? `, head ${head + 1}` : ""}`;
+        pictures.push({ name: `${name}, ${rowsText(rows, all)}${faint(weights)}`, rows: pooled(weights, HIGHEST), scale: NTM.colours()[`${kind}s`] });
       }
     }
     return pictures;
+  }
+
+  // What is 0 or 1, and below it a count or a priority, which may be negative, each from the least to the greatest.
+  function inputPictures(rows, names, scale) {
+    const isNumber = rows.map((row) => row.some((x) => x !== 0 && x !== 1));
+    const bits = rows.filter((_, i) => !isNumber[i]);
+    const numbers = rows.flatMap((row, i) => {
+      if (!isNumber[i]) return [];
+      const most = Math.max(...row.map(Math.abs));
+      const name = `input: ${names[i]} (−${NTM.fixed(most, 3)} to ${NTM.fixed(most, 3)})`;
+      return [{ name, rows: [row.map((x) => 0.5 + x / (2 * most))], scale: NTM.colours().signed, height: LINE }];
+    });
+    return [...(bits.length ? [{ name: "input", rows: bits, scale }] : []), ...numbers];
   }
 
   function pictures(moment, rows) {
     const { inputs, targets, mask, probabilities } = moment.arrays;
     const scale = NTM.colours().values;
     const list = [
-      { name: "input", rows: channels(inputs, null), scale },
+      ...inputPictures(channels(inputs, null), moment.input_channels, scale),
       { name: "target", rows: channels(targets, mask), scale },
       { name: "prediction", rows: channels(probabilities, mask), scale },
     ];
-    return rows ? [...list, ...heads(moment.arrays, rows)] : list;
+    return rows ? [...list, ...heads(moment, rows)] : list;
   }
 
   // What became of an episode, in words.
@@ -135,11 +158,11 @@
         caption.textContent = picture.name;
         canvas.setAttribute("role", "img");
         canvas.setAttribute("aria-label", `${picture.name}, ${NTM.episodeWords(moment)}`);
-        paint(canvas, picture.rows, picture.scale);
+        paint(canvas, picture);
       });
       const end = moment.arrays.inputs.shape[0] - 1;
       scale.replaceChildren(...["step 0", Math.round(end / 2), end].map((step) => create("span", step)));
-      meaning.textContent = `${MEANING}${list.length > 3 ? ROWS : ""}`;
+      meaning.textContent = `${MEANING}${rows ? ROWS : ""}`;
       text.textContent = NTM.episodeWords(moment);
       slider.setAttribute("aria-valuetext", NTM.episodeWords(moment));
     }

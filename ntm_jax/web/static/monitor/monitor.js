@@ -92,7 +92,7 @@
   }
 
   // With its zeros at the end, for the numbers below one another are as exact.
-  const exact = (x) => (x >= 1e-4 && x < 1e4 ? x.toPrecision(4) : x === null ? "…" : NTM.fixed(x));
+  const exact = (x) => (x === null ? "…" : x >= 1000 ? NTM.count(Math.round(x)) : x >= 1e-4 ? x.toPrecision(4) : NTM.fixed(x));
 
   function cases() {
     $("evaluated").hidden = !newest.cases.length;
@@ -149,6 +149,7 @@
       }
     } catch (error) {
       lost();
+      if (newest?.state === "evaluated") return; // nobody will answer again
     }
     setTimeout(look, document.hidden ? 5 * EVERY : EVERY);
   }
