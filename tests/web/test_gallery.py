@@ -16,6 +16,7 @@ from tests.helpers.browser import (  # fmt: skip
     complaints,
     get_json,
     js,
+    look,
     save_walker,
     settled,
     viewer,
@@ -119,6 +120,29 @@ def test_results_of_a_random_source_stand_beside_the_best_possible(folder, tmp_p
         assert ("as good as can be expected" in table) == ("<td>128.5</td>" in table) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        *((0, "0"), (0.00003, "&lt;0.0001"), (0.0005, "0.0005"), (0.3195, "0.320")),
+        *((7.4016, "7.40"), (128.57, "128.6"), (2007.2362, "2,007.2")),
+    ],
+)
+def test_numbers_of_the_index_have_the_digits_that_matter(value, shown):
+    assert cards._number(value) == shown
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0, "0%"), (1, "100%"), (0.9996, "100.0%"), (0.604, "60.4%")])  # fmt: skip
+def test_none_and_all_have_no_decimal(share, shown):
+    assert cards._percent(share) == shown
+
+
+def test_a_picture_of_many_rows_is_higher(monkeypatch, folder):
+    source = sources.open_source(folder / "walker")
+    assert 'class="many"' not in cards._card(source, "a.html")
+    monkeypatch.setattr(cards, "used_rows", lambda weights: np.arange(64) % len(weights))
+    assert 'class="many"' in cards._card(source, "a.html")
+
+
 def test_who_opens_the_gallery_is_given_no_command(folder, monkeypatch):
     source = sources.open_source(folder / "walker")
     monkeypatch.setattr(source, "trouble", lambda: "corpus: there is no x; run: python -m y")
@@ -182,6 +206,19 @@ def test_it_opens_with_no_server_and_no_network(page, made):
         assert {name.rpartition("/")[2] for name in fetched if name.startswith("file:")} <= {
             *("ntm_jax.js", "ntm_jax.css")
         }
+
+
+@pytest.mark.slow
+def test_on_a_phone_what_a_page_begins_with_is_in_line(page, made):
+    look(page, 360, 780)
+    visit(page, made / "walker.html")
+    code = """const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+      const middle = ({ top, bottom }) => (top + bottom) / 2;
+      return [box('h1').left, box('.top > a').left, middle(box('#case')), middle(box('#rare summary'))]"""
+    title, back, episode, more = js(page, code)
+    row = js(page, "return document.querySelector('.top > a').getBoundingClientRect().top - document.querySelector('h1').getBoundingClientRect().bottom")  # fmt: skip
+    assert back == title or row < 0
+    assert abs(episode - more) < 8
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_broken_stands_beside_untouched(page, address):
     )
     assert summaries[0].startswith("0 wrong bits")
     assert int(summaries[1].split()[0]) > 10
-    assert text(page, "article + article h2") == "copy-ntm-ff (copy), broken"
+    assert text(page, "article + article h2") == "copy-ntm-ff, broken"
     assert cursor(page, 1) == 25
     press(page, "#breaker", "Mend")
     wait_for(lambda: "break" not in state(page))

@@ -11,7 +11,7 @@ from tests.helpers.viewer_page import visit
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_complaints")]
 COPY, RECALL = SHIPPED / "copy-ntm-ff", SHIPPED / "associative_recall-ntm-lstm"
 MANY_HEADS, SORT = SHIPPED / "associative_recall-ntm-ff", SHIPPED / "priority_sort-ntm-ff"
-MANY_ROWS = SHIPPED / "repeat_copy-ntm-ff"
+MANY_ROWS, NGRAM = SHIPPED / "repeat_copy-ntm-ff", SHIPPED / "ngram-ntm-lstm"
 # The words that are drawn into the canvas of the step: [text, left, top, right, bottom] each.
 DRAWN = """
 const stage = document.querySelector('.stage');
@@ -49,7 +49,7 @@ return [...figure.querySelectorAll('.annotation text')]
 
 @pytest.fixture(scope="module")
 def address():
-    with viewer(COPY, RECALL, MANY_HEADS, SORT, MANY_ROWS) as address:
+    with viewer(COPY, RECALL, MANY_HEADS, SORT, MANY_ROWS, NGRAM) as address:
         yield address
 
 
@@ -164,3 +164,88 @@ def test_recall_says_which_rows_hold_the_items(page, address):
     asked = f"Item 4, the one asked for, was written to {rows(13)} at steps 13 to 15."
     assert asked in found
     assert f"Item 5, the answer, was written to {rows(17)} at steps 17 to 19." in found
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_name_of_the_priorities_axis_is_below_its_numbers(page, address, width):
+    look(page, width, 800)
+    visit(page, address, f"run={SORT.name}")
+    code = """const boxes = (selector) => [...document.querySelectorAll(`.now .figure ${selector}`)].map((one) => one.getBoundingClientRect());
+      const [name] = boxes('.xtitle');
+      const legend = boxes('.legend text');
+      return [Math.max(...boxes('.xtick text').map((one) => one.bottom)), name.top, name.bottom, Math.min(...legend.map((one) => one.top))]"""
+    numbers, top, bottom, legend = js(page, code)
+    assert numbers - 2 < top < bottom < legend + 2
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_line_of_the_step_crosses_no_word_over_the_first_picture(page, address, width):
+    look(page, width, 800)
+    visit(page, address, f"run={RECALL.name}&items=6&seed=0&step=26")
+    code = """const bottom = (one) => one.getBoundingClientRect().bottom;
+      const figure = document.querySelector('.over-time .figure');
+      const query = [...figure.querySelectorAll('.annotation text')].find((one) => one.textContent === 'query');
+      return [bottom(query), bottom(figure.querySelector('.modebar')), document.querySelector('.cursor').getBoundingClientRect().top]"""
+    words, buttons, line = js(page, code)
+    assert max(words, buttons) <= line + 1
+
+
+def test_powers_of_ten_at_an_axis_are_written_alike(page, address):
+    look(page, 1280, 800)
+    visit(page, address, f"run={MANY_ROWS.name}")
+    code = """const { layout } = document.querySelector('.over-time .figure');
+      return Object.values(layout).filter((one) => one.type === 'log').map(({ tickvals, ticktext }) => [tickvals, ticktext])"""
+    ((values, words),) = js(page, code)
+    assert len(words) >= 2
+    assert [float(word) for word in words] == pytest.approx(values)
+
+
+@pytest.mark.parametrize("width", [768, 1280])
+def test_a_control_is_the_same_number_over_its_column_and_in_the_table(page, address, width):
+    """That of copy at step 30 is 2.97, and not 3."""
+    look(page, width, 800)
+    visit(page, address, f"run={COPY.name}&length=20&seed=0&step=31")
+    _, _, words = js(page, DRAWN)
+    cells = js(
+        page,
+        "return [...document.querySelector('[aria-pressed=true].pick').closest('tr').cells].map((one) => one.innerText)",
+    )
+    _, _, weight, strength, gate, _, sharpening = cells
+    drawn = {text for text, *_ in words}
+    assert {f"β {strength}", f"γ {sharpening}"} <= drawn
+    for number in (strength, sharpening):
+        assert len(number.replace(".", "").lstrip("0")) == 3
+    assert len(weight) == len(gate) == len("0.123")
+
+
+def test_a_bracket_stays_with_what_it_opens(page, address):
+    look(page, 768, 800)
+    visit(page, address, f"run={NGRAM.name}&length=200&seed=0")
+    code = """const word = document.querySelector('.summary [data-word="expected"]');
+      const range = document.createRange();
+      const text = word.previousSibling;
+      range.setStart(text, text.length - 1);
+      range.setEnd(text, text.length);
+      return [range.toString(), range.getBoundingClientRect().top, word.getBoundingClientRect().top]"""
+    bracket, top, other = js(page, code)
+    assert bracket == "("
+    assert abs(top - other) < 5
+
+
+def test_half_a_page_that_goes_on_below_fades_and_hides_nothing_at_its_end(page, address):
+    look(page, 1280, 640)
+    visit(page, address, f"run={RECALL.name}&items=6&seed=0")
+    code = """const now = document.querySelector('.now');
+      now.scrollTop = now.scrollHeight;
+      const { height, backgroundImage: image } = getComputedStyle(now, '::after');
+      const last = document.querySelector('.notes').getBoundingClientRect().bottom;
+      return [now.scrollHeight > now.clientHeight, image, now.getBoundingClientRect().bottom - parseFloat(height) - last]"""
+    goes_on, image, room = js(page, code)
+    assert goes_on
+    assert "gradient" in image
+    assert room >= -1
+
+
+def test_a_run_named_after_its_task_is_named_once(page, address):
+    visit(page, address, f"run={RECALL.name}&items=6&seed=0")
+    assert js(page, "return document.querySelector('h2').innerText") == RECALL.name

@@ -17,14 +17,20 @@ from ntm_jax import config as configs
 from ntm_jax import models
 from ntm_jax.evaluation import palette
 from ntm_jax.evaluation.episode import used_rows
-from ntm_jax.evaluation.report import COLUMNS
 from ntm_jax.web.report.content import cases
 from ntm_jax.web.viewer import episodes
 from ntm_jax.web.viewer.sources import Source
 
 TITLES = {"ngram": "N-grams"}  # of tasks whose name in the code is not their title
+COLUMNS = {
+    "bits_per_sequence": "cost in bits",
+    "bit_errors_per_sequence": "wrong bits",
+    "perfect_fraction": "perfect",
+}
 # Of tasks whose source is random: the cost of the best possible predictor.
-EXPECTED = {"optimal_bits_per_sequence": ("as good as can be expected", ".4g")}
+EXPECTED = {"optimal_bits_per_sequence": "as good as can be expected"}
+MANY_ROWS = 64  # of a picture, from which on it is higher
+LEAST_SHOWN = 1e-4
 
 
 def cards(pages: Mapping[Source, str]) -> str:
@@ -97,7 +103,8 @@ def _card(source: Source, page: str) -> str:
     if picture is not None:
         data = base64.b64encode(picture).decode()
         words = f"The heads of {source.name} over an episode: rows of memory by steps"
-        shown = f'<img src="data:image/png;base64,{data}" alt="{html.escape(words)}">'
+        size = ' class="many"' if _height(picture) >= MANY_ROWS else ""
+        shown = f'<img{size} src="data:image/png;base64,{data}" alt="{html.escape(words)}">'
     count = models.parameter_count(source.model(source.rows))
     memory = f", {source.rows} memory rows" if source.rows else ", no memory"
     about = f"{configs.model_name(source.config)}, {count:,} parameters{memory}"
@@ -105,6 +112,11 @@ def _card(source: Source, page: str) -> str:
         f'<article class="card"><h3><a href="{html.escape(page)}">{html.escape(source.name)}</a></h3>'
         f'<p class="summary">{about}</p>{shown}{_results(source)}</article>'
     )
+
+
+def _height(picture: bytes) -> int:
+    """Returns the height of a PNG in pixels, which stands after its width."""
+    return int.from_bytes(picture[20:24], "big")
 
 
 def _evaluation(source: Source) -> list[dict[str, Any]]:
@@ -136,16 +148,35 @@ def _results(source: Source) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     label = html.escape(f"Results of {source.name}")
-    headings = "".join(
-        f'<th scope="col">{heading}</th>' for heading in ("case", *(h for h, _ in columns.values()))
-    )
+    headings = "".join(f'<th scope="col">{heading}</th>' for heading in ("case", *columns.values()))
     return (
         f'<div class="numbers" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody>'
         "</table></div>"
     )
 
 
-def _row(case: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
-    name = ", ".join(f"{name} {value}" for name, value in case["difficulty"].items())
-    cells = "".join(f"<td>{case[field]:{form}}</td>" for field, (_, form) in columns.items())
+def _row(case: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    # A line ends between the parts of a name, and not within one.
+    name = ", ".join(
+        f"{name}\N{NO-BREAK SPACE}{value}" for name, value in case["difficulty"].items()
+    )
+    shown = (_percent if field == "perfect_fraction" else _number for field in columns)
+    cells = "".join(
+        f"<td>{show(float(case[field]))}</td>" for field, show in zip(columns, shown, strict=True)
+    )
     return f'<tr><th scope="row">{html.escape(name or case["name"])}</th>{cells}</tr>'
+
+
+def _number(value: float) -> str:
+    """Returns a number with about three digits, but with one decimal of any that is large: '0.0005', '7.40', '2,007.2'."""
+    if value == 0:
+        return "0"
+    if 0 < value < LEAST_SHOWN:
+        return f"<{LEAST_SHOWN:.4f}".replace("<", "&lt;")
+    decimals = next((n for most, n in ((0.1, 4), (1, 3), (10, 2)) if abs(value) < most), 1)
+    return f"{value:,.{decimals}f}"
+
+
+def _percent(share: float) -> str:
+    """Returns a share in percent, without a decimal where it is none or all."""
+    return f"{share:.0%}" if share in (0, 1) else f"{share:.1%}"

@@ -12,6 +12,8 @@
   const LEGEND_ENTRY = 130; // pixels of a head's name and line
   const MOST_SPREAD = 100; // between the least and the largest strength on an axis that is not logarithmic
 
+  const MOST_ZEROS = 3; // of a power of 10 that is written in full
+
   // rows[channel][step] of an array [T, channels]; null where `shown` says no.
   function transpose(array, shown = () => true) {
     const [steps, channels] = array.shape;
@@ -119,7 +121,7 @@
     if (numbers.names.length) {
       const { z, names } = numbers;
       const most = z.flat().reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      const title = `input: ${names.join(", ")} (−${NTM.fixed(most, 3)} to ${NTM.fixed(most, 3)})`;
+      const title = `input: ${names.map((name) => (name === "count" ? "count, scaled" : name)).join(", ")} (−${NTM.fixed(most, 3)} to ${NTM.fixed(most, 3)})`;
       panels.push(heat(title, z, { names, unit: "value", height: Math.max(14, size(names.length) / 2), range: [-most, most], scale: c.signed }));
     }
     return panels;
@@ -198,6 +200,15 @@
     return [Math.min(...values), Math.max(...values)];
   };
 
+  // Three ticks or four, at powers of 10: those between would lie on each other. All are written in the same way.
+  function powerTicks(a, b) {
+    const every = Math.ceil((b - a) / 3);
+    const powers = Array.from({ length: Math.floor(b / every) - Math.ceil(a / every) + 1 }, (_, i) => (Math.ceil(a / every) + i) * every);
+    const isPlain = powers.every((power) => Math.abs(power) <= MOST_ZEROS);
+    const ticktext = powers.map((power) => (isPlain ? NTM.fixed(10 ** power) : `10<sup>${power}</sup>`.replace("-", "−")));
+    return { tickmode: "array", tickvals: powers.map((power) => 10 ** power), ticktext };
+  }
+
   // The scales of the controls' axes, which pictures beside each other have in common.
   NTM.controlScales = (episodes) => {
     const withControls = episodes.filter((episode) => episode.arrays.strength);
@@ -209,8 +220,7 @@
     const wide = ([a, b]) => [a - 0.06 * (b - a || 1), b + 0.06 * (b - a || 1)];
     const [strength, sharpening] = [range("strength"), range("sharpening")];
     const isLog = ([a, b]) => a > 0 && b / a > MOST_SPREAD;
-    // Three ticks or four: those between powers of 10 would lie on each other.
-    const logarithmic = ([a, b]) => ({ type: "log", range: wide([a, b]), dtick: Math.ceil((b - a) / 3), exponentformat: "power" });
+    const logarithmic = ([a, b]) => ({ type: "log", range: wide([a, b]), ...powerTicks(a, b) });
     const axis = (found) => (isLog(found) ? logarithmic(found.map(Math.log10)) : { range: wide(found) });
     const found = { strength, gate: range("gate"), shift: range("shift"), sharpening };
     const axes = { strength: axis(strength), gate: { range: [-0.05, 1.05] }, shift: { range: wide(found.shift) }, sharpening: axis(sharpening) };
@@ -313,7 +323,8 @@
     const errors = options.dense && options.errors !== false ? values.splice(-1) : [];
     const panels = [...values, ...weightings, ...errors, ...controlPanels(episode, c, options)];
     const bottom = 40;
-    const gap = (panel) => (options.dense ? GAP - 6 : GAP) + (panel.gap || 0);
+    const mark = (panel) => (panel.weighting && options.dense ? CONTENT_MARK : 0);
+    const gap = (panel) => (options.dense ? GAP - 6 : GAP) + (panel.gap || 0) + mark(panel);
     const total = panels.reduce((sum, p) => sum + p.height + gap(p), 0);
     const longest = Math.max(...panels.map((panel) => Math.max(0, ...(panel.ticks?.ticktext || []).map((text) => text.length))));
     const layout = NTM.layout(12 + total + bottom, { l: Math.max(options.wide ? 62 : 56, 6 * longest + 10), r: 10, t: 12, b: bottom });
@@ -342,7 +353,7 @@
         layout.shapes.push(...marks.shapes);
         layout.annotations.push(...marks.labels);
       }
-      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) + (panel.weighting && options.dense ? CONTENT_MARK - 1 : 0) }, ...spans.labels);
+      layout.annotations.push({ ...NTM.title(panel.title, top / total), yshift: (spans.labels.length ? 13 : 0) + (panel.gap || 0) + mark(panel) }, ...spans.labels);
       if (panel.legend) {
         layout[`legend${i + 1}`] = {
           x: panel.gap ? 0 : 1, xanchor: panel.gap ? "left" : "right", y: top / total, yanchor: "bottom", orientation: "h", bgcolor: "rgba(0,0,0,0)", font: { size: 11 },
@@ -356,7 +367,7 @@
     layout.xaxis.anchor = panels.length === 1 ? "y" : `y${panels.length}`;
     if (options.step !== undefined) {
       layout.shapes.push({
-        type: "line", xref: "x", yref: "paper", x0: options.step, x1: options.step, y0: 0, y1: 1, line: { color: c.cursor, width: 1.5 },
+        type: "line", xref: "x", yref: "paper", x0: options.step, x1: options.step, y0: 0, y1: layout.yaxis.domain[1], line: { color: c.cursor, width: 1.5 },
       });
     }
     return { data, layout };

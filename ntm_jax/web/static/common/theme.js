@@ -113,6 +113,8 @@
   });
 
   NTM.fixed = (x, digits = 4) => (Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(2) : String(Number(x.toPrecision(digits))));
+  // With the zeros at its end, which tell how exact it is and keep a column's numbers under each other.
+  NTM.digits = (x, digits) => (Math.abs(x) < 10 ** digits ? x.toPrecision(digits) : NTM.fixed(x, digits));
   NTM.count = (n) => n.toLocaleString("en");
   NTM.plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 

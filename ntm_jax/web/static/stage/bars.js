@@ -5,14 +5,14 @@
   const LEAST_BAR = 0.01; // of a column's maximum
   const NARROW = 44; // width of a column below which its words are shortened
   const WIDE = 66; // from which they are given in full
-  const MAXIMA = ["below each column: its maximum, to which it is drawn", "below each column: its maximum", "maxima of the columns"];
+  const MAXIMA = ["below each column: its maximum; similar is drawn to 1", "below each column: its maximum", "maxima of the columns"];
   NTM.STAGES = [
     ["before", "before", () => ""],
     ["similar", "similar", () => "−1 to 1"],
-    ["content", "content", (e, t, a, digits) => `β ${NTM.fixed(e.arrays.strength.at(t, a), digits)}`],
+    ["content", "content", (e, t, a, digits) => `β ${NTM.digits(e.arrays.strength.at(t, a), digits)}`],
     ["gated", "gated", (e, t, a) => `g ${NTM.fixed(e.arrays.gate.at(t, a), 2)}`],
     ["shifted", "shifted", (e, t, a) => `s ${NTM.signedText(NTM.meanShift(e.arrays.shift, t, a))}`],
-    ["sharpened", "sharpened", (e, t, a, digits) => `γ ${NTM.fixed(e.arrays.sharpening.at(t, a), digits)}`],
+    ["sharpened", "sharpened", (e, t, a, digits) => `γ ${NTM.digits(e.arrays.sharpening.at(t, a), digits)}`],
   ];
 
   NTM.largest = (values) => {
@@ -21,14 +21,14 @@
     return most || 1;
   };
 
-  const shortName = (name) => (name === "sharpened" ? "sharp" : name);
+  const shortName = (name) => (name === "sharpened" ? "sharp." : name);
 
   // Of each column its name and its control, over it. `stage` is an NTM.Stage, here and below.
   NTM.barTitles = (stage, step, a, c) => {
     const { place: p, episode } = stage;
-    const isShort = p.bar < WIDE;
-    const values = NTM.STAGES.map(([, , value]) => value(episode, step, a, isShort ? 2 : 3));
-    const given = p.bar < NARROW ? values.map((text) => text.replace("0.", ".").replace("−1 to 1", "±1")) : values;
+    const [isShort, isNarrow] = [p.bar < WIDE, p.bar < NARROW];
+    const values = NTM.STAGES.map(([, , value]) => value(episode, step, a, isNarrow ? 2 : 3));
+    const given = isNarrow ? values.map((text) => text.replace("0.", ".").replace("−1 to 1", "±1")) : values;
     const names = NTM.STAGES.map(([, name]) => (isShort ? shortName(name) : name));
     stage.fit([...names, ...given], p.bar - 3);
     names.forEach((name, i) => {

@@ -13,9 +13,10 @@
 
     // Reads from the drawn figure where its axes are.
     place() {
-      const { xaxis, _size: size } = this.figure._fullLayout;
+      const { xaxis, yaxis, _size: size } = this.figure._fullLayout;
       this.axis = xaxis;
-      for (const line of [this.cursor, this.step]) Object.assign(line.style, { top: `${size.t}px`, height: `${size.h}px` });
+      const top = yaxis._offset; // below the words over the first picture and the buttons beside them
+      for (const line of [this.cursor, this.step]) Object.assign(line.style, { top: `${top}px`, height: `${size.t + size.h - top}px` });
       this.bands.forEach((band) => band.remove());
       this.bands = this.weightings().map(() => NTM.element("div", { class: "lit-row", hidden: "" }));
       this.root.append(...this.bands);

@@ -2,9 +2,11 @@
 // Priority sort: where each item was written, against its priority.
 (function () {
   const LEAST_WEIGHT = 0.1; // of a row that counts as written to
+  const BODY = 222; // height in pixels
+  const [NARROW, LEGEND_LINE] = [480, 20]; // pixels: a narrower legend has a name a line, each so high
 
-  // A figure of Plotly.
-  NTM.sorted = (episode) => {
+  // A figure of Plotly, `width` pixels wide.
+  NTM.sorted = (episode, width) => {
     const c = NTM.colours();
     const { inputs, mask, write_weightings: write } = episode.arrays;
     const steps = [];
@@ -12,7 +14,7 @@
     const priorities = steps.map((t) => inputs.at(t, episode.priority_channel));
     const kept = mask.values.reduce((sum, x) => sum + x, 0);
     const least = [...priorities].sort((a, b) => b - a)[kept - 1];
-    const layout = NTM.layout(350, { l: 50, r: 10, t: 56, b: 72 });
+    const layout = NTM.layout(0, { l: 50, r: 10, t: 56, b: 0 });
     layout.annotations = [NTM.title("where each item was written, by its priority", 1)];
     layout.xaxis = { title: { text: "priority", standoff: 4 }, ...NTM.axis() };
     layout.yaxis = { title: { text: "memory row" }, ...NTM.axis(), autorange: "reversed" };
@@ -33,6 +35,9 @@
         });
       }
     }
+    const lines = Math.ceil(data.filter((trace) => trace.showlegend).length / (width < NARROW ? 1 : 2));
+    layout.margin.b = 48 + LEGEND_LINE * lines;
+    layout.height = layout.margin.t + BODY + layout.margin.b;
     return { data, layout };
   };
 })();

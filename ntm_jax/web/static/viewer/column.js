@@ -9,12 +9,13 @@
   function summary(episode) {
     const s = episode.scores;
     const cost = [NTM.word("cost", "cost"), ` ${NTM.fixed(s.bits)} bits`];
-    if (s.optimal_bits !== undefined) cost.push(" (", NTM.word("expected"), `: ${NTM.fixed(s.optimal_bits)})`);
+    if (s.optimal_bits !== undefined) cost.push(" ", element("span", { class: "whole" }, "(", NTM.word("expected"), `: ${NTM.fixed(s.optimal_bits)})`));
     const parts = [[`${plural(s.wrong_bits, "wrong bit")} of ${s.scored_bits}`], cost];
     if (s.optimal_bits !== undefined) parts[0].push(" (the source is random)");
     parts.push([episode.rows ? plural(episode.rows, "memory row") : "no memory"]);
     if (episode.update) parts.push([NTM.word("update", "update"), ` ${NTM.count(episode.update)}`]);
-    return parts.flatMap((part, i) => (i ? [" · ", ...part] : part));
+    const last = parts.length - 1;
+    return parts.flatMap((part, i) => [element("span", { class: "part" }, ...part, i < last ? " ·" : ""), " "]);
   }
 
   // The table of all heads at a step. Its cells are made once and filled at every step.
@@ -44,9 +45,9 @@
       this.heads.forEach((head, a) => {
         const { row, weight } = NTM.strongest((head.kind === "read" ? read : write).part(step).part(head.index).values);
         const move = NTM.meanShift(shift, step, a);
-        const part = (value) => String(Number(value.toFixed(3)) + 0).replace("-", "−"); // of 1: three decimals are enough
+        const part = (value) => value.toFixed(3); // of 1: three decimals are enough
         const values = [
-          String(row), part(weight), NTM.fixed(strength.at(step, a), 3), part(gate.at(step, a)), NTM.signedText(move), NTM.fixed(sharpening.at(step, a), 3),
+          String(row), part(weight), NTM.digits(strength.at(step, a), 3), part(gate.at(step, a)), NTM.signedText(move), NTM.digits(sharpening.at(step, a), 3),
         ];
         values.forEach((text, i) => (this.cells[a][i].textContent = text));
         const colours = NTM.colours()[head.kind];
@@ -72,6 +73,9 @@
   }
 
   const BY = { content: "by content", location: "by location", both: "both ways agree", undecided: "undecided", "": "on no row" };
+
+  // No line ends between a letter and what it is.
+  const unbroken = (text) => text.replace(/([βgsγ]) = /g, "$1\u00a0=\u00a0");
 
   // What the colours mean.
   function key(episode) {
@@ -152,7 +156,8 @@
 
     async show(episode, step, quick = false) {
       this.episode = episode;
-      this.title.replaceChildren(`${episode.name} (${episode.task})${episode.changed ? ", broken" : ""}`);
+      const task = episode.name.startsWith(episode.task) ? "" : ` (${episode.task})`;
+      this.title.replaceChildren(`${episode.name}${task}${episode.changed ? ", broken" : ""}`);
       this.summary.replaceChildren(...summary(episode));
       this.usual = this.hasMemory ? clearest(episode) : {};
       this.jump = NTM.jump(episode);
@@ -190,7 +195,7 @@
       this.key.replaceChildren(...key(this.episode));
       const sorts = this.episode.priority_channel !== null && this.hasMemory;
       this.sorted.hidden = !sorts;
-      if (sorts) await NTM.draw(this.sorted, NTM.sorted(this.episode), `${this.filename}-priorities`);
+      if (sorts) await NTM.draw(this.sorted, NTM.sorted(this.episode, this.sorted.clientWidth), `${this.filename}-priorities`);
     }
 
     drawStep() {
@@ -212,7 +217,7 @@
       const said = { content: ["Found by ", NTM.word(by, by)], location: ["Found by ", NTM.word(by, by)], both: [NTM.word("found", "Both agree")], undecided: [NTM.word("found", "Undecided")] };
       const verdict = element("li", { class: "verdict" }, ...(said[by] || []), how);
       const names = { output: "output", items: "asked", "1 content": "content", "2 gate": "gate", "3 shift": "shift", "4 sharpen": "sharpening", read: "read", write: "add" };
-      this.found.replaceChildren(verdict, ...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${text}`)));
+      this.found.replaceChildren(verdict, ...sentences.map(([name, text]) => element("li", {}, NTM.word(names[name], name), ` ${unbroken(text)}`)));
       this.stage.canvas.setAttribute("aria-label", NTM.stepSentence(this.episode, this.step));
     }
 

@@ -27,7 +27,7 @@
     run: ["run", "A trained model with its settings: a task, and a controller (ntm-ff, ntm-lstm) or a plain LSTM without memory.", "", ""],
     beside: ["beside it", "A second run that gets the same episode, if it is of the same task.", "", ""],
     length: ["length", "How many vectors the model is shown, or how many bits a sequence has.", "", ""],
-    repeats: ["repeats", "How many times the model is to repeat what it was shown.", "", ""],
+    repeats: ["repeats", "How many times the model is to repeat what it was shown. A model that gets it as one number gets it scaled: over the numbers of training, its mean is 0 and its variance 1.", "", ""],
     items: ["items", "How many items or vectors the list has.", "", ""],
     kept: ["kept", "How many vectors, those of the highest priorities, the model is to give back.", "", ""],
     table: ["keep the table", "Another seed then draws other bits from the same table of probabilities. Otherwise every seed has a table of its own.", "", ""],
