@@ -4,7 +4,7 @@ import pytest
 
 from ntm_jax.web import packing
 from ntm_jax.web.viewer import sources
-from tests.helpers.browser import COLLISIONS, js, look, viewer
+from tests.helpers.browser import COLLISIONS, js, look, viewer, wait_for
 from tests.helpers.shipped import SHIPPED
 from tests.helpers.viewer_page import visit
 
@@ -236,16 +236,22 @@ def test_half_a_page_that_goes_on_below_fades_and_hides_nothing_at_its_end(page,
     look(page, 1280, 640)
     visit(page, address, f"run={RECALL.name}&items=6&seed=0")
     code = """const now = document.querySelector('.now');
-      now.scrollTop = now.scrollHeight;
-      const { height, backgroundImage: image } = getComputedStyle(now, '::after');
-      const last = document.querySelector('.notes').getBoundingClientRect().bottom;
-      return [now.scrollHeight > now.clientHeight, image, now.getBoundingClientRect().bottom - parseFloat(height) - last]"""
-    goes_on, image, room = js(page, code)
-    assert goes_on
-    assert "gradient" in image
-    assert room >= -1
+      const { opacity, backgroundImage } = getComputedStyle(now, '::after');
+      return [now.scrollHeight > now.clientHeight, backgroundImage.includes('gradient') && Number(opacity)]"""
+    assert js(page, code) == [True, 1]
+    js(page, "document.querySelector('.now').scrollTop = 9999")
+    wait_for(lambda: js(page, code) == [True, 0])
+    look(page, 1280, 2000)
+    wait_for(lambda: js(page, code) == [False, 0])
 
 
 def test_a_run_named_after_its_task_is_named_once(page, address):
     visit(page, address, f"run={RECALL.name}&items=6&seed=0")
     assert js(page, "return document.querySelector('h2').innerText") == RECALL.name
+
+
+def test_a_cost_too_small_to_matter_is_no_power_of_ten(page, address):
+    visit(page, address, f"run={MANY_HEADS.name}&items=6&seed=0")
+    assert "cost under 0.0001 bits" in js(
+        page, "return document.querySelector('.summary').innerText"
+    )

@@ -31,6 +31,7 @@ COLUMNS = {
 EXPECTED = {"optimal_bits_per_sequence": "as good as can be expected"}
 MANY_ROWS = 64  # of a picture, from which on it is higher
 LEAST_SHOWN = 1e-4
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def cards(pages: Mapping[Source, str]) -> str:
@@ -106,7 +107,7 @@ def _card(source: Source, page: str) -> str:
         size = ' class="many"' if _height(picture) >= MANY_ROWS else ""
         shown = f'<img{size} src="data:image/png;base64,{data}" alt="{html.escape(words)}">'
     count = models.parameter_count(source.model(source.rows))
-    memory = f", {source.rows} memory rows" if source.rows else ", no memory"
+    memory = f", {source.rows}{NO_BREAK}memory{NO_BREAK}rows" if source.rows else ", no memory"
     about = f"{configs.model_name(source.config)}, {count:,} parameters{memory}"
     return (
         f'<article class="card"><h3><a href="{html.escape(page)}">{html.escape(source.name)}</a></h3>'
@@ -157,9 +158,7 @@ def _results(source: Source) -> str:
 
 def _row(case: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     # A line ends between the parts of a name, and not within one.
-    name = ", ".join(
-        f"{name}\N{NO-BREAK SPACE}{value}" for name, value in case["difficulty"].items()
-    )
+    name = ", ".join(f"{name}{NO_BREAK}{value}" for name, value in case["difficulty"].items())
     shown = (_percent if field == "perfect_fraction" else _number for field in columns)
     cells = "".join(
         f"<td>{show(float(case[field]))}</td>" for field, show in zip(columns, shown, strict=True)

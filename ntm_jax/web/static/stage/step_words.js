@@ -63,7 +63,7 @@
   function content(episode, step, a, stages) {
     const like = NTM.strongest(stages.similar);
     const most = NTM.strongest(stages.content);
-    const strength = NTM.fixed(episode.arrays.strength.at(step, a), 3);
+    const strength = NTM.digits(episode.arrays.strength.at(step, a), 3);
     const given = most.weight < 0.01 ? "gives it under 1%" : `gives it ${percent(most.weight)} of the weight`;
     return `Row ${like.row} is most like the key (${NTM.fixed(like.weight, 2)}). β = ${strength} ${given}.`;
   }
@@ -99,7 +99,7 @@
     const [was, is] = [NTM.strongest(stages.shifted), NTM.strongest(stages.sharpened)];
     if (NTM.fixed(episode.arrays.sharpening.at(step, a), 3) === "1") return "γ = 1 leaves the weighting as it is.";
     const change = `takes the largest weight from ${NTM.fixed(was.weight, 2)} to ${NTM.fixed(is.weight, 2)}, at row ${is.row}.`;
-    return `γ = ${NTM.fixed(episode.arrays.sharpening.at(step, a), 3)} ${change}${NTM.leadSentence(stages)}`;
+    return `γ = ${NTM.digits(episode.arrays.sharpening.at(step, a), 3)} ${change}${NTM.leadSentence(stages)}`;
   }
 
   const norm = (values) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));

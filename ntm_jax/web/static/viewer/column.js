@@ -2,13 +2,14 @@
 // One run's part of the page: its figure over time, the step, and what both have in common.
 (function () {
   const { element, plural } = NTM;
+  const LEAST_COST = 0.0001; // in bits, that is given as a number
 
   const asked = (episode) => Object.entries(episode.difficulty).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
   NTM.described = (episode) => [...asked(episode), `seed ${episode.seed}`].join(", ");
 
   function summary(episode) {
     const s = episode.scores;
-    const cost = [NTM.word("cost", "cost"), ` ${NTM.fixed(s.bits)} bits`];
+    const cost = [NTM.word("cost", "cost"), ` ${s.bits > 0 && s.bits < LEAST_COST ? `under ${LEAST_COST}` : NTM.fixed(s.bits)} bits`];
     if (s.optimal_bits !== undefined) cost.push(" ", element("span", { class: "whole" }, "(", NTM.word("expected"), `: ${NTM.fixed(s.optimal_bits)})`));
     const parts = [[`${plural(s.wrong_bits, "wrong bit")} of ${s.scored_bits}`], cost];
     if (s.optimal_bits !== undefined) parts[0].push(" (the source is random)");
