@@ -1,7 +1,10 @@
 """The rules by which the viewer explains a step, on weightings and episodes worked out by hand."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from ntm_jax.web import pages
 from tests.helpers.browser import browser, js
@@ -227,3 +230,25 @@ def test_nothing_is_said_of_a_row_that_was_not_read(rules):
 def test_a_shift_has_one_name(rules):
     shown = js(rules, "return [0.9449, 0.942, -0.001, -1].map(NTM.signedText)")
     assert shown == ["+0.94", "+0.94", "0", "−1"]
+
+
+def lab(colour):
+    """CIE L*a*b* of a colour, white being that of the screen."""
+    rgb = np.asarray(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    x, y, z = np.cbrt(to_xyz @ linear / to_xyz.sum(axis=1))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["write", "read"])
+def test_heads_of_one_kind_are_told_apart(rules, theme, kind):
+    """By distances in CIE L*a*b*. Pinks of two write heads in the dark were 22 apart."""
+    code = "NTM.setTheme(arguments[0]); return NTM.colours()[arguments[1]]"
+    apart = [
+        np.linalg.norm(lab(a) - lab(b)) for a, b in combinations(js(rules, code, theme, kind), 2)
+    ]
+    assert min(apart) > 25.5

@@ -20,7 +20,7 @@
     signed: [[0, "#6cb8ff"], [0.5, "#0b0d10"], [1, "#ff9a5c"]],
     writes: [[0, "#0b0d10"], [0.1, "#3d1a20"], [0.5, "#a8505d"], [1, "#ff8e9c"]],
     reads: [[0, "#0b0d10"], [0.1, "#152a38"], [0.5, "#427f9f"], [1, "#7cc4ee"]],
-    write: ["#ff8e9c", "#ea9ccb", "#f2b56b", "#e5a08f"], read: ["#7cc4ee", "#63d0bd", "#a9b5ff", "#a5d68a"],
+    write: ["#ff8e9c", "#d08bff", "#f5c542", "#c8805a"], read: ["#7cc4ee", "#63d0bd", "#a9b5ff", "#a5d68a"],
     writeText: "#ff8e9c", readText: "#7cc4ee",
   };
   const root = document.documentElement;
