@@ -1,5 +1,7 @@
 """Where the viewer leads a newcomer: the jump by content, the head that makes it, and what stays while a bit is edited."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ COPY, RECALL = SHIPPED / "copy-ntm-ff", SHIPPED / "associative_recall-ntm-lstm"
 NGRAM = SHIPPED / "ngram-ntm-lstm"
 RECALL_FF = SHIPPED / "associative_recall-ntm-ff"
 HEAD = "const s = document.querySelector('.how select'); return s.selectedOptions[0].text"
+CHOOSE = "const s = document.querySelector('.how select'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))"
 SCALES = """
 const layout = document.querySelector('.over-time .figure').layout;
 return Object.keys(layout).filter((name) => name.startsWith('yaxis')).map((name) => layout[name].range);
@@ -74,7 +77,20 @@ def test_a_head_that_is_mostly_found_by_content_does_not_jump(page, address):
     assert words.endswith("on, the read head is mostly found by content.")
     assert "jumps" not in words
     visit(page, address, f"run={RECALL.name}")
-    assert text(page, "#explanation").endswith("jumps: it is found by content.")
+    assert text(page, "#explanation").endswith(
+        "the read head is found by content. Before, it was spread over the rows."
+    )
+
+
+def test_a_gate_that_does_not_decide_is_explained(page, address):
+    visit(page, address, f"run={RECALL.name}&step=25")
+    js(page, CHOOSE, 1)  # the write head
+    words = text(page, ".found")
+    assert "Found by location" in words
+    gate = re.search(r"g\s=\s([.\d]+)", words)
+    assert gate is not None
+    assert float(gate[1]) > 0.5
+    assert "But the part by content is spread over the rows." in words
 
 
 def test_recall_opens_at_the_jump(page, address):

@@ -6,6 +6,8 @@
   const RIVAL = 0.5; // of the largest weight: below DECIDED, a row with more than that leaves the head undecided
   const AGREED = 0.25; // the share from which the weaker of both ways counts
 
+  NTM.ON_A_ROW = ON_A_ROW;
+
   // What one way, a weighting and its factor, gives the row where the head ends: the sum, and the row most comes from.
   function part(weighting, factor, chances, row) {
     const [rows, reach] = [weighting.length, (chances.length - 1) / 2];

@@ -68,11 +68,18 @@
     return `Row ${like.row} is most like the key (${NTM.fixed(like.weight, 2)}). β = ${strength} ${given}.`;
   }
 
+  // Why the way that the gate prefers is not the one that decides.
+  function larger(g, by) {
+    if (g > 0.5 && by === "location") return " But the part by content is spread over the rows.";
+    if (g < 0.5 && by === "content") return " But where the head was is spread over the rows.";
+    return "";
+  }
+
   function gate(episode, step, a, stages) {
     const g = episode.arrays.gate.at(step, a);
     const was = NTM.strongest(stages.before);
     const from = was.weight < 0.1 ? "where the head was" : `where the head was, row ${was.row}`;
-    return `g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.`;
+    return `g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.${larger(g, NTM.found(episode, step, a, stages).by)}`;
   }
 
   function shift(episode, step, a) {
