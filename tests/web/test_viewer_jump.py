@@ -77,9 +77,7 @@ def test_a_head_that_is_mostly_found_by_content_does_not_jump(page, address):
     assert words.endswith("on, the read head is mostly found by content.")
     assert "jumps" not in words
     visit(page, address, f"run={RECALL.name}")
-    assert text(page, "#explanation").endswith(
-        "the read head is found by content. Before, it was spread over the rows."
-    )
+    assert text(page, "#explanation").endswith("the read head, spread before, is found by content.")
 
 
 def test_a_gate_that_does_not_decide_is_explained(page, address):

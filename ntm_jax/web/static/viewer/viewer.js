@@ -176,7 +176,7 @@
     const after = NTM.contentSteps(episode)[jump.a].filter((step) => step >= jump.step).length;
     if (after > (episode.steps - jump.step) / 2) return [" From ", made, ` on, ${who} is mostly found by content.`];
     const was = NTM.strongest(NTM.addressing(episode, jump.step, jump.a).before).weight;
-    if (was < NTM.ON_A_ROW) return [" At ", made, `, ${who} is found by content. Before, it was spread over the rows.`];
+    if (was < NTM.ON_A_ROW) return [" At ", made, `, ${who}, spread before, is found by content.`];
     return [" At ", made, `, ${who} jumps: it is found by content.`];
   }
 
