@@ -58,7 +58,7 @@ def evaluate_and_write(
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *parameters)
     cases: list[list[dict[str, Any]]] = [[] for _ in workdirs]
     there = evaluate.cases(config, task)
-    # Cases differ in shapes. They are compiled side by side, which takes longer than to run them on a GPU.
+    # Cases differ in shapes. A GPU runs them faster than they compile, so they compile side by side.
     with (
         closing(show(f"evaluating {len(workdirs)} runs", len(there), "case")) as bar,
         ThreadPoolExecutor() as pool,

@@ -15,12 +15,10 @@ import numpy as np
 from ntm_jax.models.heads import Heads
 
 MOST_IN_TILE = 32_768  # weights that one product loads at once, at most
-MOST_PIECES = 8  # of a product by the weights between two layers, where it loads fewer
+MOST_PIECES = 8  # of a product whose weights are loaded in smaller tiles
 MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are computed at once
-MANY, VERY_MANY = (
-    128,
-    512,
-)  # sequences: more than a large GPU runs at once, and several times as many
+MANY = 128  # sequences; a large GPU has about so many multiprocessors
+VERY_MANY = 512
 STRENGTH, GATE, SHARPENING, SHIFT = range(4)  # an addressing's scalars; its shifts are the last
 
 Arrays = dict[str, jax.Array]
@@ -182,9 +180,9 @@ class Form:
 
         The more, the less it waits, and the more registers it takes, which decide how many sequences run at once.
         """
-        few = 8_192 if self.lstm else 4_096
         if self.batch <= (MANY if self.lstm else VERY_MANY):
-            few = MOST_IN_TILE
+            return MOST_IN_TILE
+        few = 8_192 if self.lstm else 4_096
         return min(MOST_IN_TILE, max(few, self.pre_activations * self.units // MOST_PIECES))
 
     @property

@@ -167,11 +167,11 @@ def _row(case: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 
 
 def _number(value: float) -> str:
-    """Returns a number with about three digits, but with one decimal of any that is large: '0.0005', '7.40', '2,007.2'."""
+    """Returns a number for HTML with about three digits, but with one decimal of any that is large: '0.0005', '7.40', '2,007.2'."""
     if value == 0:
         return "0"
     if 0 < value < LEAST_SHOWN:
-        return f"<{LEAST_SHOWN:.4f}".replace("<", "&lt;")
+        return f"&lt;{LEAST_SHOWN:.4f}"
     decimals = next((n for most, n in ((0.1, 4), (1, 3), (10, 2)) if abs(value) < most), 1)
     return f"{value:,.{decimals}f}"
 

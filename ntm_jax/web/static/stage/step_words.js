@@ -8,7 +8,7 @@
   const percent = (x) => `${Math.round(100 * x)}%`;
   const place = (weighting) => {
     const { row, weight } = NTM.strongest(weighting);
-    return weight < 0.1 ? `spread over many rows, at most ${NTM.fixed(weight, 2)} on one` : `at row ${row}, weight ${NTM.fixed(weight, 2)}`;
+    return weight < NTM.ON_A_ROW ? `spread over many rows, at most ${NTM.fixed(weight, 2)} on one` : `at row ${row}, weight ${NTM.fixed(weight, 2)}`;
   };
 
   const weightingOf = (episode, step, head) =>
@@ -35,7 +35,7 @@
   // "Step 30 of 40, answering: write head at row 31, weight 1; read head at row 10, weight 1. The output is right."
   NTM.stepSentence = (episode, step) => {
     const heads = NTM.heads(episode.arrays);
-    const clear = heads.filter((head) => NTM.strongest(weightingOf(episode, step, head)).weight >= 0.1);
+    const clear = heads.filter((head) => NTM.strongest(weightingOf(episode, step, head)).weight >= NTM.ON_A_ROW);
     const weight = (head) => NTM.strongest(weightingOf(episode, step, head)).weight;
     const named = [...clear].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_NAMED);
     const parts = clear.filter((head) => named.includes(head)).map((head) => `${head.name} ${place(weightingOf(episode, step, head))}`);
@@ -69,7 +69,7 @@
   }
 
   // Why the way that the gate prefers is not the one that decides.
-  function larger(g, by) {
+  function overruled(g, by) {
     if (g > 0.5 && by === "location") return " But the part by content is spread over the rows.";
     if (g < 0.5 && by === "content") return " But where the head was is spread over the rows.";
     return "";
@@ -78,8 +78,8 @@
   function gate(episode, step, a, stages) {
     const g = episode.arrays.gate.at(step, a);
     const was = NTM.strongest(stages.before);
-    const from = was.weight < 0.1 ? "where the head was" : `where the head was, row ${was.row}`;
-    return `g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.${larger(g, NTM.found(episode, step, a, stages).by)}`;
+    const from = was.weight < NTM.ON_A_ROW ? "where the head was" : `where the head was, row ${was.row}`;
+    return `g = ${g < 0.005 ? "0" : NTM.fixed(g, 2)}: ${percent(g)} by content, ${percent(1 - g)} from ${from}.${overruled(g, NTM.found(episode, step, a, stages).by)}`;
   }
 
   function shift(episode, step, a) {
