@@ -104,7 +104,7 @@ MODEL = {
     "model.engine": Field(
         "auto",
         "What computes a sequence. kernel: one kernel for GPUs. auto: it where it was shown to work, else the scan.",
-        choices=("auto", "scan", "kernel"),
+        choices=("auto", "scan", "kernel", "step_kernel"),
         may_change=True,
         before="auto",
         models=_NTM,

@@ -20,7 +20,7 @@ from ntm_jax.models.precision import HIGHEST
 
 CONTROLLERS = ("feedforward", "lstm")
 READS_FROM = ("written", "previous")
-ENGINES = ("auto", "scan", "kernel")  # see ntm_jax.models.engine
+ENGINES = ("auto", "scan", "kernel", "step_kernel")  # see ntm_jax.models.engine
 # With the range of float32 at least. In float16, the gradients of addressing overflow.
 PARAM_DTYPES = ("bfloat16", "float32", "float64")
 

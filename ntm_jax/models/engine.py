@@ -96,6 +96,7 @@ def form_of(
         memory_size=cell.initial.memory_size,
         controller_size=controller.size,
         batch=batch,
+        by_steps=cell.engine == "step_kernel",
         layers=len(controller.linear_layers()),
         activation=controller.activation if isinstance(controller, FeedForward) else None,
         reads_written=cell.reads_from == "written",

@@ -43,8 +43,7 @@ def backward_kernel(
       given: references to the `weights`, the `mask`, what the forward kernel `kept`, and `d` of its results.
       out: references to d of the pre-activations and raw numbers, of the `first` state, and of the shifted weightings.
     """
-    b, kept, d = pl.program_id(0), given["kept"], given["d"]
-    limit = form.state_gradient_limit
+    b, d = pl.program_id(0), given["d"]
     d_reads = out["first"]["reads"]  # of the step at hand, for heads are taken from it one by one
     for r in range(form.heads.read_heads):
         d_reads[b, r] = d["last"]["reads"][b, r]
@@ -52,44 +51,20 @@ def backward_kernel(
 
     def step(i: Any, after: Refs) -> Refs:
         t = steps - 1 - i
-        raw, memory = Raw(form, kept["raw"], out["raw"], t, b), kept["memory"][t, pl.ds(b, 1)]
-        computed = given["mask"][t, b] > 0 if form.masked else jnp.bool_(True)
+        computed = is_computed(form, given, t, b)
+        reads_after = reads_getter(form, d_reads, d["reads"], t, b)
 
-        def reads_after(group: Group) -> jax.Array:
-            place, there = _reads_of(form, group)
-            parts = d_reads.at[(b, *place)], d["reads"].at[(t, b, *place)]
-            return total(triton.load(part, mask=there, other=0.0) for part in parts)
+        def differentiated(after: Refs) -> Refs:
+            before = access_backward(form, given, out, t, b, after, computed, reads_after, barrier)
+            d_top = _heads_layer_backward(form, given, out, t, b)
+            backward = lstm_backward if form.lstm else feedforward_backward
+            return before | backward(form, given, out, t, b, after, d_top, barrier)
 
-        def if_computed(x: jax.Array) -> jax.Array:
-            return jnp.where(computed, x, 0) if form.masked else x
-
-        def if_padding(x: jax.Array) -> jax.Array:
-            return jnp.where(computed, 0, x)
-
-        def limited(x: jax.Array) -> jax.Array:
-            return jnp.clip(x, -limit, limit) if limit else x
-
-        after = _with_results(form, after, d, t, b)
-        passed = jax.tree.map(if_padding, after) if form.masked else None
-        after = jax.tree.map(if_computed, after)
-        of_step = form, raw, kept, out, t, b
-        d_memory, d_weightings = _write_and_read_backward(
-            *of_step, memory, after["memory"], lambda group: if_computed(reads_after(group))
-        )
-        _shift_backward(*of_step, list(map(jnp.add, d_weightings, after["weightings"])))
-        barrier()
-        before = _content_backward(*of_step, memory, d_memory)
-        barrier()
-        d_top = _heads_layer_backward(form, given, out, t, b)
-        backward = lstm_backward if form.lstm else feedforward_backward
-        before |= backward(form, given, out, t, b, after, d_top, barrier)
-        reads = before.pop("reads")
-        before = jax.tree.map(limited, before)
-        if form.masked:
-            before = jax.tree.map(jnp.add, before, passed)
-        for group, new in zip(form.readers_at_once, reads, strict=True):
-            new = limited(new)
-            d_reads[b, group.members] = new + if_padding(reads_after(group)) if form.masked else new
+        before = before_step(form, computed, _with_results(form, after, d, t, b), differentiated)
+        for group, new in zip(form.readers_at_once, before.pop("reads"), strict=True):
+            if form.masked:
+                new += jnp.where(computed, 0, reads_after(group))
+            d_reads[b, group.members] = new
         barrier()
         return before
 
@@ -109,19 +84,113 @@ def backward_kernel(
             out["first"][name][b, n] = first[name][n]
 
 
+def is_computed(form: Form, given: Refs, t: Any, b: Any) -> jax.Array:
+    """Returns whether a step is none of padding."""
+    return given["mask"][t, b] > 0 if form.masked else jnp.bool_(True)
+
+
+def before_step(
+    form: Form, computed: jax.Array, after: Refs, differentiated: Callable[[Refs], Refs]
+) -> Refs:
+    """Returns d of the state before a step, limited; at padding, d of the state after it.
+
+    Args:
+      form: of the cell.
+      computed: False at padding, with axes as the state has.
+      after: d of the state after the step, or of a part of it.
+      differentiated: returns d of this part before the step, and perhaps of others.
+    """
+
+    def limited(x: jax.Array) -> jax.Array:
+        limit = form.state_gradient_limit
+        return jnp.clip(x, -limit, limit) if limit else x
+
+    def and_passed(new: jax.Array, old: jax.Array) -> jax.Array:
+        return new + jnp.where(computed, 0, old)
+
+    if not form.masked:
+        return jax.tree.map(limited, differentiated(after))
+    of_step = jax.tree.map(lambda x: jnp.where(computed, x, 0), after)
+    before = jax.tree.map(limited, differentiated(of_step))
+    return before | {name: jax.tree.map(and_passed, before[name], after[name]) for name in after}
+
+
+def reads_getter(
+    form: Form, of_state: Any, of_result: Any, t: Any, b: Any
+) -> Callable[[Group], jax.Array]:
+    """Returns a function that loads d of a group of reads after the step `[n, words]`, 0 where there is none.
+
+    Args:
+      form: of the cell.
+      of_state: a ref to d of the reads as a part of the state after the step, `[B, R, words]`.
+      of_result: a ref to d of the reads as results, `[T, B, R, words]`.
+      t, b: the step and the sequence.
+    """
+
+    def reads_after(group: Group) -> jax.Array:
+        place, there = _reads_of(form, group)
+        parts = of_state.at[(b, *place)], of_result.at[(t, b, *place)]
+        return total(triton.load(part, mask=there, other=0.0) for part in parts)
+
+    return reads_after
+
+
+def access_backward(
+    form: Form,
+    given: Refs,
+    out: Refs,
+    t: Any,
+    b: Any,
+    after: Refs,
+    computed: jax.Array,
+    reads_after: Callable[[Group], jax.Array],
+    barrier: Any,
+) -> Refs:
+    """Differentiates `forward.access`: stores d of the raw numbers, returns d of memory and weightings before the step.
+
+    Args:
+      form, given, out, barrier: as in `backward_kernel`.
+      t, b: the step and the sequence.
+      after: d of the memory after the step and of each group's weightings.
+      computed: from `is_computed`.
+      reads_after: from `reads_getter`.
+    """
+    kept = given["kept"]
+    raw, memory = Raw(form, kept["raw"], out["raw"], t, b), kept["memory"][t, pl.ds(b, 1)]
+    of_step = form, raw, kept, out, t, b
+
+    def d_reads(group: Group) -> jax.Array:
+        d = reads_after(group)
+        return jnp.where(computed, d, 0) if form.masked else d
+
+    d_memory, d_weightings = _write_and_read_backward(*of_step, memory, after["memory"], d_reads)
+    _shift_backward(*of_step, list(map(jnp.add, d_weightings, after["weightings"])))
+    barrier()
+    before = _content_backward(*of_step, memory, d_memory)
+    barrier()
+    return before
+
+
 def _with_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Refs:
     """Adds the derivatives by a step's results to those by the state after it."""
     added = dict(after)
-    added["weightings"] = [
-        part + d["weightings"][t, b, group.members]
-        for group, part in zip(form.groups, after["weightings"], strict=True)
-    ]
+    added |= with_access_results(form, after, d, t, b)
     if form.lstm:
         *below, top = after["hidden"]
         added["hidden"] = [*below, top + d["hidden"][t, b]]
-    if form.memory_trace:
-        added["memory"] = after["memory"] + d["memory"][t, pl.ds(b, 1)]
     return added
+
+
+def with_access_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Refs:
+    """Adds them for the memory and the weightings."""
+    weightings = [
+        part + d["weightings"][t, b, group.members]
+        for group, part in zip(form.groups, after["weightings"], strict=True)
+    ]
+    memory = after["memory"]
+    if form.memory_trace:
+        memory = memory + d["memory"][t, pl.ds(b, 1)]
+    return {"memory": memory, "weightings": weightings}
 
 
 def _heads_layer_backward(form: Form, given: Refs, out: Refs, t: Any, b: Any) -> jax.Array:

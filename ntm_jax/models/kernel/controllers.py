@@ -5,7 +5,7 @@ Products are sums of tiles, of up to `Form.weights_at_once` weights each; padded
 computed together, in the order of `lstm`: input, forget, candidate, output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -43,7 +43,6 @@ def lstm(form: Form, given: Refs, out: Refs, t: Any, b: Any, held: Any, barrier:
     `held(new, old)` is the old value if the step is padding.
     """
     weights = given["weights"]
-    is_candidate = jnp.arange(form.pre_activations) // form.units == CANDIDATE
     for layer in range(form.layers):
         if layer == 0:
             pre = _first_layer(form, given, out, t, b)
@@ -51,17 +50,54 @@ def lstm(form: Form, given: Refs, out: Refs, t: Any, b: Any, held: Any, barrier:
             pre = weights["below_bias"][layer - 1]
             pre += _product(form, weights["below"], layer - 1, out["hidden"], (t + 1, b, layer - 1))
         pre += _product(form, weights["hidden"], layer, out["hidden"], (t, b, layer))
-        out["gates"][t, b, layer] = jnp.where(is_candidate, jnp.tanh(pre), jax.nn.sigmoid(pre))
+        out["gates"][t, b, layer] = gate_values(form, pre)
         barrier()
-        enter, forget, candidate, leave = _gates(form, out["gates"], t, b, layer)
         old = out["cell"][t, b, layer]
-        cell = forget * old + enter * candidate
-        hidden = held(leave * jnp.tanh(cell), out["hidden"][t, b, layer])
+        cell, hidden = unit(_gates(form, out["gates"], t, b, layer), old)
+        hidden = held(hidden, out["hidden"][t, b, layer])
         out["cell"][t + 1, b, layer] = held(cell, old)
         out["hidden"][t + 1, b, layer] = hidden
         if layer + 1 < form.layers:
             barrier()
     return hidden
+
+
+def gate_values(form: Form, pre: jax.Array) -> jax.Array:
+    """Returns an LSTM's gates from the pre-activations `[..., gates units]`."""
+    is_candidate = jnp.arange(form.pre_activations) // form.units == CANDIDATE
+    return jnp.where(is_candidate, jnp.tanh(pre), jax.nn.sigmoid(pre))
+
+
+def unit(gates: Sequence[jax.Array], old: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns an LSTM's new cells and hidden units from its gates and its cells, `[..., units]`."""
+    enter, forget, candidate, leave = gates
+    cell = forget * old + enter * candidate
+    return cell, leave * jnp.tanh(cell)
+
+
+def unit_backward(
+    gates: Sequence[jax.Array],
+    cells: tuple[jax.Array, jax.Array],
+    d_hidden: jax.Array,
+    d_cell: jax.Array,
+) -> tuple[list[jax.Array], jax.Array]:
+    """Differentiates `unit`: returns d of the gates' pre-activations and of the cells before the step.
+
+    Args:
+      gates: of the step.
+      cells: before and after the step.
+      d_hidden, d_cell: of the hidden units and of the cells after the step.
+    """
+    (enter, forget, candidate, leave), (old, new) = gates, cells
+    bent = jnp.tanh(new)
+    d_cell = d_cell + d_hidden * leave * (1 - bent * bent)
+    d_pre = [
+        d_cell * candidate * enter * (1 - enter),
+        d_cell * old * forget * (1 - forget),
+        d_cell * enter * (1 - candidate * candidate),
+        d_hidden * bent * leave * (1 - leave),
+    ]
+    return d_pre, d_cell * forget
 
 
 def _gates(form: Form, ref: Any, t: Any, b: Any, layer: int) -> list[jax.Array]:
@@ -131,19 +167,13 @@ def lstm_backward(
     kept, weights = given["kept"], given["weights"]
     d_hidden, d_cells = [], []
     for layer in reversed(range(form.layers)):
-        enter, forget, candidate, leave = _gates(form, kept["gates"], t, b, layer)
-        bent = jnp.tanh(kept["cell"][t + 1, b, layer])
+        gates = _gates(form, kept["gates"], t, b, layer)
         d_out = after["hidden"][layer] + d_above
-        d_cell = after["cell"][layer] + d_out * leave * (1 - bent * bent)
-        d_gates = [
-            d_cell * candidate * enter * (1 - enter),
-            d_cell * kept["cell"][t, b, layer] * forget * (1 - forget),
-            d_cell * enter * (1 - candidate * candidate),
-            d_out * bent * leave * (1 - leave),
-        ]
+        cells = kept["cell"][t, b, layer], kept["cell"][t + 1, b, layer]
+        d_gates, d_cell = unit_backward(gates, cells, d_out, after["cell"][layer])
         for g, d_gate in enumerate(d_gates):
             out["pre"][t, b, layer, pl.ds(g * form.units, form.units)] = d_gate
-        d_cells.append(d_cell * forget)
+        d_cells.append(d_cell)
         barrier()
         d_hidden.append(_transposed(form, weights["hidden"], layer, out["pre"], (t, b, layer)))
         if layer > 0:

@@ -4,7 +4,7 @@ At every step: the controller, addressing, write and read (paper, section 3). Th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from ntm_jax.models.kernel.controllers import feedforward, head_weights, lstm, p
 from ntm_jax.models.kernel.heads import Raw, at_least_tiny, cosines, mix, moved, outer, softmax
 from ntm_jax.models.kernel.layout import Form, Group, Refs
 from ntm_jax.models.memory_ops import total
+
+Held: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def forward_kernel(
@@ -29,7 +31,7 @@ def forward_kernel(
       given: references to the arguments of `sequence.run`.
       out: references to the results of `sequence._forward`.
     """
-    b, heads, first = pl.program_id(0), form.heads, given["first"]
+    b, first = pl.program_id(0), given["first"]
     for name in first:
         if name == "memory":
             continue
@@ -38,33 +40,59 @@ def forward_kernel(
     barrier()
 
     def step(t: Any, memory: jax.Array) -> jax.Array:
-        def held(new: jax.Array, old: jax.Array) -> jax.Array:
-            """Chooses the old value if the step is padding."""
-            return jnp.where(given["mask"][t, b] > 0, new, old) if form.masked else new
-
         if keeps:
             out["memory"][t, pl.ds(b, 1)] = memory
+        held = holder(form, given, t, b)
         controller = lstm if form.lstm else feedforward
         _heads_layer(form, given, out, t, b, controller(form, given, out, t, b, held, barrier))
         barrier()
-        raw = Raw(form, out["raw"], None, t, b)
-        _address(form, raw, out, t, b, memory, held, barrier)
+        written, reads = access(form, out, t, b, memory, held, barrier)
+        for group, part in zip(form.readers, reads, strict=True):
+            out["reads"][t + 1, b, group.members] = part
         barrier()
-        erased, added = memory, []
-        for h in range(heads.write_heads):
-            own, w = Group(h, 1), out["weightings"][t + 1, b, pl.ds(form.first_writer + h, 1)]
-            erased = erased * (1 - outer(raw.erases(own), w))
-            added.append(outer(raw.adds(own), w))
-        written = total([erased, *added])
-        source = written if form.reads_written else memory
-        for group in form.readers:
-            reads = jnp.sum(source * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
-            out["reads"][t + 1, b, group.members] = held(reads, out["reads"][t, b, group.members])
-        barrier()
-        return held(written, memory)
+        return written
 
     memory = jax.lax.fori_loop(0, steps, step, first["memory"][pl.ds(b, 1)])
     out["memory"][steps if keeps else 0, pl.ds(b, 1)] = memory
+
+
+def holder(form: Form, given: Refs, t: Any, b: Any) -> Held:
+    """Returns a function that chooses, of a new and an old value, the old one if the step is padding."""
+    if not form.masked:
+        return lambda new, old: new
+    return lambda new, old: jnp.where(given["mask"][t, b] > 0, new, old)
+
+
+def access(
+    form: Form, out: Refs, t: Any, b: Any, memory: jax.Array, held: Held, barrier: Any
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Addresses, writes and reads, from the raw numbers of step t.
+
+    Args:
+      form: of the cell.
+      out: references to the results of `sequence._forward`, of which weightings and what addressing keeps are stored.
+      t, b: the step and the sequence.
+      memory: before the step, `[1, words, rows]`.
+      held: from `holder`.
+      barrier: as in `forward_kernel`.
+
+    Returns:
+      The memory after the step, and the reads of each group of read heads, `[n, words]`.
+    """
+    raw = Raw(form, out["raw"], None, t, b)
+    _address(form, raw, out, t, b, memory, held, barrier)
+    barrier()
+    erased, added = memory, []
+    for h in range(form.heads.write_heads):
+        own, w = Group(h, 1), out["weightings"][t + 1, b, pl.ds(form.first_writer + h, 1)]
+        erased = erased * (1 - outer(raw.erases(own), w))
+        added.append(outer(raw.adds(own), w))
+    written = total([erased, *added])
+    source, reads = written if form.reads_written else memory, []
+    for group in form.readers:
+        new = jnp.sum(source * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
+        reads.append(held(new, out["reads"][t, b, group.members]))
+    return held(written, memory), reads
 
 
 def _heads_layer(form: Form, given: Refs, out: Refs, t: Any, b: Any, hidden: jax.Array) -> None:
@@ -76,7 +104,7 @@ def _heads_layer(form: Form, given: Refs, out: Refs, t: Any, b: Any, hidden: jax
 
 
 def _address(
-    form: Form, raw: Raw, out: Refs, t: Any, b: Any, memory: jax.Array, held: Any, barrier: Any
+    form: Form, raw: Raw, out: Refs, t: Any, b: Any, memory: jax.Array, held: Held, barrier: Any
 ) -> None:
     """Computes equations 5 to 9, and stores the weightings."""
     squares, gated = jnp.sum(memory * memory, axis=1), []

@@ -62,6 +62,7 @@ class Form:
     controller_size: int
     layers: int  # of the controller
     batch: int  # sequences in one launch
+    by_steps: bool  # whether a kernel computes one step, and products of all sequences lie between
     activation: str | None  # of a feed-forward controller; None for an LSTM
     reads_written: bool  # whether heads read what was written
     epsilon: float  # the cosine's ε

@@ -2,22 +2,19 @@
 
 Weight gradients are products over all steps, after the backward kernel. All arrays are laid out by `layout`.
 
-The kernels use Pallas with its Triton backend, see docs/project/kernel.md for the reasons. Where threads read what
-other threads have written, a barrier stands between. Elsewhere than on CUDA, the kernels are interpreted: slow, for
-tests.
+Where threads read what other threads have written, a barrier stands between.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 
+from ntm_jax.models.kernel import steps as steps_of_batch
 from ntm_jax.models.kernel.backward import backward_kernel
 from ntm_jax.models.kernel.forward import forward_kernel
+from ntm_jax.models.kernel.launch import launch
 from ntm_jax.models.kernel.layout import Form, Refs
 from ntm_jax.models.linear import first_derivative
 
@@ -58,7 +55,10 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
         "first": {name: shape(part.shape) for name, part in d["last"].items()},
         "shifted": shape((batch, form.heads.addressings, form.rows)),
     }
-    found = _launch(form, partial(backward_kernel, form, steps), shapes, given)
+    if form.by_steps:
+        found = steps_of_batch.backward(form, given, shapes)
+    else:
+        found = launch(form, partial(backward_kernel, form, steps), given, shapes)
     d_weights = _weight_gradients(form, kept, found["pre"], _with_raw(form, found["raw"], d["raw"]))
     d_mask = None if mask is None else jnp.zeros_like(mask)
     return found["pre"][:, :, 0], d_weights, found["first"], d_mask
@@ -96,25 +96,9 @@ def _forward(
         shapes["gates"] = shape((steps, batch, form.layers, form.pre_activations))
     given = {"inputs": inputs, "weights": weights, "first": first}
     given |= {} if mask is None else {"mask": mask}
-    return _launch(form, partial(forward_kernel, form, steps, keeps), shapes, given)
-
-
-def _launch(form: Form, kernel: Callable[..., None], shapes: Any, given: Any) -> Any:
-    """Runs one program a sequence, compiled for CUDA and interpreted elsewhere."""
-
-    def compiled(given: Any) -> Any:
-        return pl.pallas_call(
-            partial(kernel, triton.debug_barrier),
-            grid=(form.batch,),
-            out_shape=shapes,
-            compiler_params=triton.CompilerParams(num_warps=form.warps, num_stages=1),
-        )(given)
-
-    def interpreted(given: Any) -> Any:
-        nothing = partial(kernel, lambda: None)
-        return pl.pallas_call(nothing, grid=(form.batch,), out_shape=shapes, interpret=True)(given)
-
-    return jax.lax.platform_dependent(given, cuda=compiled, default=interpreted)
+    if form.by_steps:
+        return steps_of_batch.forward(form, given, shapes)
+    return launch(form, partial(forward_kernel, form, steps, keeps), given, shapes)
 
 
 def _results(form: Form, kept: Refs) -> Refs:

@@ -1,0 +1,271 @@
+"""Runs sequences step by step, for many at once: products of the whole batch, and one kernel for the memory's part.
+
+The kernels of a whole sequence read all weights at every step of every sequence. A product of the batch reads them once
+a step. All arrays are as in `sequence`; the kernels change those of states in place.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from ntm_jax.models.controllers import ACTIVATIONS
+from ntm_jax.models.kernel.backward import (
+    access_backward,
+    before_step,
+    is_computed,
+    reads_getter,
+    with_access_results,
+)
+from ntm_jax.models.kernel.controllers import SLOPES, gate_values, pieces, unit, unit_backward
+from ntm_jax.models.kernel.forward import access, holder
+from ntm_jax.models.kernel.launch import launch
+from ntm_jax.models.kernel.layout import Form, Refs
+
+
+OF_CONTROLLER = ("hidden", "cell", "gates")
+
+
+def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
+    """Runs forward, as `forward_kernel` does.
+
+    Args:
+      form: of the cell.
+      given: `inputs`, `weights`, the `first` state and perhaps the `mask`, see `sequence.run`.
+      shapes: of the results. The memory's first axis is 1 if only the last memory is wanted.
+
+    Returns:
+      Arrays of these shapes.
+    """
+    weights, mask = given["weights"], given.get("mask")
+    kept = {name: jax.lax.empty(one.shape, one.dtype) for name, one in shapes.items()}
+    kept |= {name: _set(kept[name], 0, part) for name, part in given["first"].items()}
+    of_controller = {name: kept.pop(name) for name in OF_CONTROLLER if name in kept}
+    reads = shapes["reads"]
+    now = {"reads": jax.ShapeDtypeStruct(reads.shape[1:], reads.dtype)}
+
+    def step(t: Any, before: Any) -> Any:
+        of_heads, of_controller, reads, units = before
+        of_step, units = _controller(form, given, t, reads, units)
+        for name, part in of_step.items():
+            place = t if name == "gates" else t + 1
+            of_controller = of_controller | {name: _set(of_controller[name], place, part)}
+        product = _product(form, of_step["hidden"][:, -1], weights["heads"])
+        bias = weights["heads_bias"]
+        now_given = {"t": jnp.reshape(t, 1), "product": product, "heads_bias": bias}
+        now_given |= {} if mask is None else {"mask": mask}
+        found = launch(form, partial(forward_step, form), now_given, {"now": now}, of_heads)
+        return found, of_controller, found.pop("now")["reads"], units
+
+    units = {name: given["first"][name] for name in ("hidden", "cell") if form.lstm}
+    first = kept, of_controller, given["first"]["reads"], units
+    kept, of_controller, _, _ = jax.lax.fori_loop(0, given["inputs"].shape[0], step, first)
+    return kept | of_controller
+
+
+def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
+    """Runs backward, as `backward_kernel` does.
+
+    Args:
+      form: of the cell.
+      given: the `weights`, what `forward` returned as `kept`, `d` of the results and perhaps the `mask`.
+      shapes: of the results.
+
+    Returns:
+      Arrays of these shapes.
+    """
+    kept, weights = given["kept"], given["weights"]
+    # Else XLA would make those that are 0 again at every step.
+    d = jax.lax.optimization_barrier(given["d"])  # type: ignore[no-untyped-call]
+    last = d["last"]
+    of_results = {name: part for name, part in d.items() if name != "last"}
+    steps = kept["raw"].shape[0]
+    pre, raw = (jax.lax.empty(shapes[name].shape, shapes[name].dtype) for name in ("pre", "raw"))
+    raw_now = jax.ShapeDtypeStruct(raw.shape[1:], raw.dtype)
+
+    def step(i: Any, carry: Any) -> Any:
+        t = steps - 1 - i
+        of_heads, pre, reads, units = carry
+        now_given = {"t": jnp.reshape(t, 1), "kept": kept, "d": of_results, "reads": reads}
+        now_given |= {"mask": given["mask"]} if form.masked else {}
+        found = launch(
+            form,
+            partial(backward_step, form),
+            now_given,
+            {"raw_now": raw_now, "shifted": shapes["shifted"]},
+            of_heads,
+        )
+        d_top = _product(form, found["raw_now"], weights["heads"].T)
+        pre_now, reads, units = _controller_backward(
+            form, given | {"d": of_results}, t, d_top, reads, units
+        )
+        return {name: found[name] for name in of_heads}, _set(pre, t, pre_now), reads, units
+
+    units = {name: last[name] for name in ("hidden", "cell") if form.lstm}
+    of_heads = {"raw": raw, "first": {name: last[name] for name in ("memory", "weightings")}}
+    of_heads, pre, reads, units = jax.lax.fori_loop(
+        0, steps, step, (of_heads, pre, last["reads"], units)
+    )
+    return {
+        "pre": pre,
+        "raw": of_heads["raw"],
+        "first": of_heads["first"] | {"reads": reads} | units,
+    }
+
+
+def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
+    """Computes heads and memory of one step of one sequence: the kernel.
+
+    Args:
+      form: of the cell.
+      barrier: see `launch`.
+      given: references to `t [1]`, the `product [B, columns]` of hidden units and heads, `heads_bias` and the `mask`.
+      out: references to what `forward` returns, without the controller's, and `now`, the reads after the step.
+    """
+    b, t = pl.program_id(0), given["t"][0]
+    for columns in pieces(form.columns, form.columns_at_once):
+        out["raw"][t, b, columns] = given["product"][b, columns] + given["heads_bias"][columns]
+    barrier()
+    keeps = out["memory"].shape[0] > 1
+    memory = out["memory"][t if keeps else 0, pl.ds(b, 1)]
+    written, reads = access(form, out, t, b, memory, holder(form, given, t, b), barrier)
+    out["memory"][t + 1 if keeps else 0, pl.ds(b, 1)] = written
+    for group, part in zip(form.readers, reads, strict=True):
+        out["reads"][t + 1, b, group.members] = part
+        out["now"]["reads"][b, group.members] = part
+
+
+def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
+    """Differentiates `forward_step`: the kernel.
+
+    Args:
+      form: of the cell.
+      barrier: see `launch`.
+      given: references to `t [1]`, to what was `kept`, to `d` of the results, to d of the `reads` after the step, and
+        to the `mask`.
+      out: references to d of all `raw` numbers and of those of this step, `raw_now [B, columns]`, with that of the
+        results; to d of memory and weightings, `first`, after the step and then before it; to `shifted`.
+    """
+    b, t, d, state = pl.program_id(0), given["t"][0], given["d"], out["first"]
+    computed = is_computed(form, given, t, b)
+    reads_after = reads_getter(form, given["reads"], d["reads"], t, b)
+    after = {
+        "memory": state["memory"][pl.ds(b, 1)],
+        "weightings": [state["weightings"][b, g.members] for g in form.groups],
+    }
+
+    def differentiated(after: Refs) -> Refs:
+        return access_backward(form, given, out, t, b, after, computed, reads_after, barrier)
+
+    after = with_access_results(form, after, d, t, b)
+    before = before_step(form, computed, after, differentiated)
+    state["memory"][pl.ds(b, 1)] = before["memory"]
+    for group, part in zip(form.groups, before["weightings"], strict=True):
+        state["weightings"][b, group.members] = part
+    for columns in pieces(form.columns, form.columns_at_once):
+        of_step = out["raw"][t, b, columns] + d["raw"][t, b, columns]
+        used = form.has_column(columns.start + jnp.arange(columns.size))
+        out["raw_now"][b, columns] = jnp.where(used, of_step, 0)
+
+
+def _controller(form: Form, given: Refs, t: Any, reads: jax.Array, units: Refs) -> tuple[Refs, Refs]:
+    """Computes a step of the controller.
+
+    Args:
+      form: of the cell.
+      given: see `forward`.
+      t: the step.
+      reads: before the step, `[B, R, words]`.
+      units: an LSTM's `hidden` and `cell` before the step, `[B, L, units]`.
+
+    Returns:
+      What is stored of the step: `hidden [B, L, units]`, and for an LSTM also `cell` and `gates`. The new units.
+    """
+    weights, size = given["weights"], form.units
+    pre = given["inputs"][t] + _product(form, reads.reshape(form.batch, -1), weights["reads"])
+    if form.activation is not None:
+        return {"hidden": ACTIVATIONS[form.activation](pre)[:, None]}, units
+    of_layers: dict[str, list[jax.Array]] = {name: [] for name in OF_CONTROLLER}
+    for layer in range(form.layers):
+        if layer > 0:
+            below = weights["below"][(layer - 1) * size : layer * size]
+            pre = weights["below_bias"][layer - 1] + _product(form, hidden, below)
+        own = weights["hidden"][layer * size : (layer + 1) * size]
+        gates = gate_values(form, pre + _product(form, units["hidden"][:, layer], own))
+        cell, hidden = unit(jnp.split(gates, form.gates, axis=-1), units["cell"][:, layer])
+        if form.masked:
+            computed = given["mask"][t][:, None] > 0
+            cell = jnp.where(computed, cell, units["cell"][:, layer])
+            hidden = jnp.where(computed, hidden, units["hidden"][:, layer])
+        for name, part in zip(OF_CONTROLLER, (hidden, cell, gates), strict=True):
+            of_layers[name].append(part)
+    of_step = {name: jnp.stack(parts, axis=1) for name, parts in of_layers.items()}
+    return of_step, {name: of_step[name] for name in units}
+
+
+def _controller_backward(
+    form: Form, given: Refs, t: Any, d_top: jax.Array, reads: jax.Array, units: Refs
+) -> tuple[jax.Array, jax.Array, Refs]:
+    """Differentiates `_controller`.
+
+    Args:
+      form: of the cell.
+      given: see `backward`.
+      t: the step.
+      d_top: d of the top layer's hidden units, from the heads, `[B, units]`.
+      reads, units: d of the state after the step.
+
+    Returns:
+      d of the pre-activations `[B, L, gates units]`; of reads and units before the step.
+    """
+    kept, d, weights = given["kept"], given["d"], given["weights"]
+    computed = given["mask"][t] > 0 if form.masked else jnp.bool_(True)
+    of_layers: list[jax.Array] = []
+
+    def feedforward(_: Refs) -> Refs:
+        assert form.activation is not None
+        d_hidden = d_top + d["hidden"][t]
+        of_layers.append(d_hidden * SLOPES[form.activation](kept["hidden"][t + 1, :, 0]))
+        return {}
+
+    def lstm(after: Refs) -> Refs:
+        d_above, before = d_top, {"hidden": [], "cell": []}
+        for layer in reversed(range(form.layers)):
+            gates = jnp.split(kept["gates"][t, :, layer], form.gates, axis=-1)
+            cells = kept["cell"][t, :, layer], kept["cell"][t + 1, :, layer]
+            d_out = after["hidden"][:, layer] + d_above
+            d_gates, d_cell = unit_backward(gates, cells, d_out, after["cell"][:, layer])
+            of_layers.insert(0, jnp.concatenate(d_gates, axis=-1))
+            before["cell"].insert(0, d_cell)
+            rows = slice(layer * form.units, (layer + 1) * form.units)
+            before["hidden"].insert(0, _product(form, of_layers[0], weights["hidden"][rows].T))
+            if layer > 0:
+                rows = slice(rows.start - form.units, rows.start)
+                d_above = _product(form, of_layers[0], weights["below"][rows].T)
+        return {name: jnp.stack(parts, axis=1) for name, parts in before.items()}
+
+    def differentiated(after: Refs) -> Refs:
+        before = lstm(after) if form.lstm else feedforward(after)
+        d_reads = _product(form, of_layers[0], weights["reads"].T).reshape(reads.shape)
+        return before | {"reads": d_reads}
+
+    after = dict(units)
+    if form.lstm:
+        after["hidden"] = after["hidden"].at[:, -1].add(d["hidden"][t])
+    computed = computed[..., None, None]
+    before = before_step(form, computed, after, differentiated)
+    d_reads = before.pop("reads")
+    if form.masked:
+        d_reads += jnp.where(computed, 0, reads + d["reads"][t])
+    return jnp.stack(of_layers, axis=1), d_reads, before
+
+
+def _set(whole: jax.Array, t: Any, part: jax.Array) -> jax.Array:
+    """Replaces step t, without a check that there is one."""
+    return jax.lax.dynamic_update_index_in_dim(whole, part, t, 0)
+
+
+def _product(form: Form, x: jax.Array, weights: jax.Array) -> jax.Array:
+    return jnp.matmul(x, weights, precision=form.precision)
