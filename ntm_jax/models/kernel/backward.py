@@ -156,7 +156,8 @@ def access_backward(
       reads_after: from `reads_getter`.
     """
     kept = given["kept"]
-    raw, memory = Raw(form, kept["raw"], out["raw"], t, b), kept["memory"][t, pl.ds(b, 1)]
+    raw = Raw(form, kept["controls" if form.by_steps else "raw"], out["raw"], t, b)
+    memory = kept["memory"][t, pl.ds(b, 1)]
     of_step = form, raw, kept, out, t, b
 
     def d_reads(group: Group) -> jax.Array:

@@ -79,7 +79,7 @@ def access(
     Returns:
       The memory after the step, and the reads of each group of read heads, `[n, words]`.
     """
-    raw = Raw(form, out["raw"], None, t, b)
+    raw = Raw(form, out["controls" if form.by_steps else "raw"], None, t, b)
     _address(form, raw, out, t, b, memory, held, barrier)
     barrier()
     erased, added = memory, []

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.pallas import triton
 
-from ntm_jax.models.heads import ADDS, KEYS, STRENGTHS
+from ntm_jax.models.heads import ADDS, KEYS, STRENGTHS, Activation
 from ntm_jax.models.kernel.layout import GATE, SHARPENING, SHIFT, STRENGTH, Form, Group, padded
 from ntm_jax.models.memory_ops import total
 
@@ -23,13 +23,21 @@ class Raw:
 
     Args:
       form: of the cell.
-      raw: the raw numbers, a ref `[T, B, columns]`.
+      raw: the raw numbers, a ref `[T, B, columns]`; with `form.by_steps`, what `activated` makes of them.
       d_raw: a ref of the same shape for their derivatives; None in the forward kernel.
       t, b: the step and the sequence.
     """
 
     def __init__(self, form: Form, raw: Any, d_raw: Any, t: Any, b: Any):
         self.form, self.raw, self.d_raw, self.t, self.b = form, raw, d_raw, t, b
+
+    def _bent(self, activation: Activation, values: jax.Array) -> jax.Array:
+        """Applies an activation, unless it was."""
+        return values if self.form.by_steps else activation(values)
+
+    def _through(self, activation: Activation, values: jax.Array, d: jax.Array) -> jax.Array:
+        """Returns d of the numbers from d of what `_bent` makes of them."""
+        return d if self.form.by_steps else jax.vjp(activation, values)[1](d)[0]
 
     def _words(self, first: Callable[[Any], Any], group: Group) -> jax.Array:
         """Loads a vector for each of a group's members, 0 where it has none."""
@@ -51,19 +59,21 @@ class Raw:
 
     def keys(self, group: Group) -> jax.Array:
         """Returns the keys `[n, words]` of a group of addressings."""
-        return KEYS[self.form.heads.key_activation](self._words(self.form.key, group))
+        activation = KEYS[self.form.heads.key_activation]
+        return self._bent(activation, self._words(self.form.key, group))
 
     def strengths(self, group: Group) -> jax.Array:
         """Returns the strengths `[n]`."""
-        return STRENGTHS[self.form.heads.strength_activation](self._scalars(STRENGTH, group))
+        activation = STRENGTHS[self.form.heads.strength_activation]
+        return self._bent(activation, self._scalars(STRENGTH, group))
 
     def gates(self, group: Group) -> jax.Array:
         """Returns the gates `[n]`."""
-        return jax.nn.sigmoid(self._scalars(GATE, group))
+        return self._bent(jax.nn.sigmoid, self._scalars(GATE, group))
 
     def sharpenings(self, group: Group) -> jax.Array:
         """Returns the sharpenings `[n]`."""
-        return 1 + jax.nn.softplus(self._scalars(SHARPENING, group))
+        return self._bent(sharpening, self._scalars(SHARPENING, group))
 
     def _raw_shifts(self, group: Group) -> list[jax.Array]:
         return [self._scalars(SHIFT + move, group) for move in range(self.form.raw_shifts)]
@@ -86,14 +96,15 @@ class Raw:
 
     def erases(self, group: Group) -> jax.Array:
         """Returns the erase vectors `[n, words]` of a group of write heads, 0 where there is none."""
-        return self._if_there(group, jax.nn.sigmoid(self._words(self.form.erase, group)))
+        erases = self._bent(jax.nn.sigmoid, self._words(self.form.erase, group))
+        return self._if_there(group, erases)
 
     def adds(self, group: Group) -> jax.Array:
         """Returns the add vectors `[n, words]`, 0 where there is none."""
         return self._add_of(group, self._words(self.form.add, group))
 
     def _add_of(self, group: Group, raw: jax.Array) -> jax.Array:
-        return self._if_there(group, ADDS[self.form.heads.add_activation](raw))
+        return self._if_there(group, self._bent(ADDS[self.form.heads.add_activation], raw))
 
     def _if_there(self, group: Group, values: jax.Array) -> jax.Array:
         return jnp.where(self._columns(self.form.add, group)[1], values, 0)
@@ -105,7 +116,7 @@ class Raw:
     def store_keys(self, group: Group, d: jax.Array) -> None:
         """Stores the derivatives that follow from those by the keys."""
         activation = KEYS[self.form.heads.key_activation]
-        (d_raw,) = jax.vjp(activation, self._words(self.form.key, group))[1](d)
+        d_raw = self._through(activation, self._words(self.form.key, group), d)
         self._store_words(self.form.key, group, d_raw)
 
     def store_sharpenings_and_shifts(
@@ -115,21 +126,24 @@ class Raw:
 
         All are given as `[n, rows]`, whose rows are to be added.
         """
-        slopes = jax.nn.sigmoid(self._scalars(SHARPENING, group))[:, None]
+        if not self.form.by_steps:
+            d_sharpenings *= jax.nn.sigmoid(self._scalars(SHARPENING, group))[:, None]
         shape = d_sharpenings.shape
         raw = [jnp.broadcast_to(one[:, None], shape) for one in self._raw_shifts(group)]
         (d_raw,) = jax.vjp(self._shifts_of, raw)[1](d_shifts)
-        self._store_scalars(SHARPENING, group, [d_sharpenings * slopes, *d_raw])
+        self._store_scalars(SHARPENING, group, [d_sharpenings, *d_raw])
 
     def store_strengths_and_gates(
         self, group: Group, d_strengths: jax.Array, d_gates: jax.Array
     ) -> None:
         """Stores the derivatives that follow from those by the strengths and gates, given as above."""
-        activation = STRENGTHS[self.form.heads.strength_activation]
-        strengths, gates = self._scalars(STRENGTH, group), self.gates(group)
-        (slopes,) = jax.vjp(activation, strengths)[1](jnp.ones_like(strengths))
-        parts = [d_strengths * slopes[:, None], d_gates * (gates * (1 - gates))[:, None]]
-        self._store_scalars(STRENGTH, group, parts)
+        if not self.form.by_steps:
+            activation = STRENGTHS[self.form.heads.strength_activation]
+            strengths, gates = self._scalars(STRENGTH, group), self.gates(group)
+            slopes = self._through(activation, strengths, jnp.ones_like(strengths))
+            d_strengths *= slopes[:, None]
+            d_gates *= (gates * (1 - gates))[:, None]
+        self._store_scalars(STRENGTH, group, [d_strengths, d_gates])
 
     def _store_scalars(self, first: int, group: Group, parts: Sequence[jax.Array]) -> None:
         """Stores adjacent scalars, each the sum of the rows `[n, rows]` of its part, by one reduction and one store."""
@@ -146,13 +160,38 @@ class Raw:
 
     def store_erases(self, group: Group, d: jax.Array) -> None:
         """Stores the derivatives that follow from those by the erase vectors."""
-        erases = self.erases(group)
-        self._store_words(self.form.erase, group, d * erases * (1 - erases))
+        if not self.form.by_steps:
+            erases = self.erases(group)
+            d = d * erases * (1 - erases)
+        self._store_words(self.form.erase, group, d)
 
     def store_adds(self, group: Group, d: jax.Array) -> None:
         """Stores the derivatives that follow from those by the add vectors."""
-        (d_raw,) = jax.vjp(partial(self._add_of, group), self._words(self.form.add, group))[1](d)
+        activation = partial(self._add_of, group)
+        d_raw = self._through(activation, self._words(self.form.add, group), d)
         self._store_words(self.form.add, group, d_raw)
+
+
+def activated(form: Form, columns: jax.Array, raw: jax.Array) -> jax.Array:
+    """Returns the controls of these columns from their raw numbers; a shift's numbers stay as they are."""
+    heads, first = form.heads, form.scalar(0, 0)
+    which = (columns - first) % form.scalars
+    scalars = (
+        (STRENGTH, STRENGTHS[heads.strength_activation]),
+        (GATE, jax.nn.sigmoid),
+        (SHARPENING, sharpening),
+    )
+    result = raw
+    for index, activation in scalars:
+        result = jnp.where(which == index, activation(raw), result)
+    result = jnp.where(columns < first, ADDS[heads.add_activation](raw), result)
+    result = jnp.where(columns < form.add(0), jax.nn.sigmoid(raw), result)
+    return jnp.where(columns < form.erase(0), KEYS[heads.key_activation](raw), result)
+
+
+def sharpening(raw: jax.Array) -> jax.Array:
+    """Returns the sharpening (γ) of a raw number."""
+    return 1 + jax.nn.softplus(raw)
 
 
 def cosines(

@@ -59,7 +59,8 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
         found = steps_of_batch.backward(form, given, shapes)
     else:
         found = launch(form, partial(backward_kernel, form, steps), given, shapes)
-    d_weights = _weight_gradients(form, kept, found["pre"], _with_raw(form, found["raw"], d["raw"]))
+        found["raw"] = _with_raw(form, found["raw"], d["raw"])
+    d_weights = _weight_gradients(form, kept, found["pre"], found["raw"])
     d_mask = None if mask is None else jnp.zeros_like(mask)
     return found["pre"][:, :, 0], d_weights, found["first"], d_mask
 
@@ -91,6 +92,8 @@ def _forward(
         "hidden": shape((state, batch, form.layers, form.units)),
         "raw": shape((steps, batch, form.columns)),
     }
+    if form.by_steps:
+        shapes["controls"] = shapes["raw"]
     if form.lstm:
         shapes["cell"] = shapes["hidden"]
         shapes["gates"] = shape((steps, batch, form.layers, form.pre_activations))

@@ -21,6 +21,7 @@ from ntm_jax.models.kernel.backward import (
 )
 from ntm_jax.models.kernel.controllers import SLOPES, gate_values, pieces, unit, unit_backward
 from ntm_jax.models.kernel.forward import access, holder
+from ntm_jax.models.kernel.heads import activated
 from ntm_jax.models.kernel.launch import launch
 from ntm_jax.models.kernel.layout import Form, Refs
 
@@ -74,7 +75,7 @@ def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
       shapes: of the results.
 
     Returns:
-      Arrays of these shapes.
+      Arrays of these shapes; `raw` has the cotangent of the result.
     """
     kept, weights = given["kept"], given["weights"]
     # Else XLA would make those that are 0 again at every step.
@@ -83,21 +84,15 @@ def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
     of_results = {name: part for name, part in d.items() if name != "last"}
     steps = kept["raw"].shape[0]
     pre, raw = (jax.lax.empty(shapes[name].shape, shapes[name].dtype) for name in ("pre", "raw"))
-    raw_now = jax.ShapeDtypeStruct(raw.shape[1:], raw.dtype)
+    fresh = {"now": jax.ShapeDtypeStruct(raw.shape[1:], raw.dtype), "shifted": shapes["shifted"]}
 
     def step(i: Any, carry: Any) -> Any:
         t = steps - 1 - i
         of_heads, pre, reads, units = carry
         now_given = {"t": jnp.reshape(t, 1), "kept": kept, "d": of_results, "reads": reads}
         now_given |= {"mask": given["mask"]} if form.masked else {}
-        found = launch(
-            form,
-            partial(backward_step, form),
-            now_given,
-            {"raw_now": raw_now, "shifted": shapes["shifted"]},
-            of_heads,
-        )
-        d_top = _product(form, found["raw_now"], weights["heads"].T)
+        found = launch(form, partial(backward_step, form), now_given, fresh, of_heads)
+        d_top = _product(form, found["now"], weights["heads"].T)
         pre_now, reads, units = _controller_backward(
             form, given | {"d": of_results}, t, d_top, reads, units
         )
@@ -126,7 +121,9 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     """
     b, t = pl.program_id(0), given["t"][0]
     for columns in pieces(form.columns, form.columns_at_once):
-        out["raw"][t, b, columns] = given["product"][b, columns] + given["heads_bias"][columns]
+        raw = given["product"][b, columns] + given["heads_bias"][columns]
+        out["raw"][t, b, columns] = raw
+        out["controls"][t, b, columns] = activated(form, numbers(columns), raw)
     barrier()
     keeps = out["memory"].shape[0] > 1
     memory = out["memory"][t if keeps else 0, pl.ds(b, 1)]
@@ -145,8 +142,8 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
       barrier: see `launch`.
       given: references to `t [1]`, to what was `kept`, to `d` of the results, to d of the `reads` after the step, and
         to the `mask`.
-      out: references to d of all `raw` numbers and of those of this step, `raw_now [B, columns]`, with that of the
-        results; to d of memory and weightings, `first`, after the step and then before it; to `shifted`.
+      out: references to d of all `raw` numbers and, `now`, of those of this step, `[B, columns]`; to d of memory and
+        weightings, `first`, after the step and then before it; to `shifted`.
     """
     b, t, d, state = pl.program_id(0), given["t"][0], given["d"], out["first"]
     computed = is_computed(form, given, t, b)
@@ -165,9 +162,18 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     for group, part in zip(form.groups, before["weightings"], strict=True):
         state["weightings"][b, group.members] = part
     for columns in pieces(form.columns, form.columns_at_once):
-        of_step = out["raw"][t, b, columns] + d["raw"][t, b, columns]
-        used = form.has_column(columns.start + jnp.arange(columns.size))
-        out["raw_now"][b, columns] = jnp.where(used, of_step, 0)
+        used = form.has_column(numbers(columns))
+        d_controls = jnp.where(used, out["raw"][t, b, columns], 0)
+        raw = given["kept"]["raw"][t, b, columns]
+        (d_raw,) = jax.vjp(partial(activated, form, numbers(columns)), raw)[1](d_controls)
+        d_raw += d["raw"][t, b, columns]
+        out["raw"][t, b, columns] = d_raw
+        out["now"][b, columns] = d_raw
+
+
+def numbers(columns: Any) -> jax.Array:
+    """Returns the indices in a slice."""
+    return columns.start + jnp.arange(columns.size)
 
 
 def _controller(form: Form, given: Refs, t: Any, reads: jax.Array, units: Refs) -> tuple[Refs, Refs]:
