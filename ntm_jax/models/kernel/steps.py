@@ -5,7 +5,7 @@ a step. All arrays are as in `sequence`; the kernels change those of states in p
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from ntm_jax.models.kernel.launch import launch
 from ntm_jax.models.kernel.layout import Form, Refs
 
 
-OF_CONTROLLER = ("hidden", "cell", "gates")
+Units: TypeAlias = dict[str, list[jax.Array]]  # by name, one of each layer
 
 
 def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
@@ -43,27 +43,23 @@ def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
     weights, mask = given["weights"], given.get("mask")
     kept = {name: jax.lax.empty(one.shape, one.dtype) for name, one in shapes.items()}
     kept |= {name: _set(kept[name], 0, part) for name, part in given["first"].items()}
-    of_controller = {name: kept.pop(name) for name in OF_CONTROLLER if name in kept}
     reads = shapes["reads"]
     now = {"reads": jax.ShapeDtypeStruct(reads.shape[1:], reads.dtype)}
 
     def step(t: Any, before: Any) -> Any:
-        of_heads, of_controller, reads, units = before
+        kept, reads, units = before
         of_step, units = _controller(form, given, t, reads, units)
-        for name, part in of_step.items():
-            place = t if name == "gates" else t + 1
-            of_controller = of_controller | {name: _set(of_controller[name], place, part)}
-        product = _product(form, of_step["hidden"][:, -1], weights["heads"])
+        product = _product(form, of_step["hidden"][-1], weights["heads"])
         bias = weights["heads_bias"]
         now_given = {"t": jnp.reshape(t, 1), "product": product, "heads_bias": bias}
-        now_given |= {} if mask is None else {"mask": mask}
-        found = launch(form, partial(forward_step, form), now_given, {"now": now}, of_heads)
-        return found, of_controller, found.pop("now")["reads"], units
+        now_given |= {"units": of_step} | ({} if mask is None else {"mask": mask})
+        found = launch(form, partial(forward_step, form), now_given, {"now": now}, kept)
+        return found, found.pop("now")["reads"], units
 
-    units = {name: given["first"][name] for name in ("hidden", "cell") if form.lstm}
-    first = kept, of_controller, given["first"]["reads"], units
-    kept, of_controller, _, _ = jax.lax.fori_loop(0, given["inputs"].shape[0], step, first)
-    return kept | of_controller
+    units = {name: _by_layer(given["first"][name]) for name in ("hidden", "cell") if form.lstm}
+    first = kept, given["first"]["reads"], units
+    kept, _, _ = jax.lax.fori_loop(0, given["inputs"].shape[0], step, first)
+    return kept
 
 
 def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
@@ -98,16 +94,14 @@ def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
         )
         return {name: found[name] for name in of_heads}, _set(pre, t, pre_now), reads, units
 
-    units = {name: last[name] for name in ("hidden", "cell") if form.lstm}
+    units = {name: _by_layer(last[name]) for name in ("hidden", "cell") if form.lstm}
     of_heads = {"raw": raw, "first": {name: last[name] for name in ("memory", "weightings")}}
     of_heads, pre, reads, units = jax.lax.fori_loop(
         0, steps, step, (of_heads, pre, last["reads"], units)
     )
-    return {
-        "pre": pre,
-        "raw": of_heads["raw"],
-        "first": of_heads["first"] | {"reads": reads} | units,
-    }
+    first = {name: jnp.stack(layers, axis=1) for name, layers in units.items()}
+    first |= of_heads["first"] | {"reads": reads}
+    return {"pre": pre, "raw": of_heads["raw"], "first": first}
 
 
 def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
@@ -116,14 +110,19 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     Args:
       form: of the cell.
       barrier: see `launch`.
-      given: references to `t [1]`, the `product [B, columns]` of hidden units and heads, `heads_bias` and the `mask`.
-      out: references to what `forward` returns, without the controller's, and `now`, the reads after the step.
+      given: references to `t [1]`, the `product [B, columns]` of hidden units and heads, `heads_bias`, the `mask`, and
+        the controller's `units`, see `_controller`.
+      out: references to what `forward` returns, and `now`, the reads after the step.
     """
     b, t = pl.program_id(0), given["t"][0]
     for columns in pieces(form.columns, form.columns_at_once):
         raw = given["product"][b, columns] + given["heads_bias"][columns]
         out["raw"][t, b, columns] = raw
         out["controls"][t, b, columns] = activated(form, numbers(columns), raw)
+    for name, layers in given["units"].items():
+        place = t if name == "gates" else t + 1
+        for layer, part in enumerate(layers):
+            out[name][place, b, layer] = part[b]
     barrier()
     keeps = out["memory"].shape[0] > 1
     memory = out["memory"][t if keeps else 0, pl.ds(b, 1)]
@@ -176,7 +175,9 @@ def numbers(columns: Any) -> jax.Array:
     return columns.start + jnp.arange(columns.size)
 
 
-def _controller(form: Form, given: Refs, t: Any, reads: jax.Array, units: Refs) -> tuple[Refs, Refs]:
+def _controller(
+    form: Form, given: Refs, t: Any, reads: jax.Array, units: Units
+) -> tuple[Units, Units]:
     """Computes a step of the controller.
 
     Args:
@@ -184,36 +185,36 @@ def _controller(form: Form, given: Refs, t: Any, reads: jax.Array, units: Refs) 
       given: see `forward`.
       t: the step.
       reads: before the step, `[B, R, words]`.
-      units: an LSTM's `hidden` and `cell` before the step, `[B, L, units]`.
+      units: an LSTM's `hidden` and `cell` before the step, `[B, units]` of each layer.
 
     Returns:
-      What is stored of the step: `hidden [B, L, units]`, and for an LSTM also `cell` and `gates`. The new units.
+      What is stored of the step: `hidden`, and for an LSTM also `cell` and `gates`, each of all layers. The new units.
     """
     weights, size = given["weights"], form.units
     pre = given["inputs"][t] + _product(form, reads.reshape(form.batch, -1), weights["reads"])
     if form.activation is not None:
-        return {"hidden": ACTIVATIONS[form.activation](pre)[:, None]}, units
-    of_layers: dict[str, list[jax.Array]] = {name: [] for name in OF_CONTROLLER}
+        return {"hidden": [ACTIVATIONS[form.activation](pre)]}, units
+    of_step: Units = {"hidden": [], "cell": [], "gates": []}
     for layer in range(form.layers):
         if layer > 0:
             below = weights["below"][(layer - 1) * size : layer * size]
             pre = weights["below_bias"][layer - 1] + _product(form, hidden, below)
         own = weights["hidden"][layer * size : (layer + 1) * size]
-        gates = gate_values(form, pre + _product(form, units["hidden"][:, layer], own))
-        cell, hidden = unit(jnp.split(gates, form.gates, axis=-1), units["cell"][:, layer])
+        before = units["hidden"][layer], units["cell"][layer]
+        gates = gate_values(form, pre + _product(form, before[0], own))
+        cell, hidden = unit(jnp.split(gates, form.gates, axis=-1), before[1])
         if form.masked:
             computed = given["mask"][t][:, None] > 0
-            cell = jnp.where(computed, cell, units["cell"][:, layer])
-            hidden = jnp.where(computed, hidden, units["hidden"][:, layer])
-        for name, part in zip(OF_CONTROLLER, (hidden, cell, gates), strict=True):
-            of_layers[name].append(part)
-    of_step = {name: jnp.stack(parts, axis=1) for name, parts in of_layers.items()}
+            hidden = jnp.where(computed, hidden, before[0])
+            cell = jnp.where(computed, cell, before[1])
+        for parts, part in zip(of_step.values(), (hidden, cell, gates), strict=True):
+            parts.append(part)
     return of_step, {name: of_step[name] for name in units}
 
 
 def _controller_backward(
-    form: Form, given: Refs, t: Any, d_top: jax.Array, reads: jax.Array, units: Refs
-) -> tuple[jax.Array, jax.Array, Refs]:
+    form: Form, given: Refs, t: Any, d_top: jax.Array, reads: jax.Array, units: Units
+) -> tuple[jax.Array, jax.Array, Units]:
     """Differentiates `_controller`.
 
     Args:
@@ -226,46 +227,57 @@ def _controller_backward(
     Returns:
       d of the pre-activations `[B, L, gates units]`; of reads and units before the step.
     """
-    kept, d, weights = given["kept"], given["d"], given["weights"]
-    computed = given["mask"][t] > 0 if form.masked else jnp.bool_(True)
-    of_layers: list[jax.Array] = []
+    d, weights = given["d"], given["weights"]
+    computed = given["mask"][t][:, None] > 0 if form.masked else jnp.bool_(True)
+    pre: list[jax.Array] = []  # of the layers from the last computed
 
-    def feedforward(_: Refs) -> Refs:
-        assert form.activation is not None
-        d_hidden = d_top + d["hidden"][t]
-        of_layers.append(d_hidden * SLOPES[form.activation](kept["hidden"][t + 1, :, 0]))
-        return {}
-
-    def lstm(after: Refs) -> Refs:
-        d_above, before = d_top, {"hidden": [], "cell": []}
-        for layer in reversed(range(form.layers)):
-            gates = jnp.split(kept["gates"][t, :, layer], form.gates, axis=-1)
-            cells = kept["cell"][t, :, layer], kept["cell"][t + 1, :, layer]
-            d_out = after["hidden"][:, layer] + d_above
-            d_gates, d_cell = unit_backward(gates, cells, d_out, after["cell"][:, layer])
-            of_layers.insert(0, jnp.concatenate(d_gates, axis=-1))
-            before["cell"].insert(0, d_cell)
-            rows = slice(layer * form.units, (layer + 1) * form.units)
-            before["hidden"].insert(0, _product(form, of_layers[0], weights["hidden"][rows].T))
-            if layer > 0:
-                rows = slice(rows.start - form.units, rows.start)
-                d_above = _product(form, of_layers[0], weights["below"][rows].T)
-        return {name: jnp.stack(parts, axis=1) for name, parts in before.items()}
-
-    def differentiated(after: Refs) -> Refs:
-        before = lstm(after) if form.lstm else feedforward(after)
-        d_reads = _product(form, of_layers[0], weights["reads"].T).reshape(reads.shape)
-        return before | {"reads": d_reads}
+    def differentiated(after: Units) -> Refs:
+        if form.lstm:
+            before, of_layers = _lstm_backward(form, given, t, d_top, after)
+        else:
+            assert form.activation is not None
+            slopes = SLOPES[form.activation](given["kept"]["hidden"][t + 1, :, 0])
+            before, of_layers = {}, [(d_top + d["hidden"][t]) * slopes]
+        pre.extend(of_layers)
+        return before | {"reads": _product(form, of_layers[0], weights["reads"].T)}
 
     after = dict(units)
     if form.lstm:
-        after["hidden"] = after["hidden"].at[:, -1].add(d["hidden"][t])
-    computed = computed[..., None, None]
+        *below, top = units["hidden"]
+        after["hidden"] = [*below, top + d["hidden"][t]]
     before = before_step(form, computed, after, differentiated)
-    d_reads = before.pop("reads")
+    d_reads = before.pop("reads").reshape(reads.shape)
     if form.masked:
-        d_reads += jnp.where(computed, 0, reads + d["reads"][t])
-    return jnp.stack(of_layers, axis=1), d_reads, before
+        d_reads += jnp.where(computed[..., None], 0, reads + d["reads"][t])
+    return jnp.stack(pre, axis=1), d_reads, before
+
+
+def _lstm_backward(
+    form: Form, given: Refs, t: Any, d_above: jax.Array, after: Units
+) -> tuple[Units, list[jax.Array]]:
+    """Returns d of the units before the step, and of the pre-activations of each layer, `[B, gates units]`."""
+    kept, weights = given["kept"], given["weights"]
+    before: Units = {"hidden": [], "cell": []}
+    of_layers: list[jax.Array] = []
+    for layer in reversed(range(form.layers)):
+        gates = jnp.split(kept["gates"][t, :, layer], form.gates, axis=-1)
+        cells = kept["cell"][t, :, layer], kept["cell"][t + 1, :, layer]
+        d_out = after["hidden"][layer] + d_above
+        d_gates, d_cell = unit_backward(gates, cells, d_out, after["cell"][layer])
+        d_pre = jnp.concatenate(d_gates, axis=-1)
+        own = slice(layer * form.units, (layer + 1) * form.units)
+        before["hidden"].insert(0, _product(form, d_pre, weights["hidden"][own].T))
+        before["cell"].insert(0, d_cell)
+        of_layers.insert(0, d_pre)
+        if layer > 0:
+            below = slice(own.start - form.units, own.start)
+            d_above = _product(form, d_pre, weights["below"][below].T)
+    return before, of_layers
+
+
+def _by_layer(units: jax.Array) -> list[jax.Array]:
+    """Splits units `[B, L, units]`."""
+    return [units[:, layer] for layer in range(units.shape[1])]
 
 
 def _set(whole: jax.Array, t: Any, part: jax.Array) -> jax.Array:
