@@ -21,6 +21,7 @@ from ntm_jax.models.kernel.controllers import (
 from ntm_jax.models.kernel.heads import (
     Raw,
     at_least_tiny,
+    load_memory,
     mix,
     moved,
     outer,
@@ -157,7 +158,7 @@ def access_backward(
     """
     kept = given["kept"]
     raw = Raw(form, kept["controls" if form.by_steps else "raw"], out["raw"], t, b)
-    memory = kept["memory"][t, pl.ds(b, 1)]
+    memory = load_memory(form, kept["memory"], t, b)
     of_step = form, raw, kept, out, t, b
 
     def d_reads(group: Group) -> jax.Array:
@@ -190,7 +191,7 @@ def with_access_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Ref
     ]
     memory = after["memory"]
     if form.memory_trace:
-        memory = memory + d["memory"][t, pl.ds(b, 1)]
+        memory = memory + load_memory(form, d["memory"], t, b)
     return {"memory": memory, "weightings": weightings}
 
 

@@ -16,6 +16,7 @@ from ntm_jax.models.heads import Heads
 
 MOST_IN_TILE = 32_768  # weights that one product loads at once, at most
 MOST_PIECES = 8  # of a product whose weights are loaded in smaller tiles
+MOST_COLUMNS = 512  # that are computed at once where products of all sequences came before
 MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are computed at once
 MANY = 128  # sequences; a large GPU has about so many multiprocessors
 VERY_MANY = 512
@@ -190,13 +191,14 @@ class Form:
     def warps(self) -> int:
         """Returns how many warps compute a sequence: fewer if there are many, unless they would lack registers."""
         in_tile = self.groups[0].size * self.rows * self.words
-        spare = not self.lstm and in_tile <= MOST_IN_HEADS_TILE // 2
+        spare = (self.by_steps or not self.lstm) and in_tile <= MOST_IN_HEADS_TILE // 2
         return 4 if spare and self.batch > MANY else 8
 
     @cached_property
     def columns_at_once(self) -> int:
-        """Returns how many columns one product computes."""
-        return min(padded(self.used_columns), self.weights_at_once // self.units)
+        """Returns how many columns a kernel computes at once."""
+        most = MOST_COLUMNS if self.by_steps else self.weights_at_once // self.units
+        return min(padded(self.used_columns), most)
 
     @cached_property
     def columns(self) -> int:

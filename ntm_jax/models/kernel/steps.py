@@ -21,7 +21,7 @@ from ntm_jax.models.kernel.backward import (
 )
 from ntm_jax.models.kernel.controllers import SLOPES, gate_values, pieces, unit, unit_backward
 from ntm_jax.models.kernel.forward import access, holder
-from ntm_jax.models.kernel.heads import activated
+from ntm_jax.models.kernel.heads import activated, load_memory, store_memory
 from ntm_jax.models.kernel.launch import launch
 from ntm_jax.models.kernel.layout import Form, Refs
 
@@ -51,7 +51,7 @@ def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
         of_step, units = _controller(form, given, t, reads, units)
         product = _product(form, of_step["hidden"][-1], weights["heads"])
         bias = weights["heads_bias"]
-        now_given = {"t": jnp.reshape(t, 1), "product": product, "heads_bias": bias}
+        now_given = {"t": jnp.reshape(t, 1).astype(jnp.int32), "product": product, "heads_bias": bias}
         now_given |= {"units": of_step} | ({} if mask is None else {"mask": mask})
         found = launch(form, partial(forward_step, form), now_given, {"now": now}, kept)
         return found, found.pop("now")["reads"], units
@@ -85,7 +85,7 @@ def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
     def step(i: Any, carry: Any) -> Any:
         t = steps - 1 - i
         of_heads, pre, reads, units = carry
-        now_given = {"t": jnp.reshape(t, 1), "kept": kept, "d": of_results, "reads": reads}
+        now_given = {"t": jnp.reshape(t, 1).astype(jnp.int32), "kept": kept, "d": of_results, "reads": reads}
         now_given |= {"mask": given["mask"]} if form.masked else {}
         found = launch(form, partial(backward_step, form), now_given, fresh, of_heads)
         d_top = _product(form, found["now"], weights["heads"].T)
@@ -125,9 +125,9 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
             out[name][place, b, layer] = part[b]
     barrier()
     keeps = out["memory"].shape[0] > 1
-    memory = out["memory"][t if keeps else 0, pl.ds(b, 1)]
+    memory = load_memory(form, out["memory"], t if keeps else 0, b)
     written, reads = access(form, out, t, b, memory, holder(form, given, t, b), barrier)
-    out["memory"][t + 1 if keeps else 0, pl.ds(b, 1)] = written
+    store_memory(form, out["memory"], t + 1 if keeps else 0, b, written)
     for group, part in zip(form.readers, reads, strict=True):
         out["reads"][t + 1, b, group.members] = part
         out["now"]["reads"][b, group.members] = part
@@ -148,7 +148,7 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     computed = is_computed(form, given, t, b)
     reads_after = reads_getter(form, given["reads"], d["reads"], t, b)
     after = {
-        "memory": state["memory"][pl.ds(b, 1)],
+        "memory": load_memory(form, state["memory"], b),
         "weightings": [state["weightings"][b, g.members] for g in form.groups],
     }
 
@@ -157,7 +157,7 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
 
     after = with_access_results(form, after, d, t, b)
     before = before_step(form, computed, after, differentiated)
-    state["memory"][pl.ds(b, 1)] = before["memory"]
+    store_memory(form, state["memory"], b, before["memory"])
     for group, part in zip(form.groups, before["weightings"], strict=True):
         state["weightings"][b, group.members] = part
     for columns in pieces(form.columns, form.columns_at_once):
