@@ -24,6 +24,7 @@ from ntm_jax.models.kernel.heads import (
     load_memory,
     mix,
     moved,
+    only_words,
     outer,
     softmax_backward,
     tiny,
@@ -202,7 +203,7 @@ def _heads_layer_backward(form: Form, given: Refs, out: Refs, t: Any, b: Any) ->
         d_raw = out["raw"][t, b, columns] + given["d"]["raw"][t, b, columns]
         d_raw = jnp.where(form.has_column(columns.start + jnp.arange(columns.size)), d_raw, 0)
         tiles.append(head_weights(form, given, columns) * d_raw[None, :])
-    return jnp.sum(total(tiles), axis=1)
+    return jnp.sum(only_words(form, total(tiles)), axis=1)
 
 
 def _write_and_read_backward(
@@ -234,11 +235,11 @@ def _write_and_read_backward(
 
     left, added = [], []  # what each write head leaves, and what it adds
     for h in range(heads.write_heads):
-        left.append(1 - outer(raw.erases(Group(h, 1)), weighting(first + h)))
-        added.append(outer(raw.adds(Group(h, 1)), weighting(first + h)))
+        left.append(1 - outer(form, raw.erases(Group(h, 1)), weighting(first + h)))
+        added.append(outer(form, raw.adds(Group(h, 1)), weighting(first + h)))
     whole = reduce(jnp.multiply, left)
     source = total([memory * whole, *added]) if form.reads_written else memory
-    d_source = total(outer(d_reads(Group(r, 1)), weighting(r)) for r in range(heads.read_heads))
+    d_source = total(outer(form, d_reads(Group(r, 1)), weighting(r)) for r in range(heads.read_heads))
     if form.reads_written:
         d += d_source
 
@@ -253,8 +254,8 @@ def _write_and_read_backward(
 
     for group in form.writers:
         w = kept["weightings"][t + 1, b, pl.ds(first + group.start, group.size)][:, None, :]
-        raw.store_adds(group, jnp.sum(d * w, axis=2))
-        raw.store_erases(group, jnp.sum(d_erased(group) * w, axis=2))
+        raw.store_adds(group, jnp.sum(only_words(form, d * w), axis=2))
+        raw.store_erases(group, jnp.sum(only_words(form, d_erased(group) * w), axis=2))
     d_weightings = []
     for group in form.groups:
         tiles = []
@@ -263,7 +264,7 @@ def _write_and_read_backward(
         if group.start + group.size > first:
             own = Group(group.start - first, group.size)
             tiles += [d * raw.adds(own)[:, :, None], d_erased(own) * raw.erases(own)[:, :, None]]
-        d_weightings.append(jnp.sum(total(tiles), axis=1))
+        d_weightings.append(jnp.sum(only_words(form, total(tiles)), axis=1))
     return d * whole if form.reads_written else d * whole + d_source, d_weightings
 
 
@@ -307,10 +308,10 @@ def _content_backward(
         raw.store_strengths_and_gates(group, d_scores * cosine, d_gated * (found - before))
         d_dot = raw.strengths(group)[:, None] * d_scores / root
         d_square = d_dot * cosine / root  # by root², times -2; so for the squared norms
-        by_key = d_dot[:, None, :] * memory - outer(keys, d_square * squares)
-        raw.store_keys(group, jnp.sum(by_key, axis=2))
+        by_key = d_dot[:, None, :] * memory - outer(form, keys, d_square * squares)
+        raw.store_keys(group, jnp.sum(only_words(form, by_key), axis=2))
         norms = jnp.sum(keys * keys, axis=1, keepdims=True)
-        by_memory = outer(keys, d_dot) - memory * (d_square * norms)[:, None, :]
-        d_memory += jnp.sum(by_memory, axis=0, keepdims=True)
+        by_memory = outer(form, keys, d_dot) - memory * (d_square * norms)[:, None, :]
+        d_memory += jnp.sum(only_words(form, by_memory), axis=0, keepdims=True)
         d_before.append((1 - gates) * d_gated)
     return {"memory": d_memory, "weightings": d_before}

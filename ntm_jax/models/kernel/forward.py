@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from ntm_jax.models.kernel.controllers import feedforward, head_weights, lstm, pieces
-from ntm_jax.models.kernel.heads import Raw, at_least_tiny, cosines, mix, moved, outer, softmax
+from ntm_jax.models.kernel.heads import Raw, at_least_tiny, cosines, mix, moved, only_words, outer, softmax
 from ntm_jax.models.kernel.layout import Form, Group, Refs
 from ntm_jax.models.memory_ops import total
 
@@ -85,12 +85,12 @@ def access(
     erased, added = memory, []
     for h in range(form.heads.write_heads):
         own, w = Group(h, 1), out["weightings"][t + 1, b, pl.ds(form.first_writer + h, 1)]
-        erased = erased * (1 - outer(raw.erases(own), w))
-        added.append(outer(raw.adds(own), w))
-    written = total([erased, *added])
+        erased = erased * (1 - outer(form, raw.erases(own), w))
+        added.append(outer(form, raw.adds(own), w))
+    written = only_words(form, total([erased, *added]))
     source, reads = written if form.reads_written else memory, []
     for group in form.readers:
-        new = jnp.sum(source * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
+        new = jnp.sum(only_words(form, source) * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
         reads.append(held(new, out["reads"][t, b, group.members]))
     return held(written, memory), reads
 
@@ -107,7 +107,7 @@ def _address(
     form: Form, raw: Raw, out: Refs, t: Any, b: Any, memory: jax.Array, held: Held, barrier: Any
 ) -> None:
     """Computes equations 5 to 9, and stores the weightings."""
-    squares, gated = jnp.sum(memory * memory, axis=1), []
+    squares, gated = jnp.sum(only_words(form, memory * memory), axis=1), []
     out["squares"][t, b] = squares
     for group in form.groups:
         gates = raw.gates(group)[:, None]

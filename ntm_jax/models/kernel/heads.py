@@ -240,7 +240,7 @@ def cosines(
     norms = jnp.sum(keys * keys, axis=1, keepdims=True)
     root = jnp.sqrt(norms * squares + form.epsilon)
     root = where_used(root, form.memory_size, 1)  # elsewhere ε may be all that is there, and 0
-    return jnp.sum(memory * keys[:, :, None], axis=1) / root, root
+    return jnp.sum(only_words(form, memory * keys[:, :, None]), axis=1) / root, root
 
 
 def moved(
@@ -310,6 +310,14 @@ def tiny(like: jax.Array) -> float:
     return float(jnp.finfo(like.dtype).tiny)  # type: ignore[no-untyped-call]
 
 
-def outer(words: jax.Array, rows: jax.Array) -> jax.Array:
+def outer(form: Form, words: jax.Array, rows: jax.Array) -> jax.Array:
     """Multiplies `[n, words]` by `[n, rows]`: `[n, words, rows]`."""
-    return words[:, :, None] * rows[:, None, :]
+    return only_words(form, words[:, :, None] * rows[:, None, :])
+
+
+def only_words(form: Form, values: jax.Array) -> jax.Array:
+    """Says that padded words `[n, words, rows]` hold 0, so that a kernel of a step need not compute them."""
+    if not form.by_steps:
+        return values
+    word = jax.lax.broadcasted_iota(jnp.int32, values.shape, 1)
+    return jnp.where(word < form.heads.word_size, values, 0)
