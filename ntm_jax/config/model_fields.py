@@ -103,7 +103,7 @@ MODEL = {
     ),
     "model.engine": Field(
         "auto",
-        "What computes a sequence. kernel: one kernel for GPUs. auto: it where it was shown to work, else the scan.",
+        "What computes a sequence. For GPUs: kernel, or step_kernel for large batches. auto: kernel where it is known to be faster, else scan.",
         choices=("auto", "scan", "kernel", "step_kernel"),
         may_change=True,
         before="auto",

@@ -85,7 +85,7 @@ class NTMCell(nnx.Module):
         dtype. Addressing and memory never use `bfloat16`.
       precision: of every matrix product of float32 numbers, as in `jax.lax.Precision`: `highest`, `high` or
         `default`. A CPU computes all alike. GPUs round to TF32 below `highest`, TPUs to bfloat16 at `default`.
-      engine: how `unroll` computes a sequence: `scan` by steps, `kernel` by one kernel for GPUs, or `auto`, see
+      engine: how `unroll` computes a sequence: `scan`, `kernel` or `step_kernel` for GPUs, or `auto`, see
         `ntm_jax.models.engine`.
       param_dtype: of parameters and of the state, `bfloat16`, `float32` or `float64`.
       rngs: random streams for the initial parameters.

@@ -1,7 +1,8 @@
 """Chooses by `model.engine` how a sequence is computed, and runs an `NTMCell` by the kernels of `kernel.sequence`.
 
-`scan` computes step after step and works everywhere. `kernel` computes the whole sequence at once, for GPUs. `auto` is
-the kernel on the kinds of GPU in `SHOWN_TO_WORK`, for the batches for which it is faster, and the scan elsewhere.
+`scan` computes step after step and works everywhere. Two others are for GPUs: `kernel` computes the whole sequence at
+once, `step_kernel` the memory's part of a step, between products of all sequences, for large batches. `auto` is `kernel` on
+the kinds of GPU in `SHOWN_TO_WORK`, for the batches for which it was found faster, and the scan elsewhere.
 """
 
 import importlib
@@ -34,29 +35,32 @@ MOST_ADDRESSINGS, MOST_MOVES = 16, 17  # the kernels' code grows with both
 log = logging.getLogger("ntm_jax")
 
 
-def uses_kernel(cell: NTMCell, steps: int, batch: int, resets: bool) -> bool:
-    """Returns whether the kernel runs sequences of this shape. Says once why it does not, if it should.
+def choose(cell: NTMCell, steps: int, batch: int, resets: bool) -> str:
+    """Returns which of `scan`, `kernel` and `step_kernel` runs sequences of this shape.
+
+    Says once why the scan does, if another should.
 
     Args:
       cell: the model.
       steps, batch: T and B.
       resets: whether sequences begin within the batch.
     """
-    if cell.engine == "scan" or not steps or not batch:
-        return False
-    if cell.engine == "auto" and not (_shown_to_work() and _faster(cell, batch)):
-        return False
-    reason = why_not(cell, resets)
+    wanted = cell.engine
+    if wanted == "auto":
+        wanted = "kernel" if _shown_to_work() and _faster(cell, batch) else "scan"
+    if wanted == "scan" or not steps or not batch:
+        return "scan"
+    reason = why_not(cell, wanted, resets)
     if reason:
         _say_once(f"model.engine: the kernel cannot compute this, the scan does: {reason}")
-        return False
+        return "scan"
     if jax.default_backend() != "gpu":
         _say_once("model.engine: without a GPU the kernel is interpreted, which is slow")
-    return True
+    return wanted
 
 
-def why_not(cell: NTMCell, resets: bool) -> str | None:
-    """Returns what the kernel does not support, or None if it supports everything."""
+def why_not(cell: NTMCell, engine: str, resets: bool) -> str | None:
+    """Returns what `kernel` or `step_kernel` does not support, or None if it supports everything."""
     try:
         importlib.import_module(BACKEND)
     except ImportError:
@@ -72,14 +76,16 @@ def why_not(cell: NTMCell, resets: bool) -> str | None:
         return f"parameters are {', '.join(sorted(dtypes))}"
     if resets:
         return "sequences begin within the batch"
-    form = form_of(cell, 1)
+    form = form_of(cell, engine, 1)
     sizes = {
         "padded memory_size * word_size": (form.rows * form.words, MOST_CELLS),
-        "padded controller_size": (form.units, MOST_UNITS),
-        "padded controller_size * word_size": (form.units * form.words, layout.MOST_IN_TILE),
         "weightings": (form.heads.addressings, MOST_ADDRESSINGS),
         "moves of a shift": (2 * form.reach + 1, MOST_MOVES),
     }
+    if not form.by_steps:
+        tile = form.units * form.words, layout.MOST_IN_TILE
+        sizes["padded controller_size"] = (form.units, MOST_UNITS)
+        sizes["padded controller_size * word_size"] = tile
     too_large = [
         f"{name} {size}, at most {most}" for name, (size, most) in sizes.items() if size > most
     ]
@@ -87,16 +93,21 @@ def why_not(cell: NTMCell, resets: bool) -> str | None:
 
 
 def form_of(
-    cell: NTMCell, batch: int, limit: float = 0.0, masked: bool = False, memory_trace: bool = False
+    cell: NTMCell,
+    engine: str,
+    batch: int,
+    limit: float = 0.0,
+    masked: bool = False,
+    memory_trace: bool = False,
 ) -> Form:
-    """Returns the kernel's `Form` of a cell."""
+    """Returns the `Form` of a cell for `kernel` or `step_kernel`."""
     controller = cell.controller
     return Form(
         heads=cell.heads,
         memory_size=cell.initial.memory_size,
         controller_size=controller.size,
         batch=batch,
-        by_steps=cell.engine == "step_kernel",
+        by_steps=engine == "step_kernel",
         layers=len(controller.linear_layers()),
         activation=controller.activation if isinstance(controller, FeedForward) else None,
         reads_written=cell.reads_from == "written",
@@ -110,16 +121,18 @@ def form_of(
 
 def run_kernel(
     cell: NTMCell,
+    engine: str,
     state: NTMState,
     inputs: jax.Array,
     marks: Marks,
     state_gradient_limit: float,
     memory_trace: bool,
 ) -> tuple[NTMState, NTMState, Step]:
-    """Runs the kernel.
+    """Runs a kernel.
 
     Args:
-      cell: the model, for which `why_not` is None.
+      cell: the model.
+      engine: `kernel` or `step_kernel`, for which `why_not` is None.
       state: before the first step.
       inputs: `[T, B, input_size]`.
       marks: of padding.
@@ -133,9 +146,8 @@ def run_kernel(
     from ntm_jax.models.kernel import sequence  # Pallas is imported only where it is used
 
     dtype = state.reads.dtype
-    form = form_of(
-        cell, inputs.shape[1], state_gradient_limit, marks.mask is not None, memory_trace
-    )
+    batch, masked = inputs.shape[1], marks.mask is not None
+    form = form_of(cell, engine, batch, state_gradient_limit, masked, memory_trace)
     layers = [_parameters(layer) for layer in fused_step.linear_layers(cell)]
     kernel, bias = layers[0]
     x = layout.layer_inputs(form, kernel, bias, inputs.astype(dtype))

@@ -263,7 +263,7 @@ class _Run:
     def _scan_ntm(
         self, cell: NTMCell, state: Any, first: Any, inputs: jax.Array
     ) -> tuple[NTMState, tuple[jax.Array, jax.Array, Any]]:
-        """Runs the kernel, or scans the fused step or the cell's own.
+        """Runs a kernel, or scans the fused step or the cell's own.
 
         Args:
           cell: whose step it is.
@@ -276,10 +276,11 @@ class _Run:
         """
         limit = self.state_gradient_limit
         steps, batch, _ = inputs.shape
-        if engine.uses_kernel(cell, steps, batch, first is not None):
+        which = engine.choose(cell, steps, batch, first is not None)
+        if which != "scan":
             keeps = self.recorder.memory
             after, every, of_steps = engine.run_kernel(
-                cell, state, inputs, self.marks, limit, keeps
+                cell, which, state, inputs, self.marks, limit, keeps
             )
             return after, (of_steps.hidden, of_steps.reads, self.recorder.step(every, of_steps))
 

@@ -56,7 +56,7 @@ def test_every_setting_fits_the_kernel():
         trainer = Trainer(sequence_kernel.config_of(name, 4, "kernel"))
         cell = trainer.model(trainer.initial_state())
         assert cell.engine == "kernel"
-        assert engine.why_not(cell, resets=False) is None, name
+        assert engine.why_not(cell, "kernel", resets=False) is None, name
 
 
 def test_a_wrong_kernel_is_not_timed(monkeypatch):

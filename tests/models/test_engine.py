@@ -38,13 +38,14 @@ def on_a_gpu(monkeypatch):
 
 
 def uses(cell, steps=5, batch=2, resets=False):
-    return engine.uses_kernel(cell, steps, batch, resets)
+    return engine.choose(cell, steps, batch, resets) != "scan"
 
 
 def test_auto_is_the_scan_on_a_cpu(on_a_cpu, monkeypatch):
     monkeypatch.setattr(engine, "SHOWN_TO_WORK", frozenset({jax.devices()[0].device_kind}))
     assert not uses(make())
-    assert uses(make(engine="kernel"))
+    assert engine.choose(make(engine="kernel"), 5, 2, False) == "kernel"
+    assert engine.choose(make(engine="step_kernel"), 5, 2, False) == "step_kernel"
     assert not uses(make(engine="scan"))
 
 
@@ -90,6 +91,13 @@ def test_what_does_not_fit_is_said_once(cell, reason, caplog):
     (record,) = caplog.records
     assert record.message.startswith("model.engine: the kernel cannot compute this")
     assert reason in record.message
+
+
+def test_a_large_controller_fits_the_kernel_of_a_step(caplog):
+    options = {"memory_size": 4, "word_size": 2, "controller_size": 2000, "rngs": nnx.Rngs(0)}
+    assert uses(NTMCell(3, 2, engine="step_kernel", **options))
+    assert not uses(NTMCell(3, 2, engine="kernel", **options))
+    assert "padded controller_size 2048, at most 1024" in caplog.text
 
 
 def test_resets_are_scanned(caplog):

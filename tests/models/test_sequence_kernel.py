@@ -1,4 +1,4 @@
-"""The kernel, interpreted, against the scan: values and gradients; and that it lowers for CUDA, which needs no GPU."""
+"""The kernels, interpreted, against the scan: values and gradients; and that they lower for CUDA, which needs no GPU."""
 
 from functools import partial
 
@@ -18,6 +18,7 @@ from tests.helpers.tiny_models import VARIANTS
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 INPUTS, OUTPUTS = 3, 2
+BOTH = pytest.mark.parametrize("engine_name", ["kernel", "step_kernel"])
 PADDED_EVERYWHERE = {"memory_size": 5, "word_size": 3, "controller_size": 6}
 FEEDFORWARD = PADDED_EVERYWHERE | {"add_activation": "sigmoid", "write_heads": 2}
 LSTM = {"controller": "lstm", "controller_layers": 2, "memory_size": 4, "word_size": 2}
@@ -37,7 +38,8 @@ def make(options, dtype=jnp.float32, seed=0):
 def with_engine(structure, parameters, name):
     cell = nnx.merge(structure, parameters)
     cell.engine = name
-    assert engine.why_not(cell, False) is None  # else both ways would be the scan
+    if name != "scan":
+        assert engine.why_not(cell, name, False) is None  # else both ways would be the scan
     return cell
 
 
@@ -69,10 +71,10 @@ def trained(structure, limit, name, parameters, x):
     return weighed((logits, use.blur, use.writing))
 
 
-def agree(loss, parameters, x, tolerance):
+def agree(engine_name, loss, parameters, x, tolerance):
     kernel, scan = (
         jax.jit(jax.value_and_grad(partial(loss, name), argnums=(0, 1)))(parameters, x)
-        for name in ("kernel", "scan")
+        for name in (engine_name, "scan")
     )
     whole = max(float(jnp.linalg.norm(leaf)) for leaf in jax.tree.leaves(scan))
     named = jax.tree_util.tree_leaves_with_path(scan)
@@ -87,10 +89,12 @@ def inputs(steps, batch, dtype, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=(steps, batch, INPUTS)), dtype)
 
 
-def test_all_results_with_padding_steps(float64):
+@BOTH
+def test_all_results_with_padding_steps(engine_name, float64):
     structure, parameters = make(FEEDFORWARD, jnp.float64)
     mask = jnp.array([[True, True], [True, False], [False, True], [True, False]])
-    agree(partial(traced, structure, mask), parameters, inputs(4, 2, jnp.float64), 1e-11)
+    loss = partial(traced, structure, mask)
+    agree(engine_name, loss, parameters, inputs(4, 2, jnp.float64), 1e-11)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,8 @@ def test_all_results_with_padding_steps(float64):
 def test_products_in_pieces(monkeypatch, float64, options, most):
     monkeypatch.setattr(layout, "MOST_IN_TILE", most)
     structure, parameters = make(options, jnp.float64)
-    agree(partial(trained, structure, 10.0), parameters, inputs(3, 2, jnp.float64), 1e-11)
+    loss = partial(trained, structure, 10.0)
+    agree("kernel", loss, parameters, inputs(3, 2, jnp.float64), 1e-11)
 
 
 def test_many_sequences_take_fewer_registers_each():
@@ -109,7 +114,7 @@ def test_many_sequences_take_fewer_registers_each():
         cell = NTMCell(
             9, 8, memory_size=128, word_size=20, controller_size=100, **options, rngs=nnx.Rngs(0)
         )
-        form = engine.form_of(cell, batch)
+        form = engine.form_of(cell, "kernel", batch)
         return form.warps, form.weights_at_once
 
     assert [chosen(batch) for batch in (1, 128, 256, 1024)] == [
@@ -122,18 +127,22 @@ def test_many_sequences_take_fewer_registers_each():
 
 
 @pytest.mark.slow
-def test_limited_gradients_in_float32():
+@BOTH
+def test_limited_gradients_in_float32(engine_name):
     structure, parameters = make(LSTM)
-    agree(partial(trained, structure, 0.05), parameters, inputs(5, 2, jnp.float32), 1e-5)
+    loss = partial(trained, structure, 0.05)
+    agree(engine_name, loss, parameters, inputs(5, 2, jnp.float32), 1e-5)
 
 
 @pytest.mark.slow
-def test_a_long_sequence_in_segments(monkeypatch, float64):
+@BOTH
+def test_a_long_sequence_in_segments(engine_name, monkeypatch, float64):
     monkeypatch.setattr(scanning, "SEGMENT", 4)
     options = {"memory_size": 4, "word_size": 2, "controller_size": 3, "initial_memory": "learned"}
     structure, parameters = make(options, jnp.float64)
     mask = jnp.arange(7)[:, None] < jnp.array([[7, 5]])  # segments of 3, 3 and 1 steps
-    agree(partial(traced, structure, mask), parameters, inputs(7, 2, jnp.float64), 1e-11)
+    loss = partial(traced, structure, mask)
+    agree(engine_name, loss, parameters, inputs(7, 2, jnp.float64), 1e-11)
 
 
 def drawn(seed):
@@ -173,46 +182,50 @@ def drawn(seed):
 
 
 @pytest.mark.slow
+@BOTH
 @pytest.mark.parametrize("seed", range(2))
-def test_drawn_models_in_float64(seed, float64):
+def test_drawn_models_in_float64(seed, engine_name, float64):
     options, steps, batch, mask, limit = drawn(seed)
     structure, parameters = make(options, jnp.float64, seed)
     x = inputs(steps, batch, jnp.float64, seed)
-    agree(partial(traced, structure, mask), parameters, x, 1e-9)
-    agree(partial(trained, structure, limit), parameters, x, 1e-9)
+    agree(engine_name, partial(traced, structure, mask), parameters, x, 1e-9)
+    agree(engine_name, partial(trained, structure, limit), parameters, x, 1e-9)
 
 
 @pytest.mark.slow
+@BOTH
 @pytest.mark.parametrize("seed", range(12, 14))
-def test_drawn_models_in_float32(seed):
+def test_drawn_models_in_float32(seed, engine_name):
     options, steps, batch, mask, limit = drawn(seed)
     structure, _ = make(options, seed=seed)
     parameters = nnx.state(NTMCell(INPUTS, OUTPUTS, **options, rngs=nnx.Rngs(seed)))
     x = inputs(steps, batch, jnp.float32, seed)
-    agree(partial(traced, structure, mask), parameters, x, 1e-5)
-    agree(partial(trained, structure, limit), parameters, x, 1e-5)
+    agree(engine_name, partial(traced, structure, mask), parameters, x, 1e-5)
+    agree(engine_name, partial(trained, structure, limit), parameters, x, 1e-5)
 
 
+@BOTH
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_lowers_for_cuda(variant):
-    """To one kernel forward and one backward, without a loop that launches others."""
+def test_it_lowers_for_cuda(variant, engine_name):
+    """To one kernel forward and one backward, for each step in a loop or without a loop that launches others."""
     options = VARIANTS[variant] | {"memory_size": 100, "word_size": 20, "controller_size": 100}
     structure, parameters = make(options)
     losses = (partial(trained, structure, 10.0), partial(traced, structure, jnp.ones((9, 3), bool)))
     loss = losses[list(VARIANTS).index(variant) % 2]
-    gradient = jax.value_and_grad(partial(loss, "kernel"))
+    gradient = jax.value_and_grad(partial(loss, engine_name))
     text = lowered_for_cuda(gradient, parameters, inputs(9, 3, jnp.float32))
-    assert text.count("stablehlo.while") == 0
+    assert text.count("stablehlo.while") == (0 if engine_name == "kernel" else 2)
     assert text.count("xla.gpu.triton") == 2
 
 
 @pytest.mark.slow
-def test_many_models_at_once():
+@BOTH
+def test_many_models_at_once(engine_name):
     """`vmap` over parameters gives what each model gives alone."""
     structure, parameters = make(FEEDFORWARD)
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf / 2]), parameters)
     x = inputs(3, 2, jnp.float32)
-    gradient = jax.grad(partial(trained, structure, 0.0, "kernel"))
+    gradient = jax.grad(partial(trained, structure, 0.0, engine_name))
     together = jax.jit(jax.vmap(gradient, in_axes=(0, None)))(both, x)
     for i in range(2):
         alone = jax.jit(gradient)(jax.tree.map(lambda leaf, i=i: leaf[i], both), x)
@@ -223,9 +236,10 @@ def test_many_models_at_once():
         )
 
 
-def test_second_derivatives_are_refused():
+@BOTH
+def test_second_derivatives_are_refused(engine_name):
     structure, parameters = make(PADDED_EVERYWHERE)
-    loss = partial(trained, structure, 0.0, "kernel")
+    loss = partial(trained, structure, 0.0, engine_name)
 
     def norm(x):
         return jnp.sum(jax.grad(loss, argnums=1)(parameters, x) ** 2)

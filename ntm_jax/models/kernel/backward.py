@@ -239,7 +239,9 @@ def _write_and_read_backward(
         added.append(outer(form, raw.adds(Group(h, 1)), weighting(first + h)))
     whole = reduce(jnp.multiply, left)
     source = total([memory * whole, *added]) if form.reads_written else memory
-    d_source = total(outer(form, d_reads(Group(r, 1)), weighting(r)) for r in range(heads.read_heads))
+    d_source = total(
+        outer(form, d_reads(Group(r, 1)), weighting(r)) for r in range(heads.read_heads)
+    )
     if form.reads_written:
         d += d_source
 

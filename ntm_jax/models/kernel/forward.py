@@ -11,7 +11,16 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from ntm_jax.models.kernel.controllers import feedforward, head_weights, lstm, pieces
-from ntm_jax.models.kernel.heads import Raw, at_least_tiny, cosines, mix, moved, only_words, outer, softmax
+from ntm_jax.models.kernel.heads import (
+    Raw,
+    at_least_tiny,
+    cosines,
+    mix,
+    moved,
+    only_words,
+    outer,
+    softmax,
+)
 from ntm_jax.models.kernel.layout import Form, Group, Refs
 from ntm_jax.models.memory_ops import total
 
@@ -90,7 +99,10 @@ def access(
     written = only_words(form, total([erased, *added]))
     source, reads = written if form.reads_written else memory, []
     for group in form.readers:
-        new = jnp.sum(only_words(form, source) * out["weightings"][t + 1, b, group.members][:, None, :], axis=2)
+        new = jnp.sum(
+            only_words(form, source) * out["weightings"][t + 1, b, group.members][:, None, :],
+            axis=2,
+        )
         reads.append(held(new, out["reads"][t, b, group.members]))
     return held(written, memory), reads
 

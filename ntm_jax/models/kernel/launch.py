@@ -37,7 +37,7 @@ def launch(
     changed = in_place or {}
     before = len(jax.tree.leaves(given))
     aliases = {before + i: i for i in range(len(jax.tree.leaves(changed)))}
-    out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), changed), shapes
+    out_shape = jax.eval_shape(lambda x: x, changed), shapes
     call = partial(
         pl.pallas_call, grid=(form.batch,), out_shape=out_shape, input_output_aliases=aliases
     )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.models.kernel import steps as steps_of_batch
+from ntm_jax.models.kernel import by_steps
 from ntm_jax.models.kernel.backward import backward_kernel
 from ntm_jax.models.kernel.forward import forward_kernel
 from ntm_jax.models.kernel.launch import launch
@@ -56,7 +56,7 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
         "shifted": shape((batch, form.heads.addressings, form.rows)),
     }
     if form.by_steps:
-        found = steps_of_batch.backward(form, given, shapes)
+        found = by_steps.backward(form, given, shapes)
     else:
         found = launch(form, partial(backward_kernel, form, steps), given, shapes)
         found["raw"] = _with_raw(form, found["raw"], d["raw"])
@@ -100,7 +100,7 @@ def _forward(
     given = {"inputs": inputs, "weights": weights, "first": first}
     given |= {} if mask is None else {"mask": mask}
     if form.by_steps:
-        return steps_of_batch.forward(form, given, shapes)
+        return by_steps.forward(form, given, shapes)
     return launch(form, partial(forward_kernel, form, steps, keeps), given, shapes)
 
 
