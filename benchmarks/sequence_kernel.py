@@ -1,11 +1,12 @@
-"""Measures plain, scan and kernel side by side on this device: `python -m benchmarks.sequence_kernel`.
+"""Measures plain, scan and both kernels side by side on this device: `python -m benchmarks.sequence_kernel`.
 
-Plain is `flax.nnx.RNN` with a dispatch per update, as in `benchmarks.training_speed`. Scan and kernel are the trainer with
-`model.engine=scan` and `model.engine=kernel`. All three train the same model on the same episodes, in turn. First, the
-kernel's gradient of one batch is compared with the scan's. Without a GPU the kernel would be interpreted, so it is
-not measured there.
+Plain is `flax.nnx.RNN` with a dispatch per update, as in `benchmarks.training_speed`. The others are the trainer with
+`model.engine` scan, kernel and step_kernel. All train the same model on the same episodes, in turn. First, each kernel's
+gradient of one batch is compared with the scan's. Without a GPU the kernels would be interpreted, so they are not
+measured there.
 """
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -36,6 +37,7 @@ SETTINGS = {
     ),
 }
 BATCHES = (1, 16, 64, 256, 1024, 4096)
+KERNELS = ("kernel", "step_kernel")
 AGREEMENT = 1e-4  # a larger relative difference of the gradients is an error of the kernel
 
 Run = Callable[[TrainState, int], TrainState]
@@ -74,14 +76,14 @@ def paths(name: str, batch_size: int, engines: Sequence[str]) -> tuple[dict[str,
     return {"plain": plain, **runs}, trainers["scan"]
 
 
-def difference(name: str, batch_size: int) -> float:
-    """Returns the relative difference of the kernel's gradient of a batch from the scan's, the largest of all arrays.
+def difference(name: str, batch_size: int, which: str) -> float:
+    """Returns the relative difference of a kernel's gradient of a batch from the scan's, the largest of all arrays.
 
     An array counts as large as a thousandth of the whole gradient at least.
     """
     gradients = []
-    for which in ("scan", "kernel"):
-        trainer = Trainer(config_of(name, batch_size, which))
+    for one in ("scan", which):
+        trainer = Trainer(config_of(name, batch_size, one))
         gradients.append(jax.jit(trainer.total_gradient)(trainer.initial_state())[0])
     scan, kernel = (jax.tree.leaves(gradient) for gradient in gradients)
     sizes = [float(jnp.linalg.norm(leaf)) for leaf in scan]
@@ -119,7 +121,7 @@ def measure(
 
     Returns:
       For each path its median sequences per second, its launches per update and the seconds of its compilation.
-      For the kernel, how many times as fast as the scan it is, the median, least and greatest of the pairs.
+      For each kernel, how many times as fast as the scan it is in each round, from the least on.
     """
     runs, trainer = paths(name, batch_size, engines)
 
@@ -143,29 +145,33 @@ def measure(
             "compile_seconds": compilation[path],
             "launches_per_update": launches_per_update(runs[path], trainer.initial_state()),
         }
-    if "kernel" in runs:
-        row["times_the_scan"] = sorted(each["scan"] / each["kernel"] for each in times)
+    for path in KERNELS:
+        if path in runs:
+            row[path]["times_the_scan"] = sorted(each["scan"] / each[path] for each in times)
     return row
 
 
 HEADING = (
-    f"{'setting':<18}{'batch':>6}{'plain':>12}{'scan':>12}{'kernel':>12}{'kernel / scan':>22}"
-    "   launches an update"
+    f"{'setting':<18}{'batch':>6}{'plain':>12}{'scan':>12}{'kernel':>12}{'step_kernel':>12}"
+    f"{'kernel / scan':>22}{'step_kernel / scan':>22}   launches an update"
 )
 
 
 def line(row: dict[str, Any]) -> str:
     """Returns a row as a line of the table under `HEADING`: sequences per second."""
     shown = [f"{row['setting']:<18}{row['batch_size']:>6}"]
-    counts = []
-    for path in ("plain", "scan", "kernel"):
+    counts, ratios = [], []
+    for path in ("plain", "scan", *KERNELS):
         measured = row.get(path)
         shown.append(f"{measured['sequences_per_second']:>12,.0f}" if measured else f"{'-':>12}")
         count = measured and measured["launches_per_update"]
         counts.append("-" if count is None else f"{count:.0f}")
-    times = row.get("times_the_scan")
-    ratio = f"{statistics.median(times):.2f} ({times[0]:.2f} - {times[-1]:.2f})" if times else "-"
-    return "".join([*shown, f"{ratio:>22}", "   ", " / ".join(counts)])
+    for path in KERNELS:
+        times = row.get(path, {}).get("times_the_scan")
+        ratios.append(
+            f"{statistics.median(times):.2f} ({times[0]:.2f} - {times[-1]:.2f})" if times else "-"
+        )
+    return "".join([*shown, *(f"{ratio:>22}" for ratio in ratios), "   ", " / ".join(counts)])
 
 
 def benchmark(
@@ -181,7 +187,7 @@ def benchmark(
       out: where to write the rows measured so far, as JSON, after each row.
 
     Raises:
-      UserError: the kernel's gradient is not the scan's.
+      UserError: a kernel's gradient is not the scan's.
     """
     device, on_gpu = jax.devices()[0], jax.default_backend() == "gpu"
     result: dict[str, Any] = {
@@ -198,15 +204,16 @@ def benchmark(
 
     show(f"{device.device_kind}, jax {jax.__version__}")
     if on_gpu:
-        for name in names:
-            result["differences"][name] = difference(name, 4)
-            show(f"{name}: the kernel's gradient differs by {result['differences'][name]:.1e}")
+        for name, which in itertools.product(names, KERNELS):
+            size = difference(name, 4, which)
+            result["differences"][f"{name}, {which}"] = size
+            show(f"{name}: the gradient of {which} differs by {size:.1e}")
     else:
-        show("no GPU: the kernel is not measured")
+        show("no GPU: the kernels are not measured")
     wrong = [name for name, size in result["differences"].items() if not size <= AGREEMENT]
     if wrong:
-        raise UserError(f"the kernel's gradient is wrong on this device: {', '.join(wrong)}")
-    engines = ("scan", "kernel") if on_gpu else ("scan",)
+        raise UserError(f"the gradient is wrong on this device: {', '.join(wrong)}")
+    engines = ("scan", *KERNELS) if on_gpu else ("scan",)
     cases = [(name, batch) for name in names for batch in batches]
     show(HEADING)
     with closing(progress.bar("kernel", len(cases), "setting")) as bar:
