@@ -98,13 +98,20 @@ def test_all_results_with_padding_steps(engine_name, float64):
 
 
 @pytest.mark.parametrize(
-    ("options", "most"), [(FEEDFORWARD, 32), pytest.param(LSTM, 16, marks=pytest.mark.slow)]
+    ("engine_name", "options", "most"),
+    [
+        ("kernel", FEEDFORWARD, 32),
+        pytest.param("kernel", LSTM, 16, marks=pytest.mark.slow),
+        pytest.param("step_kernel", FEEDFORWARD, 4, marks=pytest.mark.slow),
+    ],
 )
-def test_products_in_pieces(monkeypatch, float64, options, most):
+def test_work_in_pieces(engine_name, options, most, monkeypatch, float64):
+    """Of products in the kernel of a sequence, and of columns in that of a step."""
     monkeypatch.setattr(layout, "MOST_IN_TILE", most)
+    monkeypatch.setattr(layout, "MOST_COLUMNS", most)
     structure, parameters = make(options, jnp.float64)
     loss = partial(trained, structure, 10.0)
-    agree("kernel", loss, parameters, inputs(3, 2, jnp.float64), 1e-11)
+    agree(engine_name, loss, parameters, inputs(3, 2, jnp.float64), 1e-11)
 
 
 def test_many_sequences_take_fewer_registers_each():

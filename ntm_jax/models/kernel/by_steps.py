@@ -119,7 +119,7 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     for columns in pieces(form.columns, form.columns_at_once):
         raw = given["product"][b, columns] + given["heads_bias"][columns]
         out["raw"][t, b, columns] = raw
-        out["controls"][t, b, columns] = activated(form, indices(columns), raw)
+        out["controls"][t, b, columns] = activated(form, columns, raw)
     for name, layers in given["units"].items():
         place = t if name == "gates" else t + 1
         for layer, part in enumerate(layers):
@@ -162,21 +162,16 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     for group, part in zip(form.groups, before["weightings"], strict=True):
         state["weightings"][b, group.members] = part
     for columns in pieces(form.columns, form.columns_at_once):
-        used = form.has_column(indices(columns))
+        used = form.has_column(columns.start + jnp.arange(columns.size))
         d_controls = jnp.where(used, out["raw"][t, b, columns], 0)
         raw = given["kept"]["raw"][t, b, columns]
-        (d_raw,) = jax.vjp(partial(activated, form, indices(columns)), raw)[1](d_controls)
+        (d_raw,) = jax.vjp(partial(activated, form, columns), raw)[1](d_controls)
         d_raw += d["raw"][t, b, columns]
         out["raw"][t, b, columns] = d_raw
         out["now"][b, columns] = d_raw
 
 
 def numbers(columns: Any) -> jax.Array:
-    """Returns the indices in a slice."""
-    return columns.start + jnp.arange(columns.size)
-
-
-def indices(columns: Any) -> jax.Array:
     """Returns the indices in a slice."""
     return columns.start + jnp.arange(columns.size)
 

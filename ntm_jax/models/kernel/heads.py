@@ -173,21 +173,29 @@ class Raw:
         self._store_words(self.form.add, group, d_raw)
 
 
-def activated(form: Form, columns: jax.Array, raw: jax.Array) -> jax.Array:
-    """Returns the controls of these columns from their raw numbers; a shift's numbers stay as they are."""
-    heads, first = form.heads, form.scalar(0, 0)
-    which = (columns - first) % form.scalars
+def activated(form: Form, columns: Any, raw: jax.Array) -> jax.Array:
+    """Returns the controls of a slice of columns from their raw numbers; a shift's numbers stay as they are."""
+    heads, first_scalar = form.heads, form.scalar(0, 0)
+    column, end = columns.start + jnp.arange(columns.size), columns.start + columns.size
+    vectors = (
+        (form.key(0), form.erase(0), KEYS[heads.key_activation]),
+        (form.erase(0), form.add(0), jax.nn.sigmoid),
+        (form.add(0), first_scalar, ADDS[heads.add_activation]),
+    )
     scalars = (
         (STRENGTH, STRENGTHS[heads.strength_activation]),
         (GATE, jax.nn.sigmoid),
         (SHARPENING, sharpening),
     )
     result = raw
-    for index, activation in scalars:
-        result = jnp.where(which == index, activation(raw), result)
-    result = jnp.where(columns < first, ADDS[heads.add_activation](raw), result)
-    result = jnp.where(columns < form.add(0), jax.nn.sigmoid(raw), result)
-    return jnp.where(columns < form.erase(0), KEYS[heads.key_activation](raw), result)
+    if end > first_scalar:
+        which = (column - first_scalar) % form.scalars
+        for index, activation in scalars:
+            result = jnp.where(which == index, activation(raw), result)
+    for first, after, activation in vectors:
+        if first < end and columns.start < after:
+            result = jnp.where((first <= column) & (column < after), activation(raw), result)
+    return result
 
 
 def sharpening(raw: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from ntm_jax.models.heads import Heads
 
 MOST_IN_TILE = 32_768  # weights that one product loads at once, at most
 MOST_PIECES = 8  # of a product whose weights are loaded in smaller tiles
-MOST_COLUMNS = 512  # that are computed at once where products of all sequences came before
+MOST_COLUMNS = 128  # that are computed at once where products of all sequences came before
 MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are computed at once
 MANY = 128  # sequences; a large GPU has about so many multiprocessors
 VERY_MANY = 512
