@@ -4,8 +4,12 @@ Plain is `flax.nnx.RNN` with a dispatch per update, as in `benchmarks.training_s
 `model.engine` scan, kernel and step_kernel. All train the same model on the same episodes, in turn. First, each kernel's
 gradient of one batch is compared with the scan's. Without a GPU the kernels would be interpreted, so they are not
 measured there.
+
+The last columns compare the fastest path with this device's rates: its products with the rate of a large float32 product,
+and the memories of all steps, stored forward and loaded backward, with the rate of a large copy.
 """
 
+import dataclasses
 import itertools
 import json
 import statistics
@@ -13,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +119,50 @@ def launches_per_update(run: Run, state: TrainState, updates: int = 8) -> float 
     return None if count is None else count / updates
 
 
+@dataclass(frozen=True)
+class Rates:
+    """What this device does in a second."""
+
+    flops: float  # of a float32 matrix product
+    bytes: float  # read and written by a copy
+
+    @classmethod
+    def measured(cls, size: int) -> "Rates":
+        """Measures a product of `[size, size]` matrices and a copy of one, best of 10."""
+        matrix = jnp.ones((size, size))
+
+        def seconds(function: Callable[[jax.Array], jax.Array]) -> float:
+            run, times = jax.jit(function), []
+            for _ in range(11):  # the first compiles
+                start = time.perf_counter()
+                run(matrix).block_until_ready()
+                times.append(time.perf_counter() - start)
+            return min(times)
+
+        product = seconds(lambda x: jnp.matmul(x, x, precision="highest"))
+        copy = seconds(lambda x: x + 1)
+        return cls(2 * size**3 / product, 2 * matrix.nbytes / copy)
+
+    def shares(self, trainer: Trainer, seconds: float) -> dict[str, float]:
+        """Returns the shares of these rates that an update of so many seconds has."""
+        config, task = trainer.config, trainer.task
+        flops = training_speed.flops_per_step(config, task.input_size, task.output_size)
+        moved = 2 * 4 * config.model.memory_size * config.model.word_size
+        steps = config.train.batch_size * task.steps / seconds
+        return {
+            "share_of_products": flops * steps / self.flops,
+            "share_of_copies": moved * steps / self.bytes,
+        }
+
+
 def measure(
-    name: str, batch_size: int, engines: Sequence[str], rounds: int, seconds: float
+    name: str, batch_size: int, engines: Sequence[str], rounds: int, seconds: float, rates: Rates
 ) -> dict[str, Any]:
     """Measures the paths in turn, `rounds` times each, for about `seconds` each time.
 
     Returns:
-      For each path its median sequences per second, its launches per update and the seconds of its compilation.
+      For each path its median sequences per second, its launches per update, the seconds of its compilation and its
+      shares of the device's rates.
       For each kernel, how many times as fast as the scan it is in each round, from the least on.
     """
     runs, trainer = paths(name, batch_size, engines)
@@ -144,6 +186,7 @@ def measure(
             "microseconds_per_step": 1e6 * medians[path] / trainer.task.steps,
             "compile_seconds": compilation[path],
             "launches_per_update": launches_per_update(runs[path], trainer.initial_state()),
+            **rates.shares(trainer, medians[path]),
         }
     for path in KERNELS:
         if path in runs:
@@ -153,7 +196,8 @@ def measure(
 
 HEADING = (
     f"{'setting':<18}{'batch':>6}{'plain':>12}{'scan':>12}{'kernel':>12}{'step_kernel':>12}"
-    f"{'kernel / scan':>22}{'step_kernel / scan':>22}   launches an update"
+    f"{'kernel / scan':>22}{'step_kernel / scan':>22}{'of products':>13}{'of copies':>11}"
+    "   launches an update"
 )
 
 
@@ -171,7 +215,11 @@ def line(row: dict[str, Any]) -> str:
         ratios.append(
             f"{statistics.median(times):.2f} ({times[0]:.2f} - {times[-1]:.2f})" if times else "-"
         )
-    return "".join([*shown, *(f"{ratio:>22}" for ratio in ratios), "   ", " / ".join(counts)])
+    ratios = [f"{ratio:>22}" for ratio in ratios]
+    paths = [row[path] for path in ("plain", "scan", *KERNELS) if path in row]
+    fastest = max(paths, key=lambda measured: measured["sequences_per_second"])
+    shares = f"{fastest['share_of_products']:>13.2%}{fastest['share_of_copies']:>11.2%}"
+    return "".join([*shown, *ratios, shares, "   ", " / ".join(counts)])
 
 
 def benchmark(
@@ -215,10 +263,13 @@ def benchmark(
         raise UserError(f"the gradient is wrong on this device: {', '.join(wrong)}")
     engines = ("scan", *KERNELS) if on_gpu else ("scan",)
     cases = [(name, batch) for name in names for batch in batches]
+    rates = Rates.measured(8192 if on_gpu else 1024)
+    result["rates"] = dataclasses.asdict(rates)
+    show(f"products: {rates.flops / 1e9:,.0f} GFLOP/s; copies: {rates.bytes / 1e9:,.0f} GB/s")
     show(HEADING)
     with closing(progress.bar("kernel", len(cases), "setting")) as bar:
         for done, (name, batch) in enumerate(cases, 1):
-            result["rows"].append(measure(name, batch, engines, rounds, seconds))
+            result["rows"].append(measure(name, batch, engines, rounds, seconds, rates))
             show(line(result["rows"][-1]))
             bar.move_to(done, f"{name}, batch {batch}")
     if on_gpu and device.device_kind not in engine.SHOWN_TO_WORK:

@@ -6,15 +6,24 @@ import pytest
 
 from benchmarks import sequence_kernel
 from ntm_jax import UserError
+from ntm_jax.models import engine
+from ntm_jax.training.trainer import Trainer
 
 ROW = {
     "setting": "copy ntm-ff",
     "batch_size": 16,
     "plain": {"sequences_per_second": 3000.4, "launches_per_update": None},
-    "scan": {"sequences_per_second": 5460.0, "launches_per_update": 2050.0},
+    "scan": {
+        "sequences_per_second": 5460.0,
+        "launches_per_update": 2050.0,
+        "share_of_products": 0.0001,
+        "share_of_copies": 0.002,
+    },
     "kernel": {
         "sequences_per_second": 22700.0,
         "launches_per_update": 31.0,
+        "share_of_products": 0.00042,
+        "share_of_copies": 0.01,
         "times_the_scan": [4.0, 4.16, 4.2],
     },
 }
@@ -34,18 +43,25 @@ def test_launches_are_the_events_of_a_gpus_streams():
 
 
 def test_a_line_of_the_table():
-    shown = "copy ntm-ff 16 3,000 5,460 22,700 - 4.16 (4.00 - 4.20) - - / 2050 / 31 / -"
+    shown = "copy ntm-ff 16 3,000 5,460 22,700 - 4.16 (4.00 - 4.20) - 0.04% 1.00% - / 2050 / 31 / -"
     assert " ".join(sequence_kernel.line(ROW).split()) == shown
     without = {name: value for name, value in ROW.items() if name != "kernel"}
-    shown = "copy ntm-ff 16 3,000 5,460 - - - - - / 2050 / - / -"
+    shown = "copy ntm-ff 16 3,000 5,460 - - - - 0.01% 0.20% - / 2050 / - / -"
     assert " ".join(sequence_kernel.line(without).split()) == shown
+
+
+def test_shares_of_the_devices_rates():
+    """By hand: 41 steps of 128 rows of 20 words, each a float that is stored and loaded."""
+    trainer = Trainer(sequence_kernel.config_of("copy ntm-ff", 2, "scan"))
+    rates = sequence_kernel.Rates(flops=1e9, bytes=1e9)
+    shares = rates.shares(trainer, seconds=0.5)
+    assert shares["share_of_copies"] == pytest.approx(2 * 41 * 128 * 20 * 8 / 0.5 / 1e9)
+    flops = sequence_kernel.training_speed.flops_per_step(trainer.config, 9, 8)
+    assert shares["share_of_products"] == pytest.approx(2 * 41 * flops / 0.5 / 1e9)
 
 
 def test_every_setting_fits_the_kernels():
     """Else the benchmark would time the scan twice."""
-    from ntm_jax.models import engine
-    from ntm_jax.training.trainer import Trainer
-
     for name in sequence_kernel.SETTINGS:
         trainer = Trainer(sequence_kernel.config_of(name, 4, "kernel"))
         cell = trainer.model(trainer.initial_state())
@@ -67,4 +83,4 @@ def test_the_program_on_this_device(tmp_path, capsys):
     arguments = ["--only", "copy ntm-ff", "--batches", "1", "--rounds", "1", "--seconds", "0.1"]
     sequence_kernel.run([*arguments, "--out", str(out)])
     assert "copy ntm-ff" in capsys.readouterr().out
-    assert '"launches_per_update"' in out.read_text()
+    assert '"share_of_copies"' in out.read_text()
