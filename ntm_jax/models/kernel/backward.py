@@ -27,6 +27,7 @@ from ntm_jax.models.kernel.heads import (
     only_words,
     outer,
     softmax_backward,
+    store_memory,
     tiny,
 )
 from ntm_jax.models.kernel.layout import Form, Group, Refs
@@ -72,13 +73,13 @@ def backward_kernel(
 
     last = d["last"]
     first = {
-        "memory": last["memory"][pl.ds(b, 1)],
+        "memory": load_memory(form, last["memory"], (b,)),
         "weightings": [last["weightings"][b, g.members] for g in form.groups],
     }
     layers = range(form.layers if form.lstm else 0)
     first |= {name: [last[name][b, n] for n in layers] for name in ("hidden", "cell") if form.lstm}
     first = jax.lax.fori_loop(0, steps, step, first)
-    out["first"]["memory"][pl.ds(b, 1)] = first["memory"]
+    store_memory(form, out["first"]["memory"], (b,), first["memory"])
     for group, part in zip(form.groups, first["weightings"], strict=True):
         out["first"]["weightings"][b, group.members] = part
     for name in ("hidden", "cell") if form.lstm else ():
@@ -159,7 +160,7 @@ def access_backward(
     """
     kept = given["kept"]
     raw = Raw(form, kept["controls" if form.by_steps else "raw"], out["raw"], t, b)
-    memory = load_memory(form, kept["memory"], t, b)
+    memory = load_memory(form, kept["memory"], (t, b))
     of_step = form, raw, kept, out, t, b
 
     def d_reads(group: Group) -> jax.Array:
@@ -192,7 +193,7 @@ def with_access_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Ref
     ]
     memory = after["memory"]
     if form.memory_trace:
-        memory = memory + load_memory(form, d["memory"], t, b)
+        memory = memory + load_memory(form, d["memory"], (t, b))
     return {"memory": memory, "weightings": weightings}
 
 

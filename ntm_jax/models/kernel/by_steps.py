@@ -126,9 +126,9 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
             out[name][place, b, layer] = part[b]
     barrier()
     keeps = out["memory"].shape[0] > 1
-    memory = load_memory(form, out["memory"], t if keeps else 0, b)
+    memory = load_memory(form, out["memory"], (t if keeps else 0, b))
     written, reads = access(form, out, t, b, memory, holder(form, given, t, b), barrier)
-    store_memory(form, out["memory"], t + 1 if keeps else 0, b, written)
+    store_memory(form, out["memory"], (t + 1 if keeps else 0, b), written)
     for group, part in zip(form.readers, reads, strict=True):
         out["reads"][t + 1, b, group.members] = part
         out["now"]["reads"][b, group.members] = part
@@ -149,7 +149,7 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     computed = is_computed(form, given, t, b)
     reads_after = reads_getter(form, given["reads"], d["reads"], t, b)
     after = {
-        "memory": load_memory(form, state["memory"], b),
+        "memory": load_memory(form, state["memory"], (b,)),
         "weightings": [state["weightings"][b, g.members] for g in form.groups],
     }
 
@@ -158,7 +158,7 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
 
     after = with_access_results(form, after, d, t, b)
     before = before_step(form, computed, after, differentiated)
-    store_memory(form, state["memory"], b, before["memory"])
+    store_memory(form, state["memory"], (b,), before["memory"])
     for group, part in zip(form.groups, before["weightings"], strict=True):
         state["weightings"][b, group.members] = part
     for columns in pieces(form.columns, form.columns_at_once):

@@ -15,11 +15,13 @@ from ntm_jax.models.kernel.heads import (
     Raw,
     at_least_tiny,
     cosines,
+    load_memory,
     mix,
     moved,
     only_words,
     outer,
     softmax,
+    store_memory,
 )
 from ntm_jax.models.kernel.layout import Form, Group, Refs
 from ntm_jax.models.memory_ops import total
@@ -50,7 +52,7 @@ def forward_kernel(
 
     def step(t: Any, memory: jax.Array) -> jax.Array:
         if keeps:
-            out["memory"][t, pl.ds(b, 1)] = memory
+            store_memory(form, out["memory"], (t, b), memory)
         held = holder(form, given, t, b)
         controller = lstm if form.lstm else feedforward
         _heads_layer(form, given, out, t, b, controller(form, given, out, t, b, held, barrier))
@@ -61,8 +63,9 @@ def forward_kernel(
         barrier()
         return written
 
-    memory = jax.lax.fori_loop(0, steps, step, first["memory"][pl.ds(b, 1)])
-    out["memory"][steps if keeps else 0, pl.ds(b, 1)] = memory
+    memory = load_memory(form, first["memory"], (b,))
+    memory = jax.lax.fori_loop(0, steps, step, memory)
+    store_memory(form, out["memory"], (steps if keeps else 0, b), memory)
 
 
 def holder(form: Form, given: Refs, t: Any, b: Any) -> Held:

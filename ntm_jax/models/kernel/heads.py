@@ -203,19 +203,20 @@ def sharpening(raw: jax.Array) -> jax.Array:
     return 1 + jax.nn.softplus(raw)
 
 
-def load_memory(form: Form, ref: Any, *at: Any) -> jax.Array:
+def load_memory(form: Form, ref: Any, at: tuple[Any, ...]) -> jax.Array:
     """Loads a memory `[1, words, rows]`, at these indices of a ref."""
     if not form.by_steps:
-        return ref[(*at[:-1], pl.ds(at[-1], 1))]
+        *before, last = at
+        return ref[(*before, pl.ds(last, 1))]
     place, is_word = _words_of_memory(form)
     return triton.load(ref.at[(*at, *place)], mask=is_word, other=0.0)
 
 
-def store_memory(form: Form, ref: Any, *at_and_memory: Any) -> None:
+def store_memory(form: Form, ref: Any, at: tuple[Any, ...], memory: jax.Array) -> None:
     """Stores it."""
-    *at, memory = at_and_memory
     if not form.by_steps:
-        ref[(*at[:-1], pl.ds(at[-1], 1))] = memory
+        *before, last = at
+        ref[(*before, pl.ds(last, 1))] = memory
         return
     place, is_word = _words_of_memory(form)
     triton.store(ref.at[(*at, *place)], memory, mask=is_word)
@@ -224,7 +225,8 @@ def store_memory(form: Form, ref: Any, *at_and_memory: Any) -> None:
 def _words_of_memory(form: Form) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     """Returns where the numbers of a memory are, and which are not padding.
 
-    With a kernel for each step, memories pass through the GPU's memory. Without padding, this takes less time and fewer registers.
+    With a kernel for each step, a memory is loaded and stored at every step. Without padding, this takes less time and
+    fewer registers.
     """
     shape = (1, form.words, form.rows)
     word, row = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (1, 2))
