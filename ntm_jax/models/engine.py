@@ -52,7 +52,7 @@ def choose(cell: NTMCell, steps: int, batch: int, resets: bool) -> str:
         return "scan"
     reason = why_not(cell, wanted, resets)
     if reason:
-        _say_once(f"model.engine: the kernel cannot compute this, the scan does: {reason}")
+        _say_once(f"model.engine: {wanted} cannot compute this, the scan does: {reason}")
         return "scan"
     if jax.default_backend() != "gpu":
         _say_once("model.engine: without a GPU the kernel is interpreted, which is slow")

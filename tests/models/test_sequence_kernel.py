@@ -10,7 +10,7 @@ from flax import nnx
 
 from ntm_jax.models import engine, scanning
 from ntm_jax.models.cell import NTMCell
-from ntm_jax.models.kernel import layout
+from ntm_jax.models.kernel import by_steps, layout
 from ntm_jax.models.unrolling import training_outputs, unroll
 from tests.helpers.cuda import lowered_for_cuda
 from tests.helpers.tiny_models import VARIANTS
@@ -23,6 +23,7 @@ PADDED_EVERYWHERE = {"memory_size": 5, "word_size": 3, "controller_size": 6}
 FEEDFORWARD = PADDED_EVERYWHERE | {"add_activation": "sigmoid", "write_heads": 2}
 LSTM = {"controller": "lstm", "controller_layers": 2, "memory_size": 4, "word_size": 2}
 LSTM |= {"controller_size": 3, "shared_weighting": True, "reads_from": "previous"}
+LSTM_WRITTEN = LSTM | {"reads_from": "written", "write_heads": 2, "read_heads": 2}
 
 
 def make(options, dtype=jnp.float32, seed=0):
@@ -89,9 +90,19 @@ def inputs(steps, batch, dtype, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=(steps, batch, INPUTS)), dtype)
 
 
+@pytest.fixture
+def nan_before_stored(monkeypatch):
+    """Fills with NaN what has no value yet; on a CPU it would be 0."""
+    monkeypatch.setattr(by_steps, "_empty", lambda one: jnp.full(one.shape, jnp.nan, one.dtype))
+
+
+@pytest.mark.usefixtures("nan_before_stored")
 @BOTH
-def test_all_results_with_padding_steps(engine_name, float64):
-    structure, parameters = make(FEEDFORWARD, jnp.float64)
+@pytest.mark.parametrize(
+    "options", [FEEDFORWARD, pytest.param(LSTM_WRITTEN, marks=pytest.mark.slow)]
+)
+def test_all_results_with_padding_steps(options, engine_name, float64):
+    structure, parameters = make(options, jnp.float64)
     mask = jnp.array([[True, True], [True, False], [False, True], [True, False]])
     loss = partial(traced, structure, mask)
     agree(engine_name, loss, parameters, inputs(4, 2, jnp.float64), 1e-11)
@@ -100,15 +111,20 @@ def test_all_results_with_padding_steps(engine_name, float64):
 @pytest.mark.parametrize(
     ("engine_name", "options", "most"),
     [
-        ("kernel", FEEDFORWARD, 32),
+        ("kernel", FEEDFORWARD | {"activation": "relu"}, 32),
         pytest.param("kernel", LSTM, 16, marks=pytest.mark.slow),
-        pytest.param("step_kernel", FEEDFORWARD, 4, marks=pytest.mark.slow),
+        pytest.param(
+            "step_kernel", FEEDFORWARD | {"activation": "relu"}, 4, marks=pytest.mark.slow
+        ),
+        pytest.param("step_kernel", LSTM_WRITTEN, 4, marks=pytest.mark.slow),
     ],
 )
 def test_work_in_pieces(engine_name, options, most, monkeypatch, float64):
-    """Of products in the kernel of a sequence, and of columns in that of a step."""
+    """Products in the kernel of a sequence, columns and units in that of a step, heads in both."""
     monkeypatch.setattr(layout, "MOST_IN_TILE", most)
     monkeypatch.setattr(layout, "MOST_COLUMNS", most)
+    monkeypatch.setattr(layout, "MOST_IN_HEADS_TILE", most)
+    monkeypatch.setattr(by_steps, "MOST_UNITS_AT_ONCE", most)
     structure, parameters = make(options, jnp.float64)
     loss = partial(trained, structure, 10.0)
     agree(engine_name, loss, parameters, inputs(3, 2, jnp.float64), 1e-11)
@@ -131,6 +147,24 @@ def test_many_sequences_take_fewer_registers_each():
     lstm = [chosen(batch, controller="lstm", read_heads=4, write_heads=4) for batch in (1, 256)]
     assert lstm == [(8, 32_768), (8, 8_192)]
     assert chosen(256, read_heads=4, write_heads=4) == (8, 32_768)
+
+
+@BOTH
+def test_results_without_gradients(engine_name):
+    """They need no memory but the last."""
+    structure, parameters = make(PADDED_EVERYWHERE)
+    x = inputs(4, 2, jnp.float32)
+
+    def results(name):
+        return jax.jit(
+            lambda x: unroll(with_engine(structure, parameters, name), x, return_state=True)
+        )(x)
+
+    jax.tree.map(
+        lambda got, wanted: np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=1e-5),
+        results(engine_name),
+        results("scan"),
+    )
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from ntm_jax.models.kernel.heads import (
     store_memory,
     tiny,
 )
-from ntm_jax.models.kernel.layout import Form, Group, Refs
+from ntm_jax.models.kernel.layout import Form, Group, Refs, indices
 from ntm_jax.models.memory_ops import total
 
 
@@ -88,7 +88,7 @@ def backward_kernel(
 
 
 def is_computed(form: Form, given: Refs, t: Any, b: Any) -> jax.Array:
-    """Returns whether a step is none of padding."""
+    """Returns whether a step is computed, not padding."""
     return given["mask"][t, b] > 0 if form.masked else jnp.bool_(True)
 
 
@@ -149,7 +149,9 @@ def access_backward(
     reads_after: Callable[[Group], jax.Array],
     barrier: Any,
 ) -> Refs:
-    """Differentiates `forward.access`: stores d of the raw numbers, returns d of memory and weightings before the step.
+    """Differentiates `forward.access`: returns d of memory and weightings before the step.
+
+    Stores d of the raw numbers, or with `form.by_steps` of the controls.
 
     Args:
       form, given, out, barrier: as in `backward_kernel`.
@@ -186,7 +188,7 @@ def _with_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Refs:
 
 
 def with_access_results(form: Form, after: Refs, d: Refs, t: Any, b: Any) -> Refs:
-    """Adds them for the memory and the weightings."""
+    """Adds the derivatives by a step's memory and weightings to those by the state after it."""
     weightings = [
         part + d["weightings"][t, b, group.members]
         for group, part in zip(form.groups, after["weightings"], strict=True)
@@ -202,9 +204,9 @@ def _heads_layer_backward(form: Form, given: Refs, out: Refs, t: Any, b: Any) ->
     tiles = []
     for columns in pieces(form.columns, form.columns_at_once):
         d_raw = out["raw"][t, b, columns] + given["d"]["raw"][t, b, columns]
-        d_raw = jnp.where(form.has_column(columns.start + jnp.arange(columns.size)), d_raw, 0)
+        d_raw = jnp.where(form.has_column(indices(columns)), d_raw, 0)
         tiles.append(head_weights(form, given, columns) * d_raw[None, :])
-    return jnp.sum(only_words(form, total(tiles)), axis=1)
+    return jnp.sum(total(tiles), axis=1)
 
 
 def _write_and_read_backward(

@@ -68,7 +68,7 @@ def controller_backward(
     """
     d, weights = given["d"], given["weights"]
     computed = given["mask"][t][:, None] > 0 if form.masked else jnp.bool_(True)
-    pre: list[jax.Array] = []  # of the layers from the last computed
+    pre: list[jax.Array] = []  # of each layer
 
     def differentiated(after: Units) -> Refs:
         if form.lstm:

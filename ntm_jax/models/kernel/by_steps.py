@@ -1,7 +1,7 @@
 """Runs sequences step by step, for many at once: products of the whole batch, and one kernel for the memory's part.
 
 The kernels of a whole sequence read all weights at every step of every sequence. A product of the batch reads them once
-a step. All arrays are as in `sequence`; the kernels change those of states in place.
+a step. All arrays are as in `sequence`. The kernels change in place those that hold all steps.
 """
 
 from functools import partial
@@ -23,7 +23,9 @@ from ntm_jax.models.kernel.controllers import pieces
 from ntm_jax.models.kernel.forward import access, holder
 from ntm_jax.models.kernel.heads import activated, load_memory, store_memory
 from ntm_jax.models.kernel.launch import launch
-from ntm_jax.models.kernel.layout import Form, Refs
+from ntm_jax.models.kernel.layout import Form, Refs, indices
+
+MOST_UNITS_AT_ONCE = 4_096  # that a kernel copies
 
 
 def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
@@ -51,12 +53,12 @@ def forward(form: Form, given: Refs, shapes: Refs) -> Refs:
             "product": product(form, of_step["hidden"][-1], weights["heads"]),
             "heads_bias": weights["heads_bias"],
         } | ({"mask": given["mask"]} if form.masked else {})
-        found = launch(form, partial(forward_step, form), now_given, {"now": now}, kept)
-        return found, found.pop("now")["reads"], units
+        found, kept = launch(form, partial(forward_step, form), now_given, {"now": now}, kept)
+        return kept, found["now"]["reads"], units
 
     units = {name: _by_layer(given["first"][name]) for name in ("hidden", "cell") if form.lstm}
-    first = kept, given["first"]["reads"], units
-    kept, _, _ = jax.lax.fori_loop(0, given["inputs"].shape[0], step, first)
+    before_first = kept, given["first"]["reads"], units
+    kept, _, _ = jax.lax.fori_loop(0, given["inputs"].shape[0], step, before_first)
     return kept
 
 
@@ -90,18 +92,19 @@ def backward(form: Form, given: Refs, shapes: Refs) -> Refs:
             "d": of_results,
             "reads": reads,
         } | of_padding
-        found = launch(form, partial(backward_step, form), now_given, fresh, of_heads)
+        kernel = partial(backward_step, form)
+        found, of_heads = launch(form, kernel, now_given, fresh, of_heads)
         d_top = product(form, found["now"], weights["heads"].T)
         pre_now, reads, units = controller_backward(form, of_controller, t, d_top, reads, units)
-        return {name: found[name] for name in of_heads}, _set(pre, t, pre_now), reads, units
+        return of_heads, _set(pre, t, pre_now), reads, units
 
     units = {name: _by_layer(last[name]) for name in ("hidden", "cell") if form.lstm}
-    of_heads = {name: last[name] for name in ("memory", "weightings")}
-    of_heads = {"raw": _empty(shapes["raw"]), "first": of_heads}
+    state = {name: last[name] for name in ("memory", "weightings")}
+    of_heads = {"raw": _empty(shapes["raw"]), "state": state}
     after_last = of_heads, _empty(shapes["pre"]), last["reads"], units
     of_heads, pre, reads, units = jax.lax.fori_loop(0, steps, step, after_last)
     first = {name: jnp.stack(layers, axis=1) for name, layers in units.items()}
-    first |= of_heads["first"] | {"reads": reads}
+    first |= of_heads["state"] | {"reads": reads}
     return {"pre": pre, "raw": of_heads["raw"], "first": first}
 
 
@@ -123,7 +126,8 @@ def forward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     for name, layers in given["units"].items():
         place = t if name == "gates" else t + 1
         for layer, part in enumerate(layers):
-            out[name][place, b, layer] = part[b]
+            for some in pieces(part.shape[1], MOST_UNITS_AT_ONCE):
+                out[name][place, b, layer, some] = part[b, some]
     barrier()
     keeps = out["memory"].shape[0] > 1
     memory = load_memory(form, out["memory"], (t if keeps else 0, b))
@@ -142,10 +146,10 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
       barrier: see `launch`.
       given: references to `t [1]`, to what was `kept`, to `d` of the results, to d of the `reads` after the step, and
         to the `mask`.
-      out: references to d of all `raw` numbers and, `now`, of those of this step, `[B, columns]`; to d of memory and
-        weightings, `first`, after the step and then before it; to `shifted`.
+      out: references to d of all `raw` numbers, which hold those of the controls meanwhile; `now [B, columns]`, the same
+        of this step; `state`, d of memory and weightings after the step and then before it; `shifted`.
     """
-    b, t, d, state = pl.program_id(0), given["t"][0], given["d"], out["first"]
+    b, t, d, state = pl.program_id(0), given["t"][0], given["d"], out["state"]
     computed = is_computed(form, given, t, b)
     reads_after = reads_getter(form, given["reads"], d["reads"], t, b)
     after = {
@@ -161,19 +165,17 @@ def backward_step(form: Form, barrier: Any, given: Refs, out: Refs) -> None:
     store_memory(form, state["memory"], (b,), before["memory"])
     for group, part in zip(form.groups, before["weightings"], strict=True):
         state["weightings"][b, group.members] = part
-    for columns in pieces(form.columns, form.columns_at_once):
-        used = form.has_column(columns.start + jnp.arange(columns.size))
-        d_controls = jnp.where(used, out["raw"][t, b, columns], 0)
+    all_columns = pieces(form.columns, form.columns_at_once)
+    d_raw = []
+    for columns in all_columns:
+        d_controls = jnp.where(form.has_column(indices(columns)), out["raw"][t, b, columns], 0)
         raw = given["kept"]["raw"][t, b, columns]
-        (d_raw,) = jax.vjp(partial(activated, form, columns), raw)[1](d_controls)
-        d_raw += d["raw"][t, b, columns]
-        out["raw"][t, b, columns] = d_raw
-        out["now"][b, columns] = d_raw
-
-
-def numbers(columns: Any) -> jax.Array:
-    """Returns the indices in a slice."""
-    return columns.start + jnp.arange(columns.size)
+        (of_controls,) = jax.vjp(partial(activated, form, columns), raw)[1](d_controls)
+        d_raw.append(of_controls + d["raw"][t, b, columns])
+    barrier()  # several threads may have loaded a number that one of them stores
+    for columns, part in zip(all_columns, d_raw, strict=True):
+        out["raw"][t, b, columns] = part
+        out["now"][b, columns] = part
 
 
 def _by_layer(units: jax.Array) -> list[jax.Array]:
@@ -192,5 +194,5 @@ def _of_step(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 
 def _set(whole: jax.Array, t: Any, part: jax.Array) -> jax.Array:
-    """Replaces step t, without a check that there is one."""
+    """Replaces step t. Unlike `whole.at[t].set`, it does not check that there is one."""
     return jax.lax.dynamic_update_index_in_dim(whole, part, t, 0)

@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from ntm_jax.models.controllers import ACTIVATIONS
-from ntm_jax.models.kernel.layout import Form, Refs
+from ntm_jax.models.kernel.layout import Form, Refs, indices
 from ntm_jax.models.memory_ops import total
 
 CANDIDATE = 2  # of an LSTM's gates, the one that is a tanh
@@ -219,7 +219,7 @@ def _transposed(form: Form, weights: Any, layer: int, pre: Any, at: Any) -> jax.
 
 def is_used(part: Any, used: int) -> jax.Array:
     """Returns which numbers of a slice are not padding, for an axis of so many that are used."""
-    return part.start + jnp.arange(part.size) < used
+    return indices(part) < used
 
 
 def head_weights(form: Form, given: Refs, columns: Any) -> jax.Array:

@@ -1,7 +1,7 @@
 """Computes parts of addressing inside the kernels of `sequence`, for a group of heads of one sequence.
 
 A memory is `[1, words, rows]` and a group's weightings `[n, rows]`, padded to powers of two. Padded rows have weight 0,
-padded words hold 0. Only operations that Pallas lowers for a GPU occur here. A reduction costs threads a barrier,
+padded words hold 0 once they are loaded. Only operations that Pallas lowers for a GPU occur here. A reduction costs threads a barrier,
 whatever its size, so a group of heads is reduced at once.
 """
 
@@ -15,7 +15,16 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from ntm_jax.models.heads import ADDS, KEYS, STRENGTHS, Activation
-from ntm_jax.models.kernel.layout import GATE, SHARPENING, SHIFT, STRENGTH, Form, Group, padded
+from ntm_jax.models.kernel.layout import (
+    GATE,
+    SHARPENING,
+    SHIFT,
+    STRENGTH,
+    Form,
+    Group,
+    indices,
+    padded,
+)
 from ntm_jax.models.memory_ops import total
 
 
@@ -24,8 +33,8 @@ class Raw:
 
     Args:
       form: of the cell.
-      raw: the raw numbers, a ref `[T, B, columns]`; with `form.by_steps`, what `activated` makes of them.
-      d_raw: a ref of the same shape for their derivatives; None in the forward kernel.
+      raw: the raw numbers, a ref `[T, B, columns]`; with `form.by_steps` the controls, which `activated` makes of them.
+      d_raw: a ref of the same shape for derivatives by `raw`; None in the forward kernel.
       t, b: the step and the sequence.
     """
 
@@ -176,7 +185,7 @@ class Raw:
 def activated(form: Form, columns: Any, raw: jax.Array) -> jax.Array:
     """Returns the controls of a slice of columns from their raw numbers; a shift's numbers stay as they are."""
     heads, first_scalar = form.heads, form.scalar(0, 0)
-    column, end = columns.start + jnp.arange(columns.size), columns.start + columns.size
+    column, end = indices(columns), columns.start + columns.size
     vectors = (
         (form.key(0), form.erase(0), KEYS[heads.key_activation]),
         (form.erase(0), form.add(0), jax.nn.sigmoid),
@@ -213,7 +222,7 @@ def load_memory(form: Form, ref: Any, at: tuple[Any, ...]) -> jax.Array:
 
 
 def store_memory(form: Form, ref: Any, at: tuple[Any, ...], memory: jax.Array) -> None:
-    """Stores it."""
+    """Stores a memory `[1, words, rows]`, at these indices of a ref."""
     if not form.by_steps:
         *before, last = at
         ref[(*before, pl.ds(last, 1))] = memory
@@ -225,8 +234,8 @@ def store_memory(form: Form, ref: Any, at: tuple[Any, ...], memory: jax.Array) -
 def _words_of_memory(form: Form) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     """Returns where the numbers of a memory are, and which are not padding.
 
-    With a kernel for each step, a memory is loaded and stored at every step. Without padding, this takes less time and
-    fewer registers.
+    With a kernel for each step, a memory is loaded and stored at every step. Without padding, this takes fewer
+    instructions and registers.
     """
     shape = (1, form.words, form.rows)
     word, row = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (1, 2))

@@ -20,19 +20,19 @@ def launch(
     given: Refs,
     shapes: Refs,
     in_place: Refs | None = None,
-) -> Refs:
+) -> tuple[Refs, Refs]:
     """Runs one program a sequence.
 
     Args:
       form: of the cell.
       kernel: called with a barrier, which waits for all threads of the program, with references to what is given, and
-        with references to the results.
+        with references to the results and to the changed arrays, in one dict.
       given: arrays.
       shapes: of the results.
-      in_place: arrays that are given and, changed by the kernel, also are results.
+      in_place: arrays that the kernel changes.
 
     Returns:
-      The results.
+      The results, and the changed arrays.
     """
     changed = in_place or {}
     before = len(jax.tree.leaves(given))
@@ -55,4 +55,4 @@ def launch(
     changed, results = jax.lax.platform_dependent(
         given, changed, cuda=compiled, default=interpreted
     )
-    return changed | results
+    return results, changed

@@ -16,7 +16,7 @@ from ntm_jax.models.heads import Heads
 
 MOST_IN_TILE = 32_768  # weights that one product loads at once, at most
 MOST_PIECES = 8  # of a product whose weights are loaded in smaller tiles
-MOST_COLUMNS = 128  # that are computed at once where products of all sequences came before
+MOST_COLUMNS = 128  # that a kernel of a step computes at once
 MOST_IN_HEADS_TILE = 16_384  # numbers of [addressings, words, rows] that are computed at once
 MANY = 128  # sequences; a large GPU has about so many multiprocessors
 VERY_MANY = 512
@@ -29,6 +29,11 @@ Refs = dict[str, Any]  # references to arrays, in a kernel
 def padded(size: int) -> int:
     """Returns the least power of two that is not below `size`."""
     return 1 << (size - 1).bit_length()
+
+
+def indices(part: Any) -> jax.Array:
+    """Returns the indices in a slice."""
+    return part.start + jnp.arange(part.size)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Form:
     activation: str | None  # of a feed-forward controller; None for an LSTM
     reads_written: bool  # whether heads read what was written
     epsilon: float  # the cosine's ε
-    precision: str  # of the products over all steps; within a step, all are exact
+    precision: str  # of all products but those within a sequence's kernel, which are exact
     state_gradient_limit: float  # 0: none
     masked: bool  # whether some steps leave the state as it is
     memory_trace: bool  # whether the memory after every step is a result

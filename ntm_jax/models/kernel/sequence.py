@@ -1,6 +1,7 @@
-"""Runs sequences by one kernel forward and one backward, for GPUs, where a scan launches many kernels a step.
+"""Runs sequences by kernels for GPUs, where a scan launches many kernels a step.
 
-Weight gradients are products over all steps, after the backward kernel. All arrays are laid out by `layout`.
+They are one kernel forward and one backward, or those of `by_steps`. Weight gradients are products over all steps, after
+the backward pass. All arrays are laid out by `layout`.
 
 Where threads read what other threads have written, a barrier stands between.
 """
@@ -58,7 +59,7 @@ def _run_backward(form: Form, saved: Any, d: Any) -> Any:
     if form.by_steps:
         found = by_steps.backward(form, given, shapes)
     else:
-        found = launch(form, partial(backward_kernel, form, steps), given, shapes)
+        found, _ = launch(form, partial(backward_kernel, form, steps), given, shapes)
         found["raw"] = _with_raw(form, found["raw"], d["raw"])
     d_weights = _weight_gradients(form, kept, found["pre"], found["raw"])
     d_mask = None if mask is None else jnp.zeros_like(mask)
@@ -71,7 +72,7 @@ run.defvjp(_run_forward, _run_backward)
 def _forward(
     form: Form, inputs: jax.Array, weights: Refs, first: Refs, mask: Any, keeps: bool
 ) -> Any:
-    """Launches the forward kernel.
+    """Runs forward.
 
     With `keeps`, the result has the memory of every step, which is by far its largest part, and all that the
     backward kernel would have to compute again. Arrays of states have
@@ -101,7 +102,8 @@ def _forward(
     given |= {} if mask is None else {"mask": mask}
     if form.by_steps:
         return by_steps.forward(form, given, shapes)
-    return launch(form, partial(forward_kernel, form, steps, keeps), given, shapes)
+    kept, _ = launch(form, partial(forward_kernel, form, steps, keeps), given, shapes)
+    return kept
 
 
 def _results(form: Form, kept: Refs) -> Refs:
