@@ -223,9 +223,8 @@ def drawn(seed):
 
 
 @pytest.mark.slow
-@BOTH
-@pytest.mark.parametrize("seed", range(2))
-def test_drawn_models_in_float64(seed, engine_name, float64):
+@pytest.mark.parametrize(("engine_name", "seed"), [("kernel", 1), ("step_kernel", 0)])
+def test_drawn_models_in_float64(engine_name, seed, float64):
     options, steps, batch, mask, limit = drawn(seed)
     structure, parameters = make(options, jnp.float64, seed)
     x = inputs(steps, batch, jnp.float64, seed)
@@ -234,9 +233,8 @@ def test_drawn_models_in_float64(seed, engine_name, float64):
 
 
 @pytest.mark.slow
-@BOTH
-@pytest.mark.parametrize("seed", range(12, 14))
-def test_drawn_models_in_float32(seed, engine_name):
+@pytest.mark.parametrize(("engine_name", "seed"), [("kernel", 12), ("step_kernel", 13)])
+def test_drawn_models_in_float32(engine_name, seed):
     options, steps, batch, mask, limit = drawn(seed)
     structure, _ = make(options, seed=seed)
     parameters = nnx.state(NTMCell(INPUTS, OUTPUTS, **options, rngs=nnx.Rngs(seed)))
