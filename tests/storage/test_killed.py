@@ -1,6 +1,6 @@
 """Killed with `kill -9` at random moments, a run ends as if it had not been: bit for bit, no line lost or doubled.
 
-`NTM_JAX_KILLS=20 pytest -m slow tests/test_killed.py` kills less often, and is over sooner.
+`NTM_JAX_KILLS=100 pytest -m slow tests/storage/test_killed.py` kills more often than the usual 20 times.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from tests.helpers.configs import quick_compile, tiny, tiny_overrides
 from tests.helpers.runs import assert_same, saved
 
 TIMES = int(os.environ.get("NTM_JAX_KILLS", "20"))
-UPDATES = 402  # enough for 20 kills
+UPDATES = 252  # enough for 20 kills
 # A process that has imported all, which takes longest, but begun nothing; for each line with two numbers of updates
 # it starts one that trains with chunks that begin at so many and logs that often, and tells its number, and how it
 # ended.
