@@ -131,18 +131,8 @@ class Rates:
     def measured(cls, size: int) -> "Rates":
         """Measures a product of `[size, size]` matrices and a copy of one, best of 10."""
         matrix = jnp.ones((size, size))
-
-        def seconds(function: Callable[[jax.Array], jax.Array]) -> float:
-            run, times = jax.jit(function), []
-            for _ in range(11):  # the first compiles
-                start = time.perf_counter()
-                run(matrix).block_until_ready()
-                times.append(time.perf_counter() - start)
-            return min(times)
-
-        product = seconds(lambda x: jnp.matmul(x, x, precision="highest"))
-        copy = seconds(lambda x: x + 1)
-        return cls(2 * size**3 / product, 2 * matrix.nbytes / copy)
+        copy = training_speed.best_seconds(lambda x: x + 1, matrix)
+        return cls(1e9 * training_speed.matrix_product_gflops(size), 2 * matrix.nbytes / copy)
 
     def shares(self, trainer: Trainer, seconds: float) -> dict[str, float]:
         """Returns the shares of these rates that an update of so many seconds has."""
@@ -204,23 +194,28 @@ HEADING = (
 
 def line(row: dict[str, Any]) -> str:
     """Returns a row as a line of the table under `HEADING`: sequences per second."""
-    shown = [f"{row['setting']:<18}{row['batch_size']:>6}"]
-    counts, ratios = [], []
-    for path in ("plain", "scan", *KERNELS):
-        measured = row.get(path)
-        shown.append(f"{measured['sequences_per_second']:>12,.0f}" if measured else f"{'-':>12}")
+    speeds, ratios, counts = [], [], []
+    every = {path: row.get(path) for path in ("plain", "scan", *KERNELS)}
+    for path, measured in every.items():
+        speeds.append(f"{measured['sequences_per_second']:,.0f}" if measured else "-")
         count = measured and measured["launches_per_update"]
         counts.append("-" if count is None else f"{count:.0f}")
-    for path in KERNELS:
-        times = row.get(path, {}).get("times_the_scan")
-        ratios.append(
-            f"{statistics.median(times):.2f} ({times[0]:.2f} - {times[-1]:.2f})" if times else "-"
-        )
-    ratios = [f"{ratio:>22}" for ratio in ratios]
-    paths = [row[path] for path in ("plain", "scan", *KERNELS) if path in row]
-    fastest = max(paths, key=lambda measured: measured["sequences_per_second"])
-    shares = f"{fastest['share_of_products']:>13.2%}{fastest['share_of_copies']:>11.2%}"
-    return "".join([*shown, *ratios, shares, "   ", " / ".join(counts)])
+        if path in KERNELS:
+            ratios.append(_median_and_range(measured["times_the_scan"]) if measured else "-")
+    fastest = max(filter(None, every.values()), key=lambda one: one["sequences_per_second"])
+    return (
+        f"{row['setting']:<18}{row['batch_size']:>6}"
+        + "".join(f"{speed:>12}" for speed in speeds)
+        + "".join(f"{ratio:>22}" for ratio in ratios)
+        + f"{fastest['share_of_products']:>13.2%}{fastest['share_of_copies']:>11.2%}"
+        + f"   {' / '.join(counts)}"
+    )
+
+
+def _median_and_range(sorted_values: Sequence[float]) -> str:
+    return (
+        f"{statistics.median(sorted_values):.2f} ({sorted_values[0]:.2f} - {sorted_values[-1]:.2f})"
+    )
 
 
 def benchmark(

@@ -147,17 +147,21 @@ def measure(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str
     }
 
 
-def matrix_product_gflops() -> float:
-    """Measures the GFLOP/s of a product of two 1024 x 1024 float32 matrices, best of 10."""
-    matrix = jnp.ones((1024, 1024))
-    product = jax.jit(jnp.matmul)
-    product(matrix, matrix).block_until_ready()
-    times = []
+def best_seconds(function: Callable[[jax.Array], jax.Array], argument: jax.Array) -> float:
+    """Measures the seconds of a compiled function, best of 10."""
+    compiled, times = jax.jit(function), []
+    compiled(argument).block_until_ready()
     for _ in range(10):
         start = time.perf_counter()
-        product(matrix, matrix).block_until_ready()
+        compiled(argument).block_until_ready()
         times.append(time.perf_counter() - start)
-    return 2 * 1024**3 / min(times) / 1e9
+    return min(times)
+
+
+def matrix_product_gflops(size: int = 1024) -> float:
+    """Measures the GFLOP/s of a product of two `[size, size]` matrices in float32, best of 10."""
+    seconds = best_seconds(lambda x: jnp.matmul(x, x, precision="highest"), jnp.ones((size, size)))
+    return 2 * size**3 / seconds / 1e9
 
 
 def benchmark(rounds: int, seconds: float, names: Sequence[str], out: Path | None) -> None:

@@ -133,11 +133,11 @@ def test_work_in_pieces(engine_name, options, most, monkeypatch, float64):
 def test_many_sequences_take_fewer_registers_each():
     """What was quickest on an H200, see docs/project/kernel.md."""
 
-    def chosen(batch, **options):
+    def chosen(batch, engine_name="kernel", **options):
         cell = NTMCell(
             9, 8, memory_size=128, word_size=20, controller_size=100, **options, rngs=nnx.Rngs(0)
         )
-        form = engine.form_of(cell, "kernel", batch)
+        form = engine.form_of(cell, engine_name, batch)
         return form.warps, form.weights_at_once
 
     assert [chosen(batch) for batch in (1, 128, 256, 1024)] == [
@@ -147,6 +147,7 @@ def test_many_sequences_take_fewer_registers_each():
     lstm = [chosen(batch, controller="lstm", read_heads=4, write_heads=4) for batch in (1, 256)]
     assert lstm == [(8, 32_768), (8, 8_192)]
     assert chosen(256, read_heads=4, write_heads=4) == (8, 32_768)
+    assert chosen(256, "step_kernel", controller="lstm")[0] == 4  # it holds no weights
 
 
 @BOTH
